@@ -1,0 +1,282 @@
+package contracttest
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/store"
+)
+
+// lifeRules are about how long things last and who else sees them: S15 to S18,
+// S20, and what the predecessor left.
+func lifeRules() []Rule {
+	return []Rule{
+		{ID: "S15.expires", Sentence: "a conversation is gone when its time to live has passed since the last write", check: expires},
+		{ID: "S15.renewed", Sentence: "every write renews the time to live of the whole conversation", check: writesRenew},
+		{ID: "S15.every-key", Sentence: "nothing is kept without a time to live, whatever was done", Needs: Keys, check: everyKeyExpires},
+		{ID: "S15.by-itself", Sentence: "the place drops an expired conversation by its own clock", Needs: OwnClock, check: expiresByItself},
+		{ID: "S16.status", Sentence: "a change of status changes status and updatedAt and nothing else", check: statusChanges},
+		{ID: "S16.held", Sentence: "a turn that is held completes although the conversation was closed meanwhile", check: heldTurnCompletes},
+		{ID: "S17.delete", Sentence: "after a delete nothing is found, the idempotency keys included, and a held turn is not found", check: deleteForgets},
+		{ID: "S17.no-trace", Sentence: "after a delete no key is left", Needs: Keys, check: deleteLeavesNoKey},
+		{ID: "S18.canceled", Sentence: "a call whose context is done returns the context's error and has no effect", check: canceledDoesNothing},
+		{ID: "S20.handles", Sentence: "what is written through one handle is there for another", check: handlesAgree},
+		{ID: "S20.scripts", Sentence: "a server that lost its scripts is no reason to fail", Needs: Scripts, check: scriptsFlushed},
+		{ID: "S20.predecessor", Sentence: "a record of the predecessor is read, listed, continued, converted on the first write, and deleted", Needs: Predecessor, check: predecessor},
+		{ID: "S2.predecessor-owner", Sentence: "a record of the predecessor is its owner's alone", Needs: Predecessor, check: predecessorOwner},
+	}
+}
+
+func expires(e *env) {
+	id := e.start()
+	e.Advance(e, e.TTL-time.Second)
+	e.get(id)
+	e.Advance(e, 2*time.Second)
+	e.gone(id)
+}
+
+func writesRenew(e *env) {
+	id := e.start()
+	most := e.TTL - time.Minute
+	b := e.keyed(id, "question", "k")
+	var t store.Turn
+	for _, write := range []func(){
+		func() { t = e.begin(b) },
+		func() { e.fail(t, "upstream_error") },
+		func() { t = e.begin(b) },
+		func() { e.complete(t, reply("answer")) },
+		func() {
+			_, err := e.Store.SetStatus(e.Context(), e.owner, id, store.StatusAbandoned)
+			e.must(err, "SetStatus")
+		},
+	} {
+		e.Advance(e, most)
+		write()
+	}
+	e.Advance(e, most)
+	e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer"})
+	e.same("listed", ids(e.list(store.Page{}).Conversations), []string{id})
+	if again := e.begin(b); again.Replay == nil {
+		e.broken("the idempotency key did not live as long as its conversation: %+v", again)
+	}
+}
+
+// everything leaves a conversation in each state that there is.
+func (e *env) everything() []string {
+	e.Helper()
+	started := e.starting()
+	started.Key = "k0"
+	e.begin(started)
+	failed := e.start()
+	e.fail(e.begin(e.keyed(failed, "q", "k1")), "upstream_error")
+	held := e.start()
+	e.must(e.Store.RenewLease(e.Context(), e.begin(e.keyed(held, "q", "k2"))), "RenewLease")
+	done := e.start()
+	e.complete(e.begin(e.keyed(done, "q", "k3")), reply("a"))
+	closed := e.start()
+	_, err := e.Store.SetStatus(e.Context(), e.owner, closed, store.StatusCompleted)
+	e.must(err, "SetStatus")
+	return []string{failed, held, done, closed}
+}
+
+func everyKeyExpires(e *env) {
+	e.everything()
+	kept := e.Keys(e)
+	if len(kept) < 10 {
+		e.broken("only %d keys were found", len(kept))
+	}
+	for _, k := range kept {
+		if k.TTL <= 0 || k.TTL > e.TTL {
+			e.broken("%s lives for %v", k.Name, k.TTL)
+		}
+		for _, personal := range []string{e.owner.User, e.owner.Tenant} {
+			if strings.Contains(k.Name, personal) {
+				e.broken("%s names its owner", k.Name)
+			}
+		}
+	}
+}
+
+// expiresByItself is the one rule that waits for real.
+func expiresByItself(e *env) {
+	const ttl = 300 * time.Millisecond
+	e.Store = e.WithTTL(e, ttl)
+	id := e.start()
+	ctx, cancel := context.WithTimeout(e.Context(), 20*ttl)
+	defer cancel()
+	for tick := time.Tick(ttl / 10); ; {
+		_, err := e.Store.Conversation(ctx, e.owner, id, -1)
+		if err != nil {
+			e.refused(err, store.ErrNotFound, "Conversation")
+			break
+		}
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			e.broken("it is still there after %v", 20*ttl)
+		}
+	}
+	e.gone(id)
+}
+
+func statusChanges(e *env) {
+	id := e.start()
+	e.complete(e.begin(e.keyed(id, "q", "k")), reply("a"))
+	want := e.get(id)
+	e.Advance(e, time.Second)
+	got, err := e.Store.SetStatus(e.Context(), e.owner, id, store.StatusAbandoned)
+	e.must(err, "SetStatus")
+	if !got.UpdatedAt.After(want.UpdatedAt) {
+		e.broken("updatedAt stayed at %v", got.UpdatedAt)
+	}
+	want.Status, want.UpdatedAt = store.StatusAbandoned, got.UpdatedAt
+	e.same("stored", e.get(id), want)
+	want.Messages = nil
+	e.same("returned", got, want)
+}
+
+func heldTurnCompletes(e *env) {
+	id := e.start()
+	t := e.begin(e.input(id, "question"))
+	_, err := e.Store.SetStatus(e.Context(), e.owner, id, store.StatusAbandoned)
+	e.must(err, "SetStatus")
+	e.complete(t, reply("answer"))
+	c := e.get(id)
+	e.same("texts", texts(c.Messages), []string{"hello", "question", "answer"})
+	e.same("status", c.Status, store.StatusAbandoned)
+}
+
+func deleteForgets(e *env) {
+	b := e.starting()
+	b.Key = "start"
+	e.complete(e.begin(b), reply("hello"))
+	id := b.Conversation
+	e.complete(e.begin(e.keyed(id, "q", "k")), reply("a"))
+	held := e.begin(e.input(id, "question"))
+	e.must(e.Store.Delete(e.Context(), e.owner, id), "Delete")
+	e.gone(id)
+	e.refused(e.Store.CompleteTurn(e.Context(), held, reply("late")), store.ErrNotFound, "CompleteTurn")
+	e.refused(e.Store.FailTurn(e.Context(), held, "upstream_error"), store.ErrNotFound, "FailTurn")
+	e.refused(e.Store.RenewLease(e.Context(), held), store.ErrNotFound, "RenewLease")
+	e.gone(id)
+	again := e.begin(b)
+	if again.Replay != nil || again.Adopted {
+		e.broken("the start's key was remembered: %+v", again)
+	}
+	e.complete(again, reply("hello again"))
+	e.same("texts", texts(e.get(id).Messages), []string{"hello again"})
+}
+
+func deleteLeavesNoKey(e *env) {
+	for _, id := range e.everything() {
+		e.must(e.Store.Delete(e.Context(), e.owner, id), "Delete")
+		for _, k := range e.Keys(e) {
+			if strings.Contains(k.Name, id) {
+				e.broken("%s is left", k.Name)
+			}
+		}
+	}
+}
+
+func canceledDoesNothing(e *env) {
+	id := e.start()
+	held := e.begin(e.input(id, "question"))
+	before := e.get(id)
+	ctx, cancel := context.WithCancel(e.Context())
+	cancel()
+	s := e.Store
+	for doing, call := range map[string]func() error{
+		"BeginTurn":    func() error { _, err := s.BeginTurn(ctx, e.starting()); return err },
+		"CompleteTurn": func() error { return s.CompleteTurn(ctx, held, reply("a")) },
+		"FailTurn":     func() error { return s.FailTurn(ctx, held, "upstream_error") },
+		"RenewLease":   func() error { return s.RenewLease(ctx, held) },
+		"Conversation": func() error { _, err := s.Conversation(ctx, e.owner, id, -1); return err },
+		"List":         func() error { _, err := s.List(ctx, e.owner, store.Page{}); return err },
+		"SetStatus":    func() error { _, err := s.SetStatus(ctx, e.owner, id, store.StatusCompleted); return err },
+		"Delete":       func() error { return s.Delete(ctx, e.owner, id) },
+		"Ping":         func() error { return s.Ping(ctx) },
+	} {
+		e.refused(call(), context.Canceled, doing)
+	}
+	expired, cancel := context.WithDeadline(e.Context(), time.Unix(0, 0))
+	defer cancel()
+	e.refused(s.Ping(expired), context.DeadlineExceeded, "Ping after its deadline")
+	e.same("conversation", e.get(id), before)
+	e.complete(held, reply("answer"))
+}
+
+func handlesAgree(e *env) {
+	id := e.start()
+	other := e.Reopen(e)
+	t, err := other.BeginTurn(e.Context(), e.keyed(id, "question", "k"))
+	e.must(err, "BeginTurn through the other handle")
+	e.complete(t, reply("answer"))
+	got, err := other.Conversation(e.Context(), e.owner, id, -1)
+	e.must(err, "Conversation through the other handle")
+	e.same("conversation", got, e.get(id))
+	again, err := other.BeginTurn(e.Context(), e.keyed(id, "question", "k"))
+	e.must(err, "BeginTurn again through the other handle")
+	if again.Replay == nil {
+		e.broken("no replay through the other handle: %+v", again)
+	}
+	e.must(other.Ping(e.Context()), "Ping through the other handle")
+}
+
+func scriptsFlushed(e *env) {
+	id := e.start()
+	for n, text := range []string{"one", "two"} {
+		e.FlushScripts(e)
+		t := e.begin(e.input(id, text))
+		e.FlushScripts(e)
+		e.complete(t, reply("answer"))
+		e.same("turns", e.get(id).Turns, n+1)
+	}
+	e.FlushScripts(e)
+	e.must(e.Store.Delete(e.Context(), e.owner, id), "Delete")
+}
+
+// oldRecord is what the predecessor's first version wrote for a signed-in user
+// of the default tenant.
+func oldRecord(id, user string) []byte {
+	return []byte(`{"externalId":"` + id + `","userId":"` + user + `","history":[` +
+		`{"id":"m1","role":"assistant","kind":"text","text":"hello"},{"id":"m2","role":"user","kind":"text","text":"hi"}]}`)
+}
+
+func predecessor(e *env) {
+	e.owner = store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
+	put := func() string {
+		id := uuid.NewString()
+		e.PutOld(e, e.owner, id, oldRecord(id, e.owner.User))
+		return id
+	}
+	read, gone, list := put(), put(), e.start()
+	c := e.get(read)
+	e.same("texts", texts(c.Messages), []string{"hello", "hi"})
+	e.same("turns, status", []any{c.Turns, c.Status}, []any{1, store.StatusActive})
+	if l := ids(e.list(store.Page{}).Conversations); len(l) != 3 {
+		e.broken("listed are %v, want %v", l, []string{read, gone, list})
+	}
+	t := e.begin(e.input(read, "next"))
+	e.same("number of the next turn", t.Number, 2)
+	e.complete(t, reply("answer"))
+	c = e.get(read)
+	e.same("texts", texts(c.Messages), []string{"hello", "hi", "next", "answer"})
+	e.same("upstream id", c.UpstreamID, "upstream-1")
+	e.must(e.Store.Delete(e.Context(), e.owner, gone), "Delete")
+	e.must(e.Store.Delete(e.Context(), e.owner, read), "Delete")
+	e.gone(gone)
+	e.gone(read)
+}
+
+func predecessorOwner(e *env) {
+	id := uuid.NewString()
+	old := store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
+	e.PutOld(e, old, id, oldRecord(id, old.User))
+	e.owner = store.Owner{Tenant: uuid.NewString(), User: old.User}
+	e.gone(id)
+	e.owner = old
+	e.same("texts", texts(e.get(id).Messages), []string{"hello", "hi"})
+}

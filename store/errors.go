@@ -1,0 +1,66 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What a caller did, or what the conversation is. None of these says that the
+// store is unwell.
+var (
+	ErrNotFound = errors.New("store: no such conversation")
+	ErrClosed   = errors.New("store: conversation is closed")
+	ErrBusy     = errors.New("store: another turn is running")
+	ErrMismatch = errors.New("store: idempotency key was used for another request")
+	ErrStale    = errors.New("store: turn has been taken over")
+	ErrCursor   = errors.New("store: not a cursor of this list")
+)
+
+// Why the store could not do what it was asked. Each is the Kind of an *Error.
+var (
+	ErrUnreachable   = errors.New("store: unreachable")
+	ErrTimeout       = errors.New("store: no answer in time")
+	ErrPoolExhausted = errors.New("store: no connection free")
+	ErrAuth          = errors.New("store: credentials refused")
+	ErrNotReady      = errors.New("store: not ready")
+	ErrReadOnly      = errors.New("store: takes no writes")
+	ErrFull          = errors.New("store: out of memory")
+	ErrProtocol      = errors.New("store: answer not understood")
+	ErrRejected      = errors.New("store: command refused")
+	ErrCorrupt       = errors.New("store: record does not decode")
+)
+
+// BusyError says that another turn holds the conversation. It matches ErrBusy.
+type BusyError struct {
+	Turn       int           // the number of the turn that runs
+	RetryAfter time.Duration // until its lease would lapse; at most LeaseTime
+}
+
+// Error implements error.
+func (e *BusyError) Error() string { return fmt.Sprintf("%v (turn %d)", ErrBusy, e.Turn) }
+
+// Unwrap makes errors.Is(err, ErrBusy) true.
+func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// Error is an outage: Kind says which. The foreign cause is kept for the log
+// but not unwrapped: a network error of the store's and the same error of the
+// agent's would otherwise be told apart by luck, and a deadline inside a
+// connection would pass for the caller's own.
+type Error struct {
+	Op    string // the Store method
+	Kind  error  // one of the outage errors above
+	Code  string // prefix of a RESP error reply, e.g. "OOM"; else empty
+	Cause error  // what the client library said; may name hosts, never shown to a client
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Code != "" {
+		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, e.Code)
+	}
+	return fmt.Sprintf("%s: %v", e.Op, e.Kind)
+}
+
+// Unwrap gives the Kind and nothing else.
+func (e *Error) Unwrap() error { return e.Kind }

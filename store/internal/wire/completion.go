@@ -1,0 +1,50 @@
+package wire
+
+import (
+	"strconv"
+
+	"parley/store"
+)
+
+// Elements are the list elements of a completion. The messages of an ordinary
+// turn are of that turn whatever they say; those of a conversation that starts
+// with its first turn name their own.
+func Elements(t store.Turn, c store.Completion) ([]string, error) {
+	out := make([]string, 0, len(c.Messages))
+	for _, m := range c.Messages {
+		turn := t.Number
+		if c.Turns > 0 {
+			turn = m.Turn
+		}
+		encoded, err := EncodeMessage(m)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Element(turn, encoded))
+	}
+	return out, nil
+}
+
+// CompletionFields are the fields that a completion sets.
+func CompletionFields(t store.Turn, c store.Completion) map[string]string {
+	f := WorkflowFields(c.Workflow)
+	f[FieldState], f[FieldDone] = StateDone, t.Token
+	if c.UpstreamID != "" {
+		f[FieldUpstream] = c.UpstreamID
+	}
+	if c.Ended {
+		f[FieldStatus] = string(store.StatusCompleted)
+	}
+	if c.Turns > 0 {
+		f[FieldTurns] = strconv.Itoa(c.Turns)
+	}
+	return f
+}
+
+// PageLimit is the number of entries that a page asks for, within its bounds.
+func PageLimit(n int) int {
+	if n <= 0 || n > store.MaxPage {
+		return store.MaxPage
+	}
+	return n
+}

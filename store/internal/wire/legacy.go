@@ -1,0 +1,104 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"parley/store"
+)
+
+// errLegacy is all that is said of a predecessor's record that does not decode.
+var errLegacy = errors.New("wire: predecessor's record")
+
+// legacy is the flat JSON of the predecessor. Its oldest records have nothing
+// but externalId and history; every other field came later.
+type legacy struct {
+	ExternalID  string          `json:"externalId"`
+	History     []legacyMessage `json:"history"`
+	UserID      string          `json:"userId"`
+	TenantID    string          `json:"tenantId"`
+	CreatedAt   string          `json:"createdAt"`
+	UpdatedAt   string          `json:"updatedAt"`
+	Status      string          `json:"status"`
+	WorkflowID  string          `json:"workflowId"`
+	CurrentStep string          `json:"currentStep"`
+	StepData    json.RawMessage `json:"stepData"`
+	Metadata    json.RawMessage `json:"metadata"`
+}
+
+// legacyMessage takes a null where the predecessor wrote one.
+type legacyMessage struct {
+	ID               string          `json:"id"`
+	Role             store.Role      `json:"role"`
+	Kind             store.Kind      `json:"kind"`
+	Text             string          `json:"text"`
+	CardJSON         json.RawMessage `json:"cardJson"`
+	CardID           string          `json:"cardId"`
+	ExtractedPayload *store.Payload  `json:"extractedPayload"`
+}
+
+// DecodeLegacy reads a record of the predecessor. now stands in for the times
+// of records from before it wrote any. Turns are counted by the user's
+// messages, which is what they meant there. The upstream id is empty: the
+// predecessor never stored it.
+func DecodeLegacy(data []byte, now time.Time) (store.Conversation, error) {
+	var l legacy
+	if json.Unmarshal(data, &l) != nil || l.ExternalID == "" {
+		return store.Conversation{}, errLegacy
+	}
+	var d decoder
+	c := store.Conversation{
+		ID:     l.ExternalID,
+		Owner:  store.Owner{Tenant: or(l.TenantID, store.DefaultTenant), User: or(l.UserID, store.DefaultUser)},
+		Status: store.Status(or(l.Status, string(store.StatusActive))),
+		Workflow: store.Workflow{
+			ID: l.WorkflowID, CurrentStep: l.CurrentStep,
+			StepData: absent(l.StepData), Metadata: absent(l.Metadata),
+		},
+	}
+	c.CreatedAt = d.time(FieldCreated, or(l.CreatedAt, or(l.UpdatedAt, Time(now))))
+	c.UpdatedAt = d.time(FieldUpdated, or(l.UpdatedAt, Time(c.CreatedAt)))
+	if !c.Status.Valid() {
+		d.fail(FieldStatus)
+	}
+	for i, h := range l.History {
+		if h.Role == store.RoleUser {
+			c.Turns++
+		}
+		m := store.Message{
+			ID: or(h.ID, c.ID+"-"+strconv.Itoa(i)), Turn: c.Turns, Role: h.Role, Kind: store.Kind(or(string(h.Kind), string(store.KindText))),
+			Text: h.Text, CardJSON: absent(h.CardJSON), CardID: h.CardID, ExtractedPayload: h.ExtractedPayload,
+		}
+		if err := checkMessage(&m); err != nil {
+			d.fail("history")
+		}
+		c.Messages = append(c.Messages, m)
+	}
+	if d.err != nil {
+		return store.Conversation{}, errLegacy
+	}
+	return c, nil
+}
+
+// ImportFields are the fields of a converted conversation.
+func ImportFields(c store.Conversation) map[string]string {
+	f := NewFields(store.Begin{Owner: c.Owner, Conversation: c.ID}, c.CreatedAt)
+	f[FieldUpdated] = Time(c.UpdatedAt)
+	f[FieldStatus] = string(c.Status)
+	f[FieldTurns] = strconv.Itoa(c.Turns)
+	f[FieldCount] = strconv.Itoa(len(c.Messages))
+	f[FieldState] = StateDone
+	for name, value := range WorkflowFields(c.Workflow) {
+		f[name] = value
+	}
+	return f
+}
+
+func absent(r json.RawMessage) json.RawMessage {
+	if len(r) == 0 || string(r) == "null" {
+		return nil
+	}
+	return r
+}

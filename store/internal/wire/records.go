@@ -1,0 +1,104 @@
+package wire
+
+import (
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley/store"
+)
+
+// EncodeSummary is a conversation's entry in the list of its owner: what a list
+// shows, in a form that a script can put together without knowing JSON. The
+// step stands last because it alone is free text.
+func EncodeSummary(created, updated, status, turns, step string) string {
+	return strings.Join([]string{Version, created, updated, status, turns, step}, " ")
+}
+
+// DecodeSummary reads an entry of EncodeSummary.
+func DecodeSummary(o store.Owner, id, s string) (store.Conversation, error) {
+	part := strings.SplitN(s, " ", 6)
+	if len(part) != 6 {
+		return store.Conversation{}, errors.New("wire: summary")
+	}
+	return DecodeConversation(o, map[string]string{
+		FieldVersion: part[0], FieldID: id, FieldTenant: o.Tenant, FieldUser: o.User,
+		FieldCreated: part[1], FieldUpdated: part[2], FieldStatus: part[3],
+		FieldTurns: part[4], FieldStep: part[5],
+	})
+}
+
+// Record is what is kept of an idempotency key.
+type Record struct {
+	Fingerprint string
+	Turn        int
+	Done        bool
+	First       int    // index in the message list of the first message of the completion
+	Count       int    // how many messages it has
+	Extra       string // Outcome.Extra
+}
+
+// Encode gives the stored form. Extra stands last because it is free text.
+func (r Record) Encode() string {
+	done := "0"
+	if r.Done {
+		done = "1"
+	}
+	return strings.Join([]string{
+		r.Fingerprint, strconv.Itoa(r.Turn), done,
+		strconv.Itoa(r.First), strconv.Itoa(r.Count), r.Extra,
+	}, " ")
+}
+
+// DecodeRecord reads a record of Encode.
+func DecodeRecord(s string) (Record, error) {
+	part := strings.SplitN(s, " ", 6)
+	if len(part) != 6 || part[0] == "" || (part[2] != "0" && part[2] != "1") {
+		return Record{}, errors.New("wire: idempotency record")
+	}
+	var d decoder
+	r := Record{
+		Fingerprint: part[0], Turn: d.int("turn", part[1]), Done: part[2] == "1",
+		First: d.int("first", part[3]), Count: d.int("count", part[4]), Extra: part[5],
+	}
+	return r, d.err
+}
+
+// Cursor says where a list goes on: after the entry id with that time.
+type Cursor struct {
+	Updated time.Time
+	ID      string
+}
+
+// Encode gives the opaque form that callers see.
+func (c Cursor) Encode() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.Updated.UnixMilli(), 10) + " " + c.ID))
+}
+
+// DecodeCursor reads a cursor of Encode; anything else is store.ErrCursor.
+func DecodeCursor(s string) (Cursor, error) {
+	if len(s) > 128 {
+		return Cursor{}, store.ErrCursor
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return Cursor{}, store.ErrCursor
+	}
+	ms, id, ok := strings.Cut(string(b), " ")
+	n, err := strconv.ParseInt(ms, 10, 64)
+	if !ok || err != nil || n < 0 || id == "" {
+		return Cursor{}, store.ErrCursor
+	}
+	return Cursor{Updated: time.UnixMilli(n).UTC(), ID: id}, nil
+}
+
+// After reports whether an entry comes after the cursor in the order of a list:
+// newest first, and by descending id within a millisecond.
+func (c Cursor) After(updated time.Time, id string) bool {
+	if !updated.Equal(c.Updated) {
+		return updated.Before(c.Updated)
+	}
+	return id < c.ID
+}

@@ -1,0 +1,290 @@
+// Package wire is the stored form of conversations: the one schema that both
+// backends keep, so that the easy one cannot be kinder than the real one. It is
+// versioned; golden files hold one record of every generation.
+//
+// A conversation is a hash of the Field… names below, and a list with one
+// element per message. Times are ISO 8601 in UTC with milliseconds. The scripts
+// of the Redis backend name the same fields; the contract suite, which compares
+// what both backends return, is what keeps the two from drifting.
+package wire
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley/store"
+)
+
+// Version is the generation that this package writes. It reads that and the
+// predecessor's flat JSON (see DecodeLegacy).
+const Version = "1"
+
+// Fields of a conversation's hash.
+const (
+	FieldVersion    = "v"
+	FieldID         = "externalId"
+	FieldTenant     = "tenantId"
+	FieldUser       = "userId"
+	FieldCreated    = "createdAt"
+	FieldUpdated    = "updatedAt"
+	FieldStatus     = "status"
+	FieldUpstream   = "upstreamId"
+	FieldTurns      = "turns"
+	FieldWorkflow   = "workflowId"
+	FieldStep       = "currentStep"
+	FieldStepData   = "stepData"
+	FieldMetadata   = "metadata"
+	FieldCount      = "n"     // elements of the message list
+	FieldState      = "state" // of the last turn: one of the State… values
+	FieldFence      = "fence" // counts the begins
+	FieldToken      = "token" // of the last begin
+	FieldDone       = "done"  // token of the turn that completed last
+	FieldInput      = "fp"    // fingerprint of the last turn's input
+	FieldKey        = "key"   // KeyTag of the last turn, empty if it came without one
+	FieldFailPrefix = "f"     // f3 = class: turn 3 failed
+)
+
+// States of a conversation's last turn.
+const (
+	StateStarting = "starting" // of a new conversation: not visible yet
+	StateRunning  = "running"
+	StateDone     = "done"
+	StateFailed   = "failed"
+)
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// Time formats t as it is stored. Strings of it order as the times do.
+func Time(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+// Millis is t cut to the precision that is stored.
+func Millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// OwnerTag is the part of every key that names the owner: a digest, so that no
+// personal datum stands in a key and no character of an id can break a Redis
+// hash tag. Lengths are mixed in so that ("ab","c") and ("a","bc") differ.
+func OwnerTag(o store.Owner) string {
+	h := sha256.New()
+	for _, part := range []string{o.Tenant, o.User} {
+		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash never fails
+		_, _ = h.Write([]byte(part))
+	}
+	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:26])
+}
+
+// KeyTag is the stored name of an idempotency key; empty for none. Clients put
+// anything into keys, so only the digest is kept.
+func KeyTag(key string) string {
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// NewFields are the fields of a conversation that is being started.
+func NewFields(b store.Begin, now time.Time) map[string]string {
+	f := map[string]string{
+		FieldVersion: Version,
+		FieldID:      b.Conversation,
+		FieldTenant:  b.Owner.Tenant,
+		FieldUser:    b.Owner.User,
+		FieldCreated: Time(now),
+		FieldStatus:  string(store.StatusActive),
+		FieldTurns:   "0",
+		FieldCount:   "0",
+	}
+	return f
+}
+
+// WorkflowFields are the fields that w sets, without its empty ones.
+func WorkflowFields(w store.Workflow) map[string]string {
+	f := make(map[string]string, 4)
+	for name, value := range map[string]string{
+		FieldWorkflow: w.ID, FieldStep: w.CurrentStep,
+		FieldStepData: string(w.StepData), FieldMetadata: string(w.Metadata),
+	} {
+		if value != "" {
+			f[name] = value
+		}
+	}
+	return f
+}
+
+// Workflow reads the workflow out of a conversation's fields.
+func Workflow(f map[string]string) store.Workflow {
+	return store.Workflow{
+		ID: f[FieldWorkflow], CurrentStep: f[FieldStep],
+		StepData: raw(f[FieldStepData]), Metadata: raw(f[FieldMetadata]),
+	}
+}
+
+func raw(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+// DecodeConversation reads a conversation's hash. A field that did not exist
+// when the record was written has its default; one that is there and makes no
+// sense is an error, as is a record of another owner.
+func DecodeConversation(o store.Owner, f map[string]string) (store.Conversation, error) {
+	var d decoder
+	if f[FieldVersion] != Version {
+		d.fail(FieldVersion)
+	}
+	c := store.Conversation{
+		ID:         f[FieldID],
+		Owner:      store.Owner{Tenant: or(f[FieldTenant], store.DefaultTenant), User: or(f[FieldUser], store.DefaultUser)},
+		CreatedAt:  d.time(FieldCreated, f[FieldCreated]),
+		UpdatedAt:  d.time(FieldUpdated, or(f[FieldUpdated], f[FieldCreated])),
+		Status:     store.Status(or(f[FieldStatus], string(store.StatusActive))),
+		UpstreamID: f[FieldUpstream],
+		Turns:      d.int(FieldTurns, or(f[FieldTurns], "0")),
+		Workflow:   Workflow(f),
+	}
+	if c.ID == "" {
+		d.fail(FieldID)
+	}
+	if c.Owner != o {
+		d.fail(FieldUser)
+	}
+	if !c.Status.Valid() {
+		d.fail(FieldStatus)
+	}
+	for name, value := range map[string]json.RawMessage{FieldStepData: c.Workflow.StepData, FieldMetadata: c.Workflow.Metadata} {
+		if value != nil && !json.Valid(value) {
+			d.fail(name)
+		}
+	}
+	if f[FieldState] == StateRunning {
+		c.PendingTurn = c.Turns
+	}
+	for name, class := range f {
+		if n, ok := failedTurn(name); ok {
+			c.Failures = append(c.Failures, store.TurnFailure{Turn: n, Class: class})
+		}
+	}
+	sort.Slice(c.Failures, func(i, j int) bool { return c.Failures[i].Turn < c.Failures[j].Turn })
+	return c, d.err
+}
+
+func failedTurn(field string) (int, bool) {
+	digits, ok := strings.CutPrefix(field, FieldFailPrefix)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(digits)
+	return n, err == nil
+}
+
+// decoder keeps the first fault and names the field, never the value: values
+// are what users said.
+type decoder struct{ err error }
+
+func (d *decoder) fail(field string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("wire: field %s", field)
+	}
+}
+
+func (d *decoder) int(field, s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		d.fail(field)
+	}
+	return n
+}
+
+func (d *decoder) time(field, s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		d.fail(field)
+	}
+	return Millis(t)
+}
+
+func or(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+// errMessage is all that is said of a message that does not decode.
+var errMessage = errors.New("wire: message")
+
+// message is the JSON of a list element. The turn stands before it, because
+// only the store knows the number when the element is appended.
+type message struct {
+	store.Message
+	Turn *int `json:"turn,omitempty"` // shadows Message.Turn, so that it is not written twice
+}
+
+// EncodeMessage gives a message's JSON without its turn; see Element.
+func EncodeMessage(m store.Message) (string, error) {
+	b, err := json.Marshal(message{Message: m})
+	if err != nil {
+		return "", errMessage
+	}
+	return string(b), nil
+}
+
+// Element is an element of the message list.
+func Element(turn int, encoded string) string { return strconv.Itoa(turn) + " " + encoded }
+
+// ElementTurn is the turn of a list element, -1 if it has none.
+func ElementTurn(element string) int {
+	number, _, _ := strings.Cut(element, " ")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
+// DecodeElement reads an element of the message list.
+func DecodeElement(element string) (store.Message, error) {
+	turn := ElementTurn(element)
+	_, encoded, ok := strings.Cut(element, " ")
+	var m message
+	if turn < 0 || !ok || json.Unmarshal([]byte(encoded), &m) != nil {
+		return store.Message{}, errMessage
+	}
+	m.Message.Turn = turn
+	if err := checkMessage(&m.Message); err != nil {
+		return store.Message{}, err
+	}
+	return m.Message, nil
+}
+
+func checkMessage(m *store.Message) error {
+	if m.ID == "" || (m.Role != store.RoleUser && m.Role != store.RoleAssistant) ||
+		(m.Kind != store.KindText && m.Kind != store.KindCard) {
+		return errMessage
+	}
+	return nil
+}
+
+// DecodeElements reads a part of the message list.
+func DecodeElements(elements []string) ([]store.Message, error) {
+	out := make([]store.Message, 0, len(elements))
+	for _, e := range elements {
+		m, err := DecodeElement(e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}

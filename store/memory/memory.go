@@ -1,0 +1,300 @@
+// Package memory keeps conversations in the process: for a newcomer's first
+// run and for tests. It keeps the encoded form of package wire, so that nothing
+// in it can alias what a caller holds, and times round as they do in Redis.
+// What it keeps is gone when the process ends.
+package memory
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/store"
+	"parley/store/internal/wire"
+)
+
+// DefaultMaxConversations bounds the store when Options does not.
+const DefaultMaxConversations = 10_000
+
+// Options of a Store. The zero value is usable.
+type Options struct {
+	TTL time.Duration // how long a conversation outlives its last write; 24 h if 0
+	// MaxConversations bounds memory: when it is passed, the conversation that
+	// was written to longest ago is dropped. DefaultMaxConversations if 0.
+	MaxConversations int
+	Now              func() time.Time // time.Now if nil
+}
+
+// Store is a store.Store in memory.
+type Store struct {
+	ttl time.Duration
+	max int
+	now func() time.Time
+
+	mu    sync.Mutex
+	convs map[key]*list.Element // of *conversation
+	// idle orders all conversations by their last write, the latest in front.
+	// One TTL for all makes it the order of their expiry as well.
+	idle *list.List
+	// index orders each owner's visible conversations; see index.go.
+	index map[string]*index
+}
+
+type key struct{ owner, id string }
+
+// conversation is one record in its stored form.
+type conversation struct {
+	key
+	fields   map[string]string
+	messages []string
+	records  map[string]string // idempotency records by wire.KeyTag
+	lease    struct {
+		token string
+		until time.Time
+	}
+	expires time.Time
+}
+
+var _ store.Store = (*Store)(nil)
+
+// New makes an empty Store.
+func New(o Options) *Store {
+	s := &Store{ttl: o.TTL, max: o.MaxConversations, now: o.Now, convs: map[key]*list.Element{}, idle: list.New(), index: map[string]*index{}}
+	if s.ttl <= 0 {
+		s.ttl = 24 * time.Hour
+	}
+	if s.max <= 0 {
+		s.max = DefaultMaxConversations
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// Ping implements store.Store.
+func (s *Store) Ping(ctx context.Context) error { return alive(ctx, "Ping") }
+
+// Close implements store.Store.
+func (s *Store) Close() error { return nil }
+
+func alive(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: %s: %w", op, err)
+	}
+	return nil
+}
+
+// BeginTurn implements store.Store.
+func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error) {
+	if err := alive(ctx, "BeginTurn"); err != nil {
+		return store.Turn{}, err
+	}
+	input := make([]string, 0, len(b.Input))
+	for _, m := range b.Input {
+		e, err := wire.EncodeMessage(m)
+		if err != nil {
+			return store.Turn{}, err
+		}
+		input = append(input, e)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	k := key{wire.OwnerTag(b.Owner), b.Conversation}
+	c := s.get(k, now)
+	if c == nil && !b.New || c != nil && !b.New && c.fields[wire.FieldState] == wire.StateStarting {
+		return store.Turn{}, store.ErrNotFound
+	}
+	if c == nil {
+		c = &conversation{key: k, fields: wire.NewFields(b, now), records: map[string]string{}}
+		s.insert(c)
+		return s.hold(c, b, now, wire.StateStarting, false), nil
+	}
+	tag := wire.KeyTag(b.Key)
+	if encoded, ok := c.records[tag]; ok && tag != "" {
+		rec, err := wire.DecodeRecord(encoded)
+		if err != nil {
+			return store.Turn{}, corrupt("BeginTurn", err)
+		}
+		if rec.Fingerprint != b.Fingerprint {
+			return store.Turn{}, store.ErrMismatch
+		}
+		if rec.Done {
+			return s.replay(c, b, rec)
+		}
+	}
+	if c.fields[wire.FieldStatus] != string(store.StatusActive) {
+		return store.Turn{}, store.ErrClosed
+	}
+	if left := c.lease.until.Sub(now); left > 0 {
+		return store.Turn{}, &store.BusyError{Turn: c.int(wire.FieldTurns), RetryAfter: left}
+	}
+	return s.next(c, b, input, now)
+}
+
+// next takes a turn in a conversation that nobody holds: the last one over
+// again if it is unfinished and this is its repetition, else a new one.
+func (s *Store) next(c *conversation, b store.Begin, input []string, now time.Time) (store.Turn, error) {
+	state, turn, tag := c.fields[wire.FieldState], c.int(wire.FieldTurns), wire.KeyTag(b.Key)
+	unfinished := state != wire.StateDone
+	repeated := b.Key == "" && c.fields[wire.FieldInput] == b.Fingerprint
+	if rec, err := wire.DecodeRecord(c.records[tag]); err == nil && rec.Turn == turn {
+		repeated = true
+	}
+	if unfinished && repeated {
+		delete(c.fields, wire.FieldFailPrefix+strconv.Itoa(turn))
+		if state != wire.StateStarting {
+			state = wire.StateRunning
+		}
+		return s.hold(c, b, now, state, true), nil
+	}
+	if b.New { // an id that is taken: only a caller that chooses ids badly gets here
+		return store.Turn{}, store.ErrMismatch
+	}
+	if state == wire.StateRunning {
+		c.fields[wire.FieldFailPrefix+strconv.Itoa(turn)] = store.Lapsed
+	}
+	turn++
+	c.fields[wire.FieldTurns] = strconv.Itoa(turn)
+	for _, e := range input {
+		c.messages = append(c.messages, wire.Element(turn, e))
+	}
+	return s.hold(c, b, now, wire.StateRunning, false), nil
+}
+
+// hold writes what every begin writes and gives the turn to its holder.
+func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string, adopted bool) store.Turn {
+	turn, fence, token := c.int(wire.FieldTurns), c.int(wire.FieldFence)+1, uuid.NewString()
+	set(c.fields, wire.WorkflowFields(b.Workflow))
+	set(c.fields, map[string]string{
+		wire.FieldState: state, wire.FieldFence: strconv.Itoa(fence), wire.FieldToken: token,
+		wire.FieldInput: b.Fingerprint, wire.FieldCount: strconv.Itoa(len(c.messages)),
+	})
+	if tag := wire.KeyTag(b.Key); tag != "" {
+		c.records[tag] = wire.Record{Fingerprint: b.Fingerprint, Turn: turn}.Encode()
+		c.fields[wire.FieldKey] = tag
+	} else if !adopted { // a turn taken over keeps the key it was begun with
+		delete(c.fields, wire.FieldKey)
+	}
+	c.lease.token, c.lease.until = token, now.Add(store.LeaseTime)
+	s.touch(c, now)
+	t := c.turn(b)
+	t.Number, t.Fence, t.Token, t.Adopted = turn, int64(fence), token, adopted
+	return t
+}
+
+func (s *Store) replay(c *conversation, b store.Begin, rec wire.Record) (store.Turn, error) {
+	end := rec.First + rec.Count
+	if end > len(c.messages) {
+		return store.Turn{}, corrupt("BeginTurn", fmt.Errorf("record ends at %d of %d", end, len(c.messages)))
+	}
+	messages, err := wire.DecodeElements(c.messages[rec.First:end])
+	if err != nil {
+		return store.Turn{}, corrupt("BeginTurn", err)
+	}
+	t := c.turn(b)
+	t.Number = rec.Turn
+	t.Replay = &store.Outcome{Messages: messages, Extra: extra(rec.Extra)}
+	return t, nil
+}
+
+func extra(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return []byte(s)
+}
+
+// CompleteTurn implements store.Store.
+func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Completion) error {
+	if err := alive(ctx, "CompleteTurn"); err != nil {
+		return err
+	}
+	elements, err := wire.Elements(t, done)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	c := s.get(key{wire.OwnerTag(t.Owner), t.Conversation}, now)
+	switch {
+	case c == nil:
+		return store.ErrNotFound
+	case c.fields[wire.FieldDone] == t.Token:
+		return nil
+	case c.fields[wire.FieldToken] != t.Token, c.fields[wire.FieldState] == wire.StateFailed:
+		return store.ErrStale
+	}
+	if tag := c.fields[wire.FieldKey]; tag != "" {
+		old, err := wire.DecodeRecord(c.records[tag])
+		if err != nil {
+			return corrupt("CompleteTurn", err)
+		}
+		c.records[tag] = wire.Record{
+			Fingerprint: old.Fingerprint, Turn: old.Turn, Done: true,
+			First: len(c.messages), Count: len(elements), Extra: string(done.Extra),
+		}.Encode()
+	}
+	c.messages = append(c.messages, elements...)
+	set(c.fields, wire.CompletionFields(t, done))
+	c.fields[wire.FieldCount] = strconv.Itoa(len(c.messages))
+	c.lease.token, c.lease.until = "", time.Time{}
+	s.touch(c, now)
+	return nil
+}
+
+// FailTurn implements store.Store.
+func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error {
+	if err := alive(ctx, "FailTurn"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	c := s.get(key{wire.OwnerTag(t.Owner), t.Conversation}, now)
+	switch {
+	case c == nil && t.New:
+		return nil
+	case c == nil:
+		return store.ErrNotFound
+	case c.fields[wire.FieldToken] != t.Token, c.fields[wire.FieldState] == wire.StateDone:
+		return store.ErrStale
+	case c.fields[wire.FieldState] == wire.StateFailed:
+		return nil
+	case c.fields[wire.FieldState] == wire.StateStarting:
+		s.remove(c)
+		return nil
+	}
+	c.fields[wire.FieldState] = wire.StateFailed
+	c.fields[wire.FieldFailPrefix+strconv.Itoa(t.Number)] = class
+	c.lease.token, c.lease.until = "", time.Time{}
+	s.touch(c, now)
+	return nil
+}
+
+// RenewLease implements store.Store.
+func (s *Store) RenewLease(ctx context.Context, t store.Turn) error {
+	if err := alive(ctx, "RenewLease"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	c := s.get(key{wire.OwnerTag(t.Owner), t.Conversation}, now)
+	if c == nil {
+		return store.ErrNotFound
+	}
+	state := c.fields[wire.FieldState]
+	if c.fields[wire.FieldToken] != t.Token || state != wire.StateRunning && state != wire.StateStarting {
+		return store.ErrStale
+	}
+	c.lease.token, c.lease.until = t.Token, now.Add(store.LeaseTime)
+	return nil
+}

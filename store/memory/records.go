@@ -1,0 +1,213 @@
+package memory
+
+import (
+	"context"
+	"sort"
+	"strconv"
+	"time"
+
+	"parley/store"
+	"parley/store/internal/wire"
+)
+
+// Conversation implements store.Store.
+func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+	if err := alive(ctx, "Conversation"); err != nil {
+		return store.Conversation{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.visible(o, id)
+	if c == nil {
+		return store.Conversation{}, store.ErrNotFound
+	}
+	out, err := wire.DecodeConversation(o, c.fields)
+	if err != nil {
+		return store.Conversation{}, corrupt("Conversation", err)
+	}
+	// Turns never go down along the list, so the first later one can be searched.
+	from := sort.Search(len(c.messages), func(i int) bool { return wire.ElementTurn(c.messages[i]) > after })
+	if out.Messages, err = wire.DecodeElements(c.messages[from:]); err != nil {
+		return store.Conversation{}, corrupt("Conversation", err)
+	}
+	return out, nil
+}
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Listing, error) {
+	if err := alive(ctx, "List"); err != nil {
+		return store.Listing{}, err
+	}
+	limit := wire.PageLimit(p.Limit)
+	var after *wire.Cursor
+	if p.Cursor != "" {
+		cur, err := wire.DecodeCursor(p.Cursor)
+		if err != nil {
+			return store.Listing{}, err
+		}
+		after = &cur
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	var out store.Listing
+	ix := s.index[wire.OwnerTag(o)]
+	if ix == nil {
+		return out, nil
+	}
+	for _, e := range ix.entries {
+		if after != nil && !after.After(e.updated, e.id) {
+			continue
+		}
+		c := s.get(key{wire.OwnerTag(o), e.id}, now)
+		if c == nil {
+			continue
+		}
+		if len(out.Conversations) == limit {
+			last := out.Conversations[limit-1]
+			out.NextCursor = wire.Cursor{Updated: last.UpdatedAt, ID: last.ID}.Encode()
+			break
+		}
+		f := c.fields
+		listed, err := wire.DecodeSummary(o, e.id, wire.EncodeSummary(
+			f[wire.FieldCreated], f[wire.FieldUpdated], f[wire.FieldStatus], f[wire.FieldTurns], f[wire.FieldStep]))
+		if err != nil {
+			out.Corrupt++
+			continue
+		}
+		out.Conversations = append(out.Conversations, listed)
+	}
+	return out, nil
+}
+
+// SetStatus implements store.Store.
+func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status store.Status) (store.Conversation, error) {
+	if err := alive(ctx, "SetStatus"); err != nil {
+		return store.Conversation{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.visible(o, id)
+	if c == nil {
+		return store.Conversation{}, store.ErrNotFound
+	}
+	c.fields[wire.FieldStatus] = string(status)
+	s.touch(c, s.now())
+	out, err := wire.DecodeConversation(o, c.fields)
+	if err != nil {
+		return store.Conversation{}, corrupt("SetStatus", err)
+	}
+	return out, nil
+}
+
+// Delete implements store.Store.
+func (s *Store) Delete(ctx context.Context, o store.Owner, id string) error {
+	if err := alive(ctx, "Delete"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.visible(o, id)
+	if c == nil {
+		return store.ErrNotFound
+	}
+	s.remove(c)
+	return nil
+}
+
+// visible finds a conversation that was not just begun to be started.
+func (s *Store) visible(o store.Owner, id string) *conversation {
+	c := s.get(key{wire.OwnerTag(o), id}, s.now())
+	if c == nil || c.fields[wire.FieldState] == wire.StateStarting {
+		return nil
+	}
+	return c
+}
+
+// get finds a conversation that has not expired.
+func (s *Store) get(k key, now time.Time) *conversation {
+	e, ok := s.convs[k]
+	if !ok {
+		return nil
+	}
+	c, _ := e.Value.(*conversation)
+	if !now.Before(c.expires) {
+		s.remove(c)
+		return nil
+	}
+	return c
+}
+
+// insert adds a conversation and keeps to the bounds: the expired go first,
+// then the one that was idle longest. Both stand at the back of the same list,
+// so this costs no more than what it drops.
+func (s *Store) insert(c *conversation) {
+	s.convs[c.key] = s.idle.PushFront(c)
+	now := s.now()
+	for back := s.idle.Back(); back != nil; back = s.idle.Back() {
+		oldest, _ := back.Value.(*conversation)
+		if oldest == c || len(s.convs) <= s.max && now.Before(oldest.expires) {
+			return
+		}
+		s.remove(oldest)
+	}
+}
+
+func (s *Store) remove(c *conversation) {
+	s.idle.Remove(s.convs[c.key])
+	delete(s.convs, c.key)
+	if ix := s.index[c.owner]; ix != nil {
+		ix.remove(c.id)
+		if len(ix.entries) == 0 {
+			delete(s.index, c.owner)
+		}
+	}
+}
+
+// touch does what every write does beside its own: updatedAt, which never moves
+// back, the TTL, and the place in both orders.
+func (s *Store) touch(c *conversation, now time.Time) {
+	if at := wire.Time(now); at > c.fields[wire.FieldUpdated] {
+		c.fields[wire.FieldUpdated] = at
+	}
+	c.expires = now.Add(s.ttl)
+	s.idle.MoveToFront(s.convs[c.key])
+	if c.fields[wire.FieldState] == wire.StateStarting {
+		return
+	}
+	ix := s.index[c.owner]
+	if ix == nil {
+		ix = &index{}
+		s.index[c.owner] = ix
+	}
+	ix.put(c.id, c.updated())
+}
+
+func (c *conversation) updated() time.Time {
+	t, _ := time.Parse(time.RFC3339, c.fields[wire.FieldUpdated])
+	return t
+}
+
+func (c *conversation) int(field string) int {
+	n, _ := strconv.Atoi(c.fields[field])
+	return n
+}
+
+// turn is what every begin tells of the conversation.
+func (c *conversation) turn(b store.Begin) store.Turn {
+	created, _ := time.Parse(time.RFC3339, c.fields[wire.FieldCreated])
+	return store.Turn{
+		Owner: b.Owner, Conversation: b.Conversation, New: b.New,
+		UpstreamID: c.fields[wire.FieldUpstream], Workflow: wire.Workflow(c.fields), CreatedAt: created,
+	}
+}
+
+func set(fields, values map[string]string) {
+	for name, value := range values {
+		fields[name] = value
+	}
+}
+
+func corrupt(op string, cause error) error {
+	return &store.Error{Op: op, Kind: store.ErrCorrupt, Cause: cause}
+}

@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"syscall"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"parley/store"
+)
+
+// errCorrupt stands for a stored record that does not decode.
+var errCorrupt = errors.New("redis: record does not decode")
+
+// classify gives an error of a call its kind, where it happened: later nobody
+// could tell it from an equal error of the agent's. ctx is the caller's
+// context, budget the call's own.
+//
+// Contexts are asked whether they are done, never the error: the library
+// reports expired dials of its own as context.DeadlineExceeded, and hides the
+// caller's deadline behind network errors.
+func classify(ctx, budget context.Context, op string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isOutcome(err):
+		return err
+	case errors.Is(err, errCorrupt):
+		return &store.Error{Op: op, Kind: store.ErrCorrupt, Cause: err}
+	case errors.Is(err, errShape):
+		return &store.Error{Op: op, Kind: store.ErrProtocol, Cause: err}
+	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("store: %s: %w", op, ctx.Err())
+	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
+		return &store.Error{Op: op, Kind: store.ErrPoolExhausted, Cause: err}
+	}
+	var resp goredis.Error
+	if errors.As(err, &resp) {
+		kind, code := respKind(resp)
+		return &store.Error{Op: op, Kind: kind, Code: code, Cause: err}
+	}
+	return &store.Error{Op: op, Kind: transportKind(budget, err), Cause: err}
+}
+
+// isOutcome reports whether an error says something about the conversation and
+// nothing about Redis.
+func isOutcome(err error) bool {
+	for _, e := range []error{store.ErrNotFound, store.ErrClosed, store.ErrBusy, store.ErrMismatch, store.ErrStale, store.ErrCursor} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// wrapped is how Redis up to 6.2, which is what Azure Cache for Redis runs,
+// reports an error of a command inside a script.
+var wrapped = regexp.MustCompile(`^ERR Error running script .*@user_script: ?\d+: -?([A-Z]+) `)
+
+// respKind sorts an error reply by its prefix, which is the part of it that the
+// protocol defines.
+func respKind(err goredis.Error) (kind error, code string) {
+	text := err.Error()
+	code, _, _ = strings.Cut(text, " ")
+	if m := wrapped.FindStringSubmatch(text); m != nil {
+		code = m[1]
+	}
+	switch code {
+	case "NOAUTH", "WRONGPASS", "NOPERM":
+		return store.ErrAuth, code
+	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY":
+		return store.ErrNotReady, code
+	case "READONLY", "MISCONF", "NOREPLICAS":
+		return store.ErrReadOnly, code
+	case "OOM":
+		return store.ErrFull, code
+	case "WRONGTYPE": // a key of ours holds something we did not put there
+		return store.ErrCorrupt, code
+	}
+	if goredis.IsMaxClientsError(err) { // has no prefix but ERR
+		return store.ErrUnreachable, code
+	}
+	if !isPrefix(code) {
+		return store.ErrProtocol, ""
+	}
+	return store.ErrRejected, code
+}
+
+// isPrefix keeps what is not an error code out of logs and labels.
+func isPrefix(s string) bool {
+	for _, r := range s {
+		if r < 'A' || r > 'Z' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 32
+}
+
+// transportKind sorts everything that is not an error reply. What is left at
+// the end is what the library says when it cannot parse an answer, which has no
+// type of its own.
+func transportKind(budget context.Context, err error) error {
+	var dns *net.DNSError
+	var netErr net.Error
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &dns), errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
+		return store.ErrUnreachable
+	case budget.Err() != nil, errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return store.ErrTimeout
+	case errors.As(err, &netErr), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNREFUSED),
+		errors.Is(err, goredis.ErrClosed):
+		return store.ErrUnreachable
+	}
+	return store.ErrProtocol
+}

@@ -1,0 +1,173 @@
+// Package redis keeps conversations in Redis: one node, or anything that looks
+// like one.
+//
+// All keys of one owner carry the same hash tag, so that every call touches one
+// slot. Under the prefix and the owner's tag {h} there are
+//
+//	{h}:c:<id>  hash     the conversation's fields (package wire)
+//	{h}:m:<id>  list     its messages, one element each
+//	{h}:k:<id>  hash     its idempotency records, a field for each key
+//	{h}:l:<id>  string   the lease of the turn that runs, with its own expiry
+//	{h}:ix      zset     the owner's conversations by updatedAt
+//	{h}:s       hash     what a list shows of each
+//
+// Two things differ from what one might expect. Idempotency records share one
+// hash per conversation, because "as long as the conversation" would otherwise
+// mean renewing every record on every write. And the lease is a key of its own,
+// so that Redis's clock, the only one all replicas share, decides when it ends.
+//
+// Every write is one script and one round trip (two when the server does not
+// know the script yet). Reads are plain commands, because scripts wait behind a
+// primary that is paused for writes: one round trip for a conversation, two for
+// a list.
+package redis
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"parley/store"
+	"parley/store/internal/wire"
+)
+
+// Defaults of Options.
+const (
+	DefaultPrefix  = "parley:"
+	DefaultTTL     = 24 * time.Hour
+	DefaultTimeout = 5 * time.Second
+)
+
+// Options of a Store.
+type Options struct {
+	URL     string         // redis:// or rediss://, with user, password and database number
+	RootCAs *x509.CertPool // trusted for rediss://; the system's if nil
+	Prefix  string         // of every key; DefaultPrefix if empty
+	TTL     time.Duration  // how long a conversation outlives its last write; DefaultTTL if 0
+	// Timeout bounds every call as a whole: waiting for a connection, dialing
+	// and all round trips. DefaultTimeout if 0.
+	Timeout time.Duration
+	Now     func() time.Time // for createdAt and updatedAt; time.Now if nil
+}
+
+// Store is a store.Store in Redis.
+type Store struct {
+	client  *goredis.Client
+	scripts scripts
+	prefix  string
+	ttl     time.Duration
+	timeout time.Duration
+	now     func() time.Time
+}
+
+var _ store.Store = (*Store)(nil)
+
+// ErrURL says that Options.URL is not a Redis URL. It does not repeat it: it
+// may hold a password.
+var ErrURL = errors.New("redis: not a redis:// or rediss:// URL")
+
+// New makes a Store. It does not connect: a service may start before its Redis.
+func New(o Options) (*Store, error) {
+	opt, err := goredis.ParseURL(o.URL)
+	if err != nil || opt.Network != "tcp" {
+		return nil, ErrURL
+	}
+	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, now: o.Now}
+	if s.prefix == "" {
+		s.prefix = DefaultPrefix
+	}
+	if s.ttl <= 0 {
+		s.ttl = DefaultTTL
+	}
+	if s.timeout <= 0 {
+		s.timeout = DefaultTimeout
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if opt.TLSConfig != nil {
+		opt.TLSConfig.RootCAs = o.RootCAs
+	}
+	bound(opt, s.timeout)
+	s.client = goredis.NewClient(opt)
+	return s, nil
+}
+
+// bound replaces the library's settings, which let one call take a hundred
+// seconds and run a write four times, by such that nothing outlasts the call's
+// own budget and nothing is sent twice behind our back.
+func bound(opt *goredis.Options, budget time.Duration) {
+	opt.ContextTimeoutEnabled = true // else a blocked read ignores its context
+	opt.MaxRetries = -1              // 0 means 3
+	opt.DialerRetries = 1            // the default of 5 multiplies DialTimeout
+	// A dial outlives the caller that wanted it and keeps a place in the pool,
+	// so this also bounds how long recovery takes.
+	opt.DialTimeout = min(budget, 2*time.Second)
+	opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = budget, budget, budget
+	opt.PoolSize, opt.MaxConcurrentDials, opt.MinIdleConns = 32, 8, 2
+	opt.PipelinePoolSize = -1               // a second pool doubles the dials of an outage
+	opt.ConnMaxIdleTime = 4 * time.Minute   // below the ten minutes after which Azure hangs up
+	opt.ConnMaxLifetime = 30 * time.Minute  // heals connections to a demoted primary
+	opt.ConnMaxLifetimeJitter = time.Minute // so that not all of them end at once
+	opt.DisableIdentity = true              // saves a round trip on each connect
+	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Ping implements store.Store.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.do(ctx, "Ping", func(ctx context.Context) error {
+		pong, err := s.client.Ping(ctx).Result()
+		if err == nil && pong != "PONG" {
+			err = errShape
+		}
+		return err
+	})
+}
+
+// do runs one call of the store within its budget and gives every error its
+// kind. A reply that makes the client library panic is an answer that was not
+// understood, not a reason to die.
+func (s *Store) do(ctx context.Context, op string, call func(context.Context) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: %s: %w", op, err)
+	}
+	budget, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = &store.Error{Op: op, Kind: store.ErrProtocol, Cause: fmt.Errorf("panic in the client library: %T", p)}
+		}
+	}()
+	return classify(ctx, budget, op, call(budget))
+}
+
+// keys names everything of one conversation in the order of the scripts' KEYS.
+func (s *Store) keys(o store.Owner, id string) []string {
+	tag := s.prefix + "{" + wire.OwnerTag(o) + "}:"
+	return []string{tag + "c:" + id, tag + "m:" + id, tag + "k:" + id, tag + "l:" + id, tag + "ix", tag + "s"}
+}
+
+// Positions in keys.
+const (
+	keyConversation = iota
+	keyMessages
+	keyRecords
+	keyLease
+	keyIndex
+	keySummaries
+)
+
+// stamp is now as the scripts want it: text, milliseconds, and the TTL in
+// milliseconds.
+func (s *Store) stamp() (now string, score, ttl int64) {
+	t := s.now()
+	return wire.Time(t), wire.Millis(t).UnixMilli(), s.ttl.Milliseconds()
+}

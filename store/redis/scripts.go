@@ -1,0 +1,133 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Redis names scripts by SHA-1
+	_ "embed"
+	"encoding/hex"
+	"errors"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+//go:embed scripts/prelude.lua
+var prelude string
+
+// script is a Lua script and the name Redis knows it by.
+type script struct{ text, sha string }
+
+func newScript(text string) script {
+	text = prelude + "\n" + text
+	sum := sha1.Sum([]byte(text)) //nolint:gosec // not a security use
+	return script{text: text, sha: hex.EncodeToString(sum[:])}
+}
+
+//go:embed scripts/begin.lua
+var beginText string
+
+//go:embed scripts/complete.lua
+var completeText string
+
+//go:embed scripts/fail.lua
+var failText string
+
+//go:embed scripts/renew.lua
+var renewText string
+
+//go:embed scripts/status.lua
+var statusText string
+
+//go:embed scripts/delete.lua
+var deleteText string
+
+//go:embed scripts/import.lua
+var importText string
+
+// scripts are the writes of the store, one script each.
+type scripts struct{ begin, complete, fail, renew, status, del, imp script }
+
+func newScripts() scripts {
+	return scripts{
+		begin: newScript(beginText), complete: newScript(completeText), fail: newScript(failText),
+		renew: newScript(renewText), status: newScript(statusText), del: newScript(deleteText),
+		imp: newScript(importText),
+	}
+}
+
+// once is a command that the client library must never send a second time by
+// itself: after a lost answer the first may have run. Redirects of a cluster
+// are still followed, because a redirected command has not run.
+type once struct{ *goredis.Cmd }
+
+// NoRetry is what the library asks before it repeats a command.
+func (once) NoRetry() bool { return true }
+
+// eval runs a script by name and, when the server does not know it (it was
+// restarted, or its script cache was flushed), by text: NOSCRIPT says that
+// nothing has run. The reply is a tag followed by strings.
+func (s *Store) eval(ctx context.Context, sc script, keys []string, args ...any) (reply, error) {
+	r, err := s.evalOnce(ctx, "evalsha", sc.sha, keys, args)
+	if errors.Is(err, goredis.ErrNoScript) || goredis.HasErrorPrefix(err, "NOSCRIPT") {
+		r, err = s.evalOnce(ctx, "eval", sc.text, keys, args)
+	}
+	return r, err
+}
+
+func (s *Store) evalOnce(ctx context.Context, command, body string, keys []string, args []any) (reply, error) {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, command, body, len(keys))
+	for _, k := range keys {
+		all = append(all, k)
+	}
+	all = append(all, args...)
+	cmd := once{goredis.NewCmd(ctx, all...)}
+	cmd.SetFirstKeyPos(3)
+	if err := s.client.Process(ctx, cmd); err != nil {
+		return nil, err
+	}
+	return parseReply(cmd.Val())
+}
+
+// reply is what a script returns. Its shape is checked before anything in it is
+// believed: an answer that belongs to another command would otherwise pass for
+// one of ours.
+type reply []string
+
+var errShape = errors.New("redis: reply has the wrong shape")
+
+func parseReply(v any) (reply, error) {
+	list, ok := v.([]any)
+	if !ok || len(list) == 0 {
+		return nil, errShape
+	}
+	out := make(reply, len(list))
+	for i, e := range list {
+		if out[i], ok = e.(string); !ok {
+			return nil, errShape
+		}
+	}
+	return out, nil
+}
+
+// tag is the outcome that the script names.
+func (r reply) tag() string { return r[0] }
+
+// rest is what follows the tag, which must be at least n strings.
+func (r reply) rest(n int) ([]string, error) {
+	if len(r)-1 < n {
+		return nil, errShape
+	}
+	return r[1:], nil
+}
+
+// pairs turns name, value, name, value … into a map.
+func pairs(list []string) (map[string]string, error) {
+	if len(list)%2 != 0 {
+		return nil, errShape
+	}
+	m := make(map[string]string, len(list)/2)
+	for i := 0; i < len(list); i += 2 {
+		m[list[i]] = list[i+1]
+	}
+	return m, nil
+}

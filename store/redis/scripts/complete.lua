@@ -1,0 +1,36 @@
+-- Commits the agent's answer.
+-- ARGV: id, token, now, score, ttl, extra, messages, fields.
+local id, token, now, score, ttl, extra = shift(), shift(), shift(), shift(), shift(), shift()
+local answer, fields = list(), list()
+
+local h = redis.call('HMGET', conv, 'token', 'state', 'done', 'n', 'key')
+if not h[1] then return {'NOTFOUND'} end
+if h[3] == token then return {'OK'} end -- the answer to this commit was lost
+if h[1] ~= token or h[2] == 'failed' then return {'STALE'} end
+
+local count, rec = tonumber(h[4]), nil
+if h[5] and h[5] ~= '' then
+  local old = redis.call('HGET', recs, h[5])
+  local fp, turn = string.match(old or '', '^(%S+) (%d+) ')
+  if not fp then return {'CORRUPT'} end
+  rec = fp .. ' ' .. turn .. ' 1 ' .. count .. ' ' .. #answer .. ' ' .. extra
+end
+fields[#fields + 1] = 'n'
+fields[#fields + 1] = count + #answer
+commit(id, now, score, ttl, fields)
+for i = 1, #answer do redis.call('RPUSH', msgs, answer[i]) end
+if rec then redis.call('HSET', recs, h[5], rec) end
+redis.call('DEL', lease)
+
+-- An entry is out of date when its score is older than the time to live,
+-- because every write renews both. A new conversation sweeps a few of them, so
+-- the index is bounded without ever being read as a whole.
+if h[2] == 'starting' then
+  local stale = redis.call('ZRANGEBYSCORE', index, '-inf', score - ttl, 'LIMIT', 0, 100)
+  if #stale > 0 then
+    redis.call('ZREM', index, unpack(stale))
+    redis.call('HDEL', sums, unpack(stale))
+  end
+end
+keep(ttl)
+return {'OK'}

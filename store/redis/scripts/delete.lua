@@ -1,0 +1,10 @@
+-- Removes a conversation with everything that belongs to it.
+-- ARGV: id.
+local id = shift()
+
+local state = redis.call('HGET', conv, 'state')
+if not state or state == 'starting' then return {'NOTFOUND'} end
+redis.call('UNLINK', conv, msgs, recs, lease)
+redis.call('ZREM', index, id)
+redis.call('HDEL', sums, id)
+return {'OK'}

@@ -1,0 +1,186 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/store"
+	"parley/store/internal/wire"
+)
+
+// BeginTurn implements store.Store.
+func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error) {
+	input := make([]string, 0, len(b.Input))
+	for _, m := range b.Input {
+		e, err := wire.EncodeMessage(m)
+		if err != nil {
+			return store.Turn{}, err
+		}
+		input = append(input, e)
+	}
+	var turn store.Turn
+	err := s.do(ctx, "BeginTurn", func(ctx context.Context) error {
+		return s.converting(ctx, b.Owner, b.Conversation, func() (err error) {
+			turn, err = s.begin(ctx, b, input)
+			return err
+		})
+	})
+	return turn, err
+}
+
+func (s *Store) begin(ctx context.Context, b store.Begin, input []string) (store.Turn, error) {
+	now := s.now()
+	stamp, score, ttl := s.stamp()
+	token := uuid.NewString()
+	isNew, created := "0", map[string]string(nil)
+	if b.New {
+		isNew, created = "1", wire.NewFields(b, now)
+	}
+	args := []any{b.Conversation, token, b.Fingerprint, wire.KeyTag(b.Key), stamp, score, ttl, store.LeaseTime.Milliseconds(), isNew}
+	args = appendList(args, input)
+	args = appendFields(args, created)
+	args = appendFields(args, wire.WorkflowFields(b.Workflow))
+	r, err := s.eval(ctx, s.scripts.begin, s.keys(b.Owner, b.Conversation), args...)
+	if err != nil {
+		return store.Turn{}, err
+	}
+	t := store.Turn{Owner: b.Owner, Conversation: b.Conversation, New: b.New}
+	switch r.tag() {
+	case "BEGUN": // number, fence, adopted, about
+		f, err := r.rest(9)
+		if err != nil {
+			return store.Turn{}, err
+		}
+		fence, ferr := strconv.ParseInt(f[1], 10, 64)
+		if t.Number, err = strconv.Atoi(f[0]); err != nil || ferr != nil {
+			return store.Turn{}, errShape
+		}
+		t.Fence, t.Token, t.Adopted = fence, token, f[2] == "1"
+		return t, about(&t, f[3:])
+	case "REPLAY": // number, extra, first, count, about, messages
+		f, err := r.rest(10)
+		if err != nil {
+			return store.Turn{}, err
+		}
+		count, cerr := strconv.Atoi(f[3])
+		if t.Number, err = strconv.Atoi(f[0]); err != nil || cerr != nil {
+			return store.Turn{}, errShape
+		}
+		messages, err := wire.DecodeElements(f[10:])
+		if err != nil || len(messages) != count {
+			return store.Turn{}, errCorrupt
+		}
+		t.Replay = &store.Outcome{Messages: messages, Extra: rawJSON(f[1])}
+		return t, about(&t, f[4:10])
+	case "BUSY":
+		f, err := r.rest(2)
+		if err != nil {
+			return store.Turn{}, err
+		}
+		number, nerr := strconv.Atoi(f[0])
+		left, lerr := strconv.ParseInt(f[1], 10, 64)
+		if nerr != nil || lerr != nil {
+			return store.Turn{}, errShape
+		}
+		return store.Turn{}, &store.BusyError{Turn: number, RetryAfter: time.Duration(left) * time.Millisecond}
+	}
+	return store.Turn{}, outcome(r)
+}
+
+// about reads what every begin tells of the conversation.
+func about(t *store.Turn, f []string) error {
+	created, err := time.Parse(time.RFC3339, f[1])
+	if err != nil {
+		return errCorrupt
+	}
+	t.UpstreamID, t.CreatedAt = f[0], created
+	t.Workflow = store.Workflow{ID: f[2], CurrentStep: f[3], StepData: rawJSON(f[4]), Metadata: rawJSON(f[5])}
+	return nil
+}
+
+func rawJSON(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+// CompleteTurn implements store.Store.
+func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completion) error {
+	elements, err := wire.Elements(t, c)
+	if err != nil {
+		return err
+	}
+	stamp, score, ttl := s.stamp()
+	args := []any{t.Conversation, t.Token, stamp, score, ttl, string(c.Extra)}
+	args = appendList(args, elements)
+	args = appendFields(args, wire.CompletionFields(t, c))
+	return s.write(ctx, "CompleteTurn", s.scripts.complete, t.Owner, t.Conversation, args...)
+}
+
+// FailTurn implements store.Store.
+func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error {
+	stamp, score, ttl := s.stamp()
+	err := s.write(ctx, "FailTurn", s.scripts.fail, t.Owner, t.Conversation, t.Conversation, t.Token, stamp, score, ttl, class)
+	if t.New && err == store.ErrNotFound { //nolint:errorlint // write returns the sentinel itself
+		return nil // it was removed, which is what was asked for
+	}
+	return err
+}
+
+// RenewLease implements store.Store.
+func (s *Store) RenewLease(ctx context.Context, t store.Turn) error {
+	return s.write(ctx, "RenewLease", s.scripts.renew, t.Owner, t.Conversation, t.Token, store.LeaseTime.Milliseconds())
+}
+
+// write runs a script whose only result is its outcome.
+func (s *Store) write(ctx context.Context, op string, sc script, o store.Owner, id string, args ...any) error {
+	return s.do(ctx, op, func(ctx context.Context) error {
+		r, err := s.eval(ctx, sc, s.keys(o, id), args...)
+		if err != nil {
+			return err
+		}
+		return outcome(r)
+	})
+}
+
+// outcome is the error that a script's tag stands for.
+func outcome(r reply) error {
+	switch r.tag() {
+	case "OK":
+		return nil
+	case "NOTFOUND":
+		return store.ErrNotFound
+	case "CLOSED":
+		return store.ErrClosed
+	case "MISMATCH":
+		return store.ErrMismatch
+	case "STALE":
+		return store.ErrStale
+	case "CORRUPT":
+		return errCorrupt
+	}
+	return errShape
+}
+
+// appendList adds a list as the scripts read one: its length, then its elements.
+func appendList(args []any, list []string) []any {
+	args = append(args, len(list))
+	for _, e := range list {
+		args = append(args, e)
+	}
+	return args
+}
+
+// appendFields adds names and values as one list.
+func appendFields(args []any, fields map[string]string) []any {
+	args = append(args, 2*len(fields))
+	for name, value := range fields {
+		args = append(args, name, value)
+	}
+	return args
+}

@@ -1,0 +1,284 @@
+// Package store says what a conversation is and what every place that keeps
+// conversations must do. The Store interface is the specification: its rules
+// are numbered, and the suite in package contracttest checks each by number.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Owner is whom a conversation belongs to. Every key, index and lookup is
+// scoped by both parts, so one owner's conversation does not exist for another.
+type Owner struct {
+	Tenant string // tenant id; DefaultTenant when nobody is signed in
+	User   string // user id within the tenant; DefaultUser when nobody is signed in
+}
+
+// The owner of every conversation when authentication is off, and of stored
+// records written before records named their owner.
+const (
+	DefaultTenant = "dev"
+	DefaultUser   = "anonymous"
+)
+
+// Status is where a conversation stands.
+type Status string
+
+// The states of a conversation. Only an active one takes turns.
+const (
+	StatusActive    Status = "active"
+	StatusCompleted Status = "completed"
+	StatusAbandoned Status = "abandoned"
+)
+
+// Valid reports whether s is one of the three states.
+func (s Status) Valid() bool {
+	return s == StatusActive || s == StatusCompleted || s == StatusAbandoned
+}
+
+// Conversation is what one owner says with the agent.
+type Conversation struct {
+	ID        string // UUID
+	Owner     Owner
+	CreatedAt time.Time // UTC, whole milliseconds
+	UpdatedAt time.Time // UTC, whole milliseconds; never moves back
+	Status    Status
+	// UpstreamID names the agent's side of the conversation. Empty only in
+	// records of the predecessor, which did not keep it.
+	UpstreamID string
+	Turns      int // number of the last turn begun; 0 when only greeted
+	Workflow   Workflow
+	// PendingTurn is the number of the turn that was begun and has neither
+	// completed nor failed, 0 if there is none.
+	PendingTurn int
+	// Failures are the turns whose agent call failed, in order of their number.
+	Failures []TurnFailure
+	// Messages in the order they were said. Nil in lists.
+	Messages []Message
+}
+
+// Workflow is the optional state that a caller drives through a conversation.
+// Absent fields are empty.
+type Workflow struct {
+	ID          string          // workflowId
+	CurrentStep string          // currentStep
+	StepData    json.RawMessage // stepData: any JSON
+	Metadata    json.RawMessage // metadata: any JSON
+}
+
+// TurnFailure says that a turn ended without an answer.
+type TurnFailure struct {
+	Turn  int
+	Class string // failure class, or Lapsed
+}
+
+// Lapsed is the Class of a turn whose runner died without reporting and whose
+// place another turn has taken.
+const Lapsed = "lapsed"
+
+// Role is who said a message.
+type Role string
+
+// The two sides of a conversation.
+const (
+	RoleUser      Role = "user"
+	RoleAssistant Role = "assistant"
+)
+
+// Kind is what a message holds.
+type Kind string
+
+// The kinds of message.
+const (
+	KindText Kind = "text"
+	KindCard Kind = "adaptiveCard"
+)
+
+// Message is one thing said. The JSON names are those of the HTTP API and of
+// the stored form.
+type Message struct {
+	ID               string          `json:"id"` // UUID
+	Turn             int             `json:"turn"`
+	Role             Role            `json:"role"`
+	Kind             Kind            `json:"kind"`
+	Text             string          `json:"text,omitempty"`
+	CardJSON         json.RawMessage `json:"cardJson,omitempty"`
+	CardID           string          `json:"cardId,omitempty"`
+	ExtractedPayload *Payload        `json:"extractedPayload,omitempty"`
+	AgentError       string          `json:"agentError,omitempty"` // platform error code inside an agent's answer
+}
+
+// Payload is data found in an agent's answer.
+type Payload struct {
+	Source     string          `json:"source"`     // value, entities or text
+	Confidence string          `json:"confidence"` // high, medium or low
+	Data       json.RawMessage `json:"data"`       // a JSON object with at least one member
+}
+
+// Begin asks for a turn.
+type Begin struct {
+	Owner        Owner
+	Conversation string // id of the conversation; for a New one, the id it shall have
+	// New creates the conversation. It stays invisible to every other call
+	// until CompleteTurn.
+	New bool
+	// Input is what the user said, stored at once as pending. Empty when New:
+	// a conversation that is being started has nobody to show a message to, so
+	// what belongs to its first turn comes with the completion. Turn numbers
+	// in it are set by the store.
+	Input []Message
+	// Key is the caller's idempotency key, at most 255 bytes; empty for none.
+	// It is scoped to the conversation and lives as long as it.
+	Key string
+	// Fingerprint identifies the input: equal for equal requests, whatever
+	// their key. At most 64 bytes, never empty.
+	Fingerprint string
+	// Workflow replaces the conversation's non-empty fields when not zero.
+	Workflow Workflow
+}
+
+// Turn is a turn that this caller holds: its proof of the right to commit.
+type Turn struct {
+	Owner        Owner
+	Conversation string
+	Number       int    // 0 for a conversation being started
+	Fence        int64  // higher with every begin in the conversation
+	Token        string // unique to this begin
+	New          bool   // as in Begin
+	Adopted      bool   // an earlier, unfinished turn was taken over
+
+	UpstreamID string   // where the agent knows the conversation, empty when New
+	Workflow   Workflow // after Begin.Workflow was applied
+	CreatedAt  time.Time
+
+	// Replay is the stored outcome when Key's turn had completed before. The
+	// caller then holds no turn: it must neither complete nor fail it.
+	Replay *Outcome
+}
+
+// Outcome is what a turn came to.
+type Outcome struct {
+	Messages []Message // everything the completion appended
+	// Extra is the caller's own small JSON about the answer, at most 64 KiB:
+	// what a replay needs beside the messages. Kept only for turns with a key.
+	Extra json.RawMessage
+}
+
+// Completion is the agent's answer to a turn.
+type Completion struct {
+	Outcome
+	// UpstreamID is the agent's name for the conversation from now on.
+	UpstreamID string
+	// Ended closes the conversation: its status becomes StatusCompleted.
+	Ended bool
+	// Turns is the number of the last turn that Messages contain, for a New
+	// conversation that is started with its first turn in one go; else 0.
+	Turns int
+	// Workflow replaces the conversation's non-empty fields when not zero.
+	Workflow Workflow
+}
+
+// Page asks for a part of a list.
+type Page struct {
+	Limit  int    // 1..MaxPage; 0 means MaxPage
+	Cursor string // NextCursor of the page before; empty for the first
+}
+
+// MaxPage is the most conversations that one call of List returns.
+const MaxPage = 50
+
+// Listing is one page, newest first.
+type Listing struct {
+	Conversations []Conversation // without Messages, Failures, UpstreamID; of Workflow only CurrentStep
+	NextCursor    string         // empty on the last page
+	// Corrupt counts entries that could not be decoded and were left out.
+	Corrupt int
+}
+
+// LeaseTime is how long a turn stays locked without being renewed. It bounds
+// how long a crashed replica blocks its conversation.
+const LeaseTime = 5 * time.Second
+
+// Store keeps conversations. An implementation must keep these rules; those of
+// a kind that need a failing server to be shown are marked with *.
+//
+//	 S1  Every field of a conversation and of its messages comes back as it was
+//	     stored; times as UTC in whole milliseconds. What a caller does to a
+//	     value it passed or received changes nothing stored.
+//	 S2  A conversation that does not exist, has expired, was deleted, is still
+//	     being started, or belongs to another owner is ErrNotFound, and nothing
+//	     tells these cases apart.
+//	 S3  BeginTurn is atomic. On a free, active conversation it numbers the
+//	     turn, appends Input, takes the lease with a fence higher than any
+//	     before, and returns the upstream id.
+//	 S4  While a turn is held, any other BeginTurn in the conversation is a
+//	     *BusyError, through any handle on the same data. Of any number at the
+//	     same time exactly one wins.
+//	 S5  CompleteTurn is atomic: all its messages, upstream id, status,
+//	     workflow and updatedAt, or nothing. It releases the lease.
+//	 S6  CompleteTurn and FailTurn may be repeated for the turn that ended last
+//	     with the same result and no further effect.
+//	 S7  After another BeginTurn took its place, a turn can no longer complete,
+//	     fail or renew: ErrStale, and nothing changes. A lapsed lease alone
+//	     takes nothing away.
+//	 S8  FailTurn keeps the user's message and the class. For a New
+//	     conversation it removes everything.
+//	 S9  The same Key and Fingerprint again: Replay when that turn completed
+//	     (even if the conversation is closed by now), *BusyError while it is
+//	     held, and adoption when it failed or lapsed and is still the last:
+//	     same number, higher fence, no second user message.
+//	S10  The same Key with another Fingerprint is ErrMismatch.
+//	S11  Without a Key, a repeat of the last turn's Fingerprint adopts that turn
+//	     if it failed or lapsed. Any other input begins a new turn, and a lapsed
+//	     one is kept as a failure of class Lapsed.
+//	S12  BeginTurn in a conversation that is not active is ErrClosed.
+//	S13  Conversation(after) returns the messages of turns later than after;
+//	     after < 0 returns all, the greeting (turn 0) included.
+//	S14  List is newest first by UpdatedAt, at most MaxPage, and pages without
+//	     gap or repetition over conversations that do not change meanwhile.
+//	     Expired conversations neither appear nor use up the limit.
+//	S15  Every write but RenewLease renews the conversation's time to live.
+//	     Nothing is ever kept without one.
+//	S16  SetStatus changes status and updatedAt and nothing else; a turn that is
+//	     held may still complete.
+//	S17  After Delete nothing of the conversation is left, its idempotency keys
+//	     included; a turn that was held gets ErrNotFound.
+//	S18  A context that is done before the call: an error for which errors.Is
+//	     gives the context's own error, and no effect.
+//	S19  RenewLease extends a held lease by LeaseTime from now, also one that
+//	     has lapsed as long as nobody took its place.
+//	S20  Data written through one handle is there for every other handle on the
+//	     same place.
+//	S21* A failure of the place itself is one of the outage errors, never
+//	     ErrNotFound and never an empty success.
+//
+// A nil error from a write means that the primary has stored it. Replication
+// behind the primary is not promised. All methods may be called at the same
+// time from many goroutines.
+type Store interface {
+	// BeginTurn starts, adopts or replays a turn (S3, S4, S9-S12).
+	BeginTurn(ctx context.Context, b Begin) (Turn, error)
+	// CompleteTurn commits the agent's answer (S5-S7).
+	CompleteTurn(ctx context.Context, t Turn, c Completion) error
+	// FailTurn records that the agent gave no answer (S6-S8). Class is the
+	// failure class, at most 64 bytes.
+	FailTurn(ctx context.Context, t Turn, class string) error
+	// RenewLease keeps the turn (S19).
+	RenewLease(ctx context.Context, t Turn) error
+	// Conversation returns one conversation (S2, S13).
+	Conversation(ctx context.Context, o Owner, id string, after int) (Conversation, error)
+	// List returns the owner's conversations (S14). A cursor that List did not
+	// make is ErrCursor.
+	List(ctx context.Context, o Owner, p Page) (Listing, error)
+	// SetStatus closes or reopens a conversation (S16) and returns it without
+	// its messages.
+	SetStatus(ctx context.Context, o Owner, id string, s Status) (Conversation, error)
+	// Delete removes a conversation (S17).
+	Delete(ctx context.Context, o Owner, id string) error
+	// Ping asks whether the place answers. It does no work on any conversation.
+	Ping(ctx context.Context) error
+	// Close releases connections. No call may follow it.
+	Close() error
+}
