@@ -40,6 +40,7 @@ func roundTrip(e *env) {
 		{ID: uuid.NewString(), Role: store.RoleAssistant, Kind: store.KindCard, CardID: "card/1",
 			CardJSON: json.RawMessage(`{"type":"AdaptiveCard","body":[{"text":"🎉"}]}`)},
 	}
+	said := append(append(of(0, greeting), of(1, turn.Input)...), of(1, answer)...) // copies, before anybody can change them
 	e.complete(held, store.Completion{Outcome: store.Outcome{Messages: answer}, UpstreamID: "upstream-2", Ended: true})
 
 	got := e.get(b.Conversation)
@@ -47,7 +48,7 @@ func roundTrip(e *env) {
 		ID: b.Conversation, Owner: e.owner, CreatedAt: got.CreatedAt, UpdatedAt: got.CreatedAt,
 		Status: store.StatusCompleted, UpstreamID: "upstream-2", Turns: 1,
 		Workflow: store.Workflow{ID: b.Workflow.ID, Metadata: b.Workflow.Metadata, CurrentStep: turn.Workflow.CurrentStep, StepData: turn.Workflow.StepData},
-		Messages: append(append(of(0, greeting), of(1, turn.Input)...), of(1, answer)...),
+		Messages: said,
 	}
 	e.same("conversation", got, want)
 	if ms := got.CreatedAt.UnixNano() % 1e6; ms != 0 || got.CreatedAt.Location().String() != "UTC" || got.CreatedAt.IsZero() {

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"parley/store"
 	"parley/store/internal/wire"
 )
@@ -170,7 +168,7 @@ func (s *Store) next(c *conversation, b store.Begin, input []string, now time.Ti
 
 // hold writes what every begin writes and gives the turn to its holder.
 func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string, adopted bool) store.Turn {
-	turn, fence, token := c.int(wire.FieldTurns), c.int(wire.FieldFence)+1, uuid.NewString()
+	turn, fence, token := c.int(wire.FieldTurns), c.int(wire.FieldFence)+1, wire.NewToken()
 	set(c.fields, wire.WorkflowFields(b.Workflow))
 	set(c.fields, map[string]string{
 		wire.FieldState: state, wire.FieldFence: strconv.Itoa(fence), wire.FieldToken: token,

@@ -21,7 +21,7 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, afte
 	if c == nil {
 		return store.Conversation{}, store.ErrNotFound
 	}
-	out, err := wire.DecodeConversation(o, c.fields)
+	out, err := wire.DecodeConversation(o, id, c.fields)
 	if err != nil {
 		return store.Conversation{}, corrupt("Conversation", err)
 	}
@@ -93,7 +93,7 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 	}
 	c.fields[wire.FieldStatus] = string(status)
 	s.touch(c, s.now())
-	out, err := wire.DecodeConversation(o, c.fields)
+	out, err := wire.DecodeConversation(o, id, c.fields)
 	if err != nil {
 		return store.Conversation{}, corrupt("SetStatus", err)
 	}

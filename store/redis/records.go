@@ -54,7 +54,7 @@ func (s *Store) read(ctx context.Context, o store.Owner, id string, from int64, 
 	if len(fields) == 0 || fields[wire.FieldState] == wire.StateStarting {
 		return c, false, store.ErrNotFound
 	}
-	if c, err = wire.DecodeConversation(o, fields); err != nil {
+	if c, err = wire.DecodeConversation(o, id, fields); err != nil {
 		return c, false, errCorrupt
 	}
 	count, err := strconv.Atoi(fields[wire.FieldCount])
@@ -201,7 +201,7 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 			if err != nil {
 				return err
 			}
-			if c, err = wire.DecodeConversation(o, fields); err != nil {
+			if c, err = wire.DecodeConversation(o, id, fields); err != nil {
 				return errCorrupt
 			}
 			return nil

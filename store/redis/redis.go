@@ -30,6 +30,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"parley/store"
@@ -94,6 +95,9 @@ func New(o Options) (*Store, error) {
 		opt.TLSConfig.RootCAs = o.RootCAs
 	}
 	bound(opt, s.timeout)
+	// The library logs for the whole process, as plain lines that name hosts,
+	// and only what comes back as an error anyway.
+	goredis.SetLogger(&logging.VoidLogger{})
 	s.client = goredis.NewClient(opt)
 	return s, nil
 }

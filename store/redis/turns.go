@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
-
 	"parley/store"
 	"parley/store/internal/wire"
 )
@@ -35,7 +33,7 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 func (s *Store) begin(ctx context.Context, b store.Begin, input []string) (store.Turn, error) {
 	now := s.now()
 	stamp, score, ttl := s.stamp()
-	token := uuid.NewString()
+	token := wire.NewToken()
 	isNew, created := "0", map[string]string(nil)
 	if b.New {
 		isNew, created = "1", wire.NewFields(b, now)

@@ -23,8 +23,8 @@ func DecodeSummary(o store.Owner, id, s string) (store.Conversation, error) {
 	if len(part) != 6 {
 		return store.Conversation{}, errors.New("wire: summary")
 	}
-	return DecodeConversation(o, map[string]string{
-		FieldVersion: part[0], FieldID: id, FieldTenant: o.Tenant, FieldUser: o.User,
+	return DecodeConversation(o, id, map[string]string{
+		FieldVersion: part[0], FieldTenant: o.Tenant, FieldUser: o.User,
 		FieldCreated: part[1], FieldUpdated: part[2], FieldStatus: part[3],
 		FieldTurns: part[4], FieldStep: part[5],
 	})

@@ -9,6 +9,7 @@
 package wire
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
@@ -31,7 +32,6 @@ const Version = "1"
 // Fields of a conversation's hash.
 const (
 	FieldVersion    = "v"
-	FieldID         = "externalId"
 	FieldTenant     = "tenantId"
 	FieldUser       = "userId"
 	FieldCreated    = "createdAt"
@@ -91,11 +91,18 @@ func KeyTag(key string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
+// NewToken makes the token of a begin: 72 random bits, which only have to be
+// unique within a conversation; short because each keeps two.
+func NewToken() string {
+	var b [9]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
 // NewFields are the fields of a conversation that is being started.
 func NewFields(b store.Begin, now time.Time) map[string]string {
 	f := map[string]string{
 		FieldVersion: Version,
-		FieldID:      b.Conversation,
 		FieldTenant:  b.Owner.Tenant,
 		FieldUser:    b.Owner.User,
 		FieldCreated: Time(now),
@@ -138,13 +145,15 @@ func raw(s string) json.RawMessage {
 // DecodeConversation reads a conversation's hash. A field that did not exist
 // when the record was written has its default; one that is there and makes no
 // sense is an error, as is a record of another owner.
-func DecodeConversation(o store.Owner, f map[string]string) (store.Conversation, error) {
+//
+// The id is that of the key it was found under, and is not stored again.
+func DecodeConversation(o store.Owner, id string, f map[string]string) (store.Conversation, error) {
 	var d decoder
 	if f[FieldVersion] != Version {
 		d.fail(FieldVersion)
 	}
 	c := store.Conversation{
-		ID:         f[FieldID],
+		ID:         id,
 		Owner:      store.Owner{Tenant: or(f[FieldTenant], store.DefaultTenant), User: or(f[FieldUser], store.DefaultUser)},
 		CreatedAt:  d.time(FieldCreated, f[FieldCreated]),
 		UpdatedAt:  d.time(FieldUpdated, or(f[FieldUpdated], f[FieldCreated])),
@@ -152,9 +161,6 @@ func DecodeConversation(o store.Owner, f map[string]string) (store.Conversation,
 		UpstreamID: f[FieldUpstream],
 		Turns:      d.int(FieldTurns, or(f[FieldTurns], "0")),
 		Workflow:   Workflow(f),
-	}
-	if c.ID == "" {
-		d.fail(FieldID)
 	}
 	if c.Owner != o {
 		d.fail(FieldUser)

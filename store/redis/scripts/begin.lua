@@ -6,7 +6,7 @@ local id, token, fp, key = shift(), shift(), shift(), shift()
 local now, score, ttl, leaseMs, new = shift(), shift(), shift(), shift(), shift() == '1'
 local input, created, workflow = list(), list(), list()
 
-local h = redis.call('HMGET', conv, 'externalId', 'state', 'turns', 'fence', 'token', 'fp', 'status', 'n')
+local h = redis.call('HMGET', conv, 'v', 'state', 'turns', 'fence', 'token', 'fp', 'status', 'n', 'key')
 local exists, state, turn = h[1], h[2], tonumber(h[3] or 0)
 
 -- What is told of the conversation, behind the outcome and its numbers.
@@ -23,8 +23,8 @@ local function hold(state, turn, fence, adopted, count, fields)
   if key ~= '' then
     set[#set + 1] = 'key'
     set[#set + 1] = key
-  elseif not adopted then
-    set[#set + 1] = 'key' -- a turn taken over keeps the key it was begun with
+  elseif h[9] and not adopted then -- a turn taken over keeps the key it was begun with
+    set[#set + 1] = 'key'
     set[#set + 1] = ''
   end
   commit(id, now, score, ttl, set)

@@ -1,0 +1,128 @@
+package contracttest_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// arrows are the imports that are allowed between our packages. Everything
+// points down: domain types and leaves import nothing of ours, backends know
+// the store and its stored form, and cmd alone sees a concrete backend. server
+// and telemetry never see each other.
+var arrows = map[string][]string{
+	"store":                   {},
+	"store/internal/wire":     {"store"},
+	"store/memory":            {"store", "store/internal/wire"},
+	"store/redis":             {"store", "store/internal/wire"},
+	"server":                  {"store", "server/auth", "server/copilot"},
+	"server/auth":             {},
+	"server/auth/authtest":    {},
+	"server/copilot":          {},
+	"server/copilot/emulator": {},
+	"telemetry":               {"store", "server/copilot"},
+	"telemetry/provider":      {},
+	"contracttest":            {"store"},
+	"contracttest/faultproxy": {},
+	"contracttest/redistest":  {},
+	"testdata":                {},
+	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
+	"cmd/parley": {
+		"server", "server/auth", "server/copilot", "server/copilot/emulator",
+		"store", "store/memory", "store/redis", "telemetry", "telemetry/provider",
+	},
+}
+
+// forTests is what test files may import beside their package's own arrows.
+var forTests = []string{
+	"contracttest", "contracttest/faultproxy", "contracttest/redistest", "testdata",
+	"server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
+}
+
+// only says which package of others' is kept to which rooms, and why.
+var only = map[string]struct {
+	rooms []string
+	why   string
+}{
+	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
+	"github.com/redis/":          {[]string{"store/redis"}, "another backend must be possible without it"},
+	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
+	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
+}
+
+// The files are parsed here, not by a go command run from here: the test cache
+// sees what this process opens, so a new import cannot hide behind a cached pass.
+func TestImports(t *testing.T) {
+	root := ".."
+	found := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) != ".go" {
+			return nil
+		}
+		found++
+		rel, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		checkImports(t, filepath.ToSlash(rel), path)
+		return nil
+	})
+	if err != nil || found < 20 {
+		t.Fatalf("%d files read: %v", found, err)
+	}
+}
+
+func checkImports(t *testing.T, pkg, path string) {
+	t.Helper()
+	allowed, known := arrows[pkg]
+	if !known {
+		t.Errorf("%s: package %s has no row in the table of arrows", path, pkg)
+		return
+	}
+	isTest := strings.HasSuffix(path, "_test.go")
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, spec := range file.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if ours, ok := strings.CutPrefix(name, "parley/"); ok {
+			if ours != pkg && !slices.Contains(allowed, ours) && (!isTest || !slices.Contains(forTests, ours)) {
+				t.Errorf("%s: %s may not import %s", path, pkg, ours)
+			}
+			continue
+		}
+		for prefix, o := range only {
+			if (name == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(name, prefix)) && !isTest && !slices.Contains(o.rooms, pkg) {
+				t.Errorf("%s: %s may not import %s: %s", path, pkg, name, o.why)
+			}
+		}
+	}
+}
+
+// An arrow to a package that was renamed would allow nothing and forbid nothing.
+func TestArrowsNameRooms(t *testing.T) {
+	for pkg, allowed := range arrows {
+		for _, a := range allowed {
+			if _, ok := arrows[a]; !ok {
+				t.Errorf("%s → %s: there is no such row", pkg, a)
+			}
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package redis_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"parley/contracttest"
+	"parley/contracttest/redistest"
+	"parley/store"
+	"parley/store/redis"
+)
+
+// TEST-01, STORE-01: the Redis store keeps the whole contract on a real Redis.
+func TestContract(t *testing.T) {
+	url := redistest.Start(t).URL()
+	contracttest.Run(t, contracttest.Backend{Open: func(tb testing.TB) *contracttest.Place { return open(tb, url) }})
+}
+
+const ttl = time.Hour
+
+// open makes a place of its own out of a prefix that nobody else has.
+func open(tb testing.TB, url string) *contracttest.Place {
+	tb.Helper()
+	clock, prefix := contracttest.NewClock(), uuid.NewString()+":"
+	raw := client(tb, url)
+	handle := func(tb testing.TB, ttl time.Duration, now func() time.Time) store.Store {
+		tb.Helper()
+		s, err := redis.New(redis.Options{URL: url, Prefix: prefix, TTL: ttl, Now: now})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	return &contracttest.Place{
+		Store: handle(tb, ttl, clock.Now), TTL: ttl,
+		Reopen:  func(tb testing.TB) store.Store { return handle(tb, ttl, clock.Now) },
+		WithTTL: func(tb testing.TB, ttl time.Duration) store.Store { return handle(tb, ttl, time.Now) },
+		Advance: func(tb testing.TB, d time.Duration) {
+			clock.Advance(d)
+			age(tb, raw, prefix, d)
+		},
+		Keys: func(tb testing.TB) []contracttest.Key { return keys(tb, raw, prefix) },
+		FlushScripts: func(tb testing.TB) {
+			if err := raw.ScriptFlush(tb.Context()).Err(); err != nil {
+				tb.Fatal(err)
+			}
+		},
+		PutOld: func(tb testing.TB, o store.Owner, id string, record []byte) {
+			ctx := tb.Context()
+			index := "user:" + o.User + ":conversations"
+			put(tb, raw.Set(ctx, "conv:"+id, record, ttl).Err())
+			put(tb, raw.ZAdd(ctx, index, goredis.Z{Score: 1, Member: id}).Err())
+			put(tb, raw.Expire(ctx, index, ttl).Err())
+		},
+	}
+}
+
+func put(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func client(tb testing.TB, url string) *goredis.Client {
+	tb.Helper()
+	opt, err := goredis.ParseURL(url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := goredis.NewClient(opt)
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// each calls f with every key under a prefix and its time to live.
+func each(tb testing.TB, c *goredis.Client, prefix string, f func(ctx context.Context, key string, left time.Duration)) {
+	tb.Helper()
+	ctx := tb.Context()
+	for it := c.Scan(ctx, 0, prefix+"*", 1000).Iterator(); ; {
+		if !it.Next(ctx) {
+			put(tb, it.Err())
+			return
+		}
+		left, err := c.PTTL(ctx, it.Val()).Result()
+		put(tb, err)
+		f(ctx, it.Val(), left)
+	}
+}
+
+// age moves Redis's clock for the keys of a place: it takes the time off what
+// they have left. What falls to zero Redis deletes at once.
+func age(tb testing.TB, c *goredis.Client, prefix string, d time.Duration) {
+	tb.Helper()
+	each(tb, c, prefix, func(ctx context.Context, key string, left time.Duration) {
+		if left > 0 {
+			put(tb, c.PExpire(ctx, key, left-d).Err())
+		}
+	})
+}
+
+func keys(tb testing.TB, c *goredis.Client, prefix string) []contracttest.Key {
+	tb.Helper()
+	var out []contracttest.Key
+	each(tb, c, prefix, func(_ context.Context, key string, left time.Duration) {
+		out = append(out, contracttest.Key{Name: strings.TrimPrefix(key, prefix), TTL: left})
+	})
+	return out
+}

@@ -1,0 +1,207 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"parley/contracttest/redistest"
+	"parley/store"
+)
+
+// traffic counts what goes between the store and Redis.
+type traffic struct{ trips, sent, received atomic.Int64 }
+
+func (c *traffic) DialHook(next goredis.DialHook) goredis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		return &counted{conn, c}, err
+	}
+}
+
+func (c *traffic) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		c.trips.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *traffic) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		c.trips.Add(1)
+		return next(ctx, cmds)
+	}
+}
+
+type counted struct {
+	net.Conn
+	c *traffic
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.c.received.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.c.sent.Add(int64(n))
+	return n, err
+}
+
+// cost is what one call took.
+type cost struct{ trips, bytes int64 }
+
+func (c *traffic) of(t *testing.T, call func() error) cost {
+	t.Helper()
+	trips, bytes := c.trips.Load(), c.sent.Load()+c.received.Load()
+	if err := call(); err != nil {
+		t.Fatal(err)
+	}
+	return cost{c.trips.Load() - trips, c.sent.Load() + c.received.Load() - bytes}
+}
+
+// Every call is one round trip, a list two; and what a turn sends and receives
+// does not depend on how much was said before.
+func TestRoundTrips(t *testing.T) {
+	s := newStore(t, redistest.Start(t).URL(), 5*time.Second)
+	count := &traffic{}
+	s.client.AddHook(count)
+	ctx, id := t.Context(), uuid.NewString()
+	say := func(text string) []store.Message {
+		return []store.Message{{ID: uuid.NewString(), Role: store.RoleUser, Kind: store.KindText, Text: text}}
+	}
+	var turn store.Turn
+	begin := func(isNew bool) func() error {
+		return func() (err error) {
+			b := store.Begin{Owner: owner, Conversation: id, New: isNew, Fingerprint: "f"}
+			if !isNew {
+				b.Input = say("question")
+			}
+			turn, err = s.BeginTurn(ctx, b)
+			return err
+		}
+	}
+	complete := func(n int) func() error {
+		return func() error {
+			var answer []store.Message
+			for range n {
+				answer = append(answer, say("answer")...)
+			}
+			return s.CompleteTurn(ctx, turn, store.Completion{Outcome: store.Outcome{Messages: answer}, UpstreamID: "u"})
+		}
+	}
+	// The scripts have to be known first: what a server does not know costs a
+	// second trip once.
+	warm := store.Turn{Owner: owner, Conversation: "none", New: true}
+	_ = s.FailTurn(ctx, warm, "x")
+	_ = s.CompleteTurn(ctx, warm, store.Completion{})
+	_ = s.RenewLease(ctx, warm)
+	_ = s.Delete(ctx, owner, "none")
+	_, _ = s.SetStatus(ctx, owner, "none", store.StatusActive)
+	_, _ = s.BeginTurn(ctx, store.Begin{Owner: owner, Conversation: "none", Fingerprint: "f"})
+	if err := s.Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	one := func(what string, call func() error) cost {
+		t.Helper()
+		c := count.of(t, call)
+		if c.trips != 1 {
+			t.Errorf("%s took %d round trips", what, c.trips)
+		}
+		return c
+	}
+	one("a start's BeginTurn", begin(true))
+	one("a start's CompleteTurn", complete(1))
+	short := [2]cost{one("BeginTurn", begin(false)), one("CompleteTurn", complete(1))}
+	for range 10 {
+		one("BeginTurn", begin(false))
+		one("CompleteTurn of many messages", complete(500))
+	}
+	one("BeginTurn", begin(false))
+	one("RenewLease", func() error { return s.RenewLease(ctx, turn) })
+	one("FailTurn", func() error { return s.FailTurn(ctx, turn, "internal") })
+	one("adoption", begin(false))
+	one("CompleteTurn", complete(1))
+	long := [2]cost{one("BeginTurn", begin(false)), one("CompleteTurn", complete(1))}
+	for i, op := range []string{"BeginTurn", "CompleteTurn"} {
+		if grown := long[i].bytes - short[i].bytes; grown > 16 { // a few more digits
+			t.Errorf("%s took %d bytes after 2 messages and %d after 5,000", op, short[i].bytes, long[i].bytes)
+		}
+	}
+	one("Conversation", func() error { _, err := s.Conversation(ctx, owner, id, -1); return err })
+	latest := one("Conversation after the last turn", func() error { _, err := s.Conversation(ctx, owner, id, turn.Number); return err })
+	if latest.bytes > 32<<10 {
+		t.Errorf("what came after the last turn took %d bytes", latest.bytes)
+	}
+	one("SetStatus", func() error { _, err := s.SetStatus(ctx, owner, id, store.StatusCompleted); return err })
+	one("Ping", func() error { return s.Ping(ctx) })
+	if c := count.of(t, func() error { _, err := s.List(ctx, owner, store.Page{}); return err }); c.trips != 2 {
+		t.Errorf("List took %d round trips", c.trips)
+	}
+	if c := count.of(t, func() error { return s.Delete(ctx, owner, id) }); c.trips != 2 {
+		t.Errorf("Delete took %d round trips", c.trips)
+	}
+}
+
+// Budget: at most 1 KB for a conversation beside its messages, at most 60 bytes
+// for a message beside its JSON.
+func TestMemoryBudget(t *testing.T) {
+	s := newStore(t, redistest.Start(t).URL(), 5*time.Second)
+	ctx := t.Context()
+	used := func() int64 {
+		for line := range strings.Lines(s.client.Info(ctx, "memory").Val()) {
+			var n int64
+			if _, err := fmt.Sscanf(line, "used_memory:%d", &n); err == nil {
+				return n
+			}
+		}
+		t.Fatal("Redis does not say what it uses")
+		return 0
+	}
+	text := strings.Repeat("x", 400)
+	fill := func(conversations, messages int) int64 {
+		before := used()
+		var who store.Owner
+		for i := range conversations {
+			if i%25 == 0 { // what one owner may have; beyond 128, Redis's index takes twice as much
+				who = store.Owner{Tenant: uuid.NewString(), User: uuid.NewString()}
+			}
+			turn, err := s.BeginTurn(ctx, store.Begin{
+				Owner: who, Conversation: uuid.NewString(), New: true, Fingerprint: strings.Repeat("f", 43),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var said []store.Message
+			for range messages {
+				said = append(said, store.Message{ID: uuid.NewString(), Role: store.RoleUser, Kind: store.KindText, Text: text})
+			}
+			if err := s.CompleteTurn(ctx, turn, store.Completion{Outcome: store.Outcome{Messages: said}, UpstreamID: uuid.NewString()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return used() - before
+	}
+	fill(20, 1) // what Redis takes for its first keys is not a conversation's
+	const n, m = 500, 50
+	fixed := float64(fill(n, 1)) / n
+	perMessage := (float64(fill(n, 1+m))/n - fixed) / m
+	json := float64(len(`{"id":"","role":"user","kind":"text","text":""}`) + 36 + len(text))
+	t.Logf("%.0f bytes for a conversation with one message of %.0f, %.0f for each further one", fixed, json, perMessage)
+	if over := fixed - json; over > 1024 {
+		t.Errorf("a conversation takes %.0f bytes beside its message", over)
+	}
+	if over := perMessage - json; over > 60 {
+		t.Errorf("a message takes %.0f bytes beside its JSON", over)
+	}
+}
