@@ -1,0 +1,138 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const (
+	maxText   = 64 << 10
+	maxCardID = 512
+)
+
+// openURL is the action that sends the user's browser somewhere.
+const openURL = "Action.OpenUrl"
+
+// allowCard checks what a card submits against the allow-lists. A card comes
+// from the agent and may have been talked into anything.
+func (s *Server) allowCard(submit json.RawMessage) error {
+	o, err := parseObject("submitData", submit, "action", "url")
+	if err != nil {
+		return err
+	}
+	action, err := o.string("action")
+	if err != nil || !slices.Contains(s.cfg.AllowedActions, action) {
+		return &requestError{kind: errForbidden, field: "submitData.action", detail: "submitData.action is not an allowed action."}
+	}
+	if action != openURL {
+		return nil
+	}
+	target, err := o.string("url")
+	if err != nil || !s.allowURL(target) {
+		return &requestError{kind: errForbidden, field: "submitData.url", detail: "submitData.url does not lead to an allowed domain."}
+	}
+	return nil
+}
+
+// allowURL reports whether a link leads to an allowed domain, or below one, in
+// the reading of every parser: what browsers and net/url read differently
+// (backslashes, spaces, names outside ASCII) is refused and not normalized.
+func (s *Server) allowURL(link string) bool {
+	for i := range len(link) {
+		if c := link[i]; c <= ' ' || c >= 0x7f || c == '\\' {
+			return false
+		}
+	}
+	u, err := url.Parse(link)
+	if err != nil || u.Scheme != "https" || u.User != nil || u.Opaque != "" {
+		return false
+	}
+	if port := u.Port(); port != "" && port != "443" || strings.HasSuffix(u.Host, ":") {
+		return false
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if !isHostname(host) {
+		return false
+	}
+	return slices.ContainsFunc(s.domains, func(domain string) bool {
+		return host == domain || strings.HasSuffix(host, "."+domain)
+	})
+}
+
+// isHostname reports whether s is made of labels of letters, digits and
+// hyphens. An escaped dot or an address in brackets is none.
+func isHostname(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// normalDomains is the form in which hosts are compared. An empty entry would
+// allow every host that ends in a dot.
+func normalDomains(domains []string) []string {
+	var normal []string
+	for _, d := range domains {
+		d = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(d)), ".")
+		if isHostname(d) {
+			normal = append(normal, d)
+		}
+	}
+	return normal
+}
+
+// withCardID is what the agent is given of a submitted card: its data and the
+// card's id. Other members keep their order and their bytes; a cardId among
+// them gives way, since it is the request's that was checked.
+func withCardID(submit json.RawMessage, cardID string) (json.RawMessage, error) {
+	dec := json.NewDecoder(bytes.NewReader(submit))
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.WriteByte('{')
+	member := func(name string, value json.RawMessage) error {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return err
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.Write(key)
+		b.WriteByte(':')
+		b.Write(value)
+		return nil
+	}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		name, _ := token.(string)
+		if name == "cardId" {
+			continue
+		}
+		if err := member(name, value); err != nil {
+			return nil, err
+		}
+	}
+	id, err := json.Marshal(cardID)
+	if err != nil {
+		return nil, err
+	}
+	if err := member("cardId", id); err != nil {
+		return nil, err
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}

@@ -1,0 +1,218 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxBody  = 256 << 10
+	maxDepth = 64
+)
+
+// readBody reads a JSON body whole, so that nothing is done for a request that
+// turns out to be malformed further down. It is empty only if the request has
+// none, and then the content type does not matter.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, errTooLarge
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		if r.Context().Err() != nil {
+			return nil, r.Context().Err()
+		}
+		return nil, invalid("body", "ended early")
+	}
+	if len(body) == 0 {
+		return nil, nil
+	}
+	if !isJSON(r.Header) {
+		return nil, errMediaType
+	}
+	return body, nil
+}
+
+// isJSON reports whether a body is declared as plain JSON in UTF-8. Being exact
+// here also keeps out cross-site form posts, which cannot send this type.
+func isJSON(h http.Header) bool {
+	types := h.Values("Content-Type")
+	if len(types) != 1 || h.Get("Content-Encoding") != "" {
+		return false
+	}
+	media, params, err := mime.ParseMediaType(types[0])
+	charset, has := params["charset"]
+	return err == nil && media == "application/json" && (!has || strings.EqualFold(charset, "utf-8"))
+}
+
+// object is a JSON object whose known members have been told apart.
+type object struct {
+	path   string // where it stands in the body, "" for the body itself
+	fields map[string]json.RawMessage
+}
+
+// parseBody reads a body as one JSON object. Package encoding/json would take a
+// name in any case, the last of two equal members and bytes that are no text;
+// each of these lets two readers of one request disagree about what it says.
+func parseBody(body []byte, known ...string) (object, error) {
+	if len(body) == 0 {
+		return object{}, invalid("body", "is missing")
+	}
+	if !utf8.Valid(body) {
+		return object{}, invalid("body", "is not valid UTF-8")
+	}
+	if tooDeep(body) {
+		return object{}, invalid("body", fmt.Sprintf("nests deeper than %d levels", maxDepth))
+	}
+	if !json.Valid(body) {
+		return object{}, invalid("body", "is not one JSON value")
+	}
+	return parseObject("", body, known...)
+}
+
+// parseObject takes a valid JSON value apart. Members that are not known are
+// skipped, whatever they are; a known one may occur once.
+func parseObject(path string, raw json.RawMessage, known ...string) (object, error) {
+	o := object{path: path, fields: map[string]json.RawMessage{}}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
+		return object{}, invalid(o.whole(), "must be an object")
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return object{}, invalid(o.whole(), "is malformed")
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return object{}, invalid(o.whole(), "is malformed")
+		}
+		key, _ := name.(string)
+		if !slices.Contains(known, key) {
+			continue
+		}
+		if _, twice := o.fields[key]; twice {
+			return object{}, invalid(o.at(key), "occurs twice")
+		}
+		o.fields[key] = value
+	}
+	return o, nil
+}
+
+// at is the name of a member as an error tells it.
+func (o object) at(name string) string {
+	if o.path == "" {
+		return name
+	}
+	return o.path + "." + name
+}
+
+// whole is the name of the object itself.
+func (o object) whole() string {
+	if o.path == "" {
+		return "body"
+	}
+	return o.path
+}
+
+// has reports whether a member is there.
+func (o object) has(name string) bool { return o.fields[name] != nil }
+
+// string gives a member that must be there and be a string.
+func (o object) string(name string) (string, error) {
+	raw, ok := o.fields[name]
+	if !ok {
+		return "", invalid(o.at(name), "is missing")
+	}
+	var s string
+	// A null would leave s empty without an error.
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return "", invalid(o.at(name), "must be a string")
+	}
+	return s, nil
+}
+
+// text gives a string that says something: at least one character that is no
+// space, at most limit bytes, no NUL (which ends strings in too many places).
+func (o object) text(name string, limit int) (string, error) {
+	s, err := o.string(name)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.TrimSpace(s) == "":
+		return "", invalid(o.at(name), "must not be empty")
+	case len(s) > limit:
+		return "", invalid(o.at(name), fmt.Sprintf("must not be longer than %d bytes", limit))
+	case strings.ContainsRune(s, 0):
+		return "", invalid(o.at(name), "must not contain NUL")
+	}
+	return s, nil
+}
+
+// object gives a member that must be there and be an object, as it was sent.
+func (o object) object(name string) (json.RawMessage, error) {
+	raw, ok := o.fields[name]
+	switch {
+	case !ok:
+		return nil, invalid(o.at(name), "is missing")
+	case raw[0] != '{':
+		return nil, invalid(o.at(name), "must be an object")
+	}
+	return raw, nil
+}
+
+// strings gives a member that is a list of strings, nil when it is not there.
+func (o object) strings(name string) ([]string, error) {
+	raw, ok := o.fields[name]
+	if !ok {
+		return nil, nil
+	}
+	var items []*string
+	if raw[0] != '[' || json.Unmarshal(raw, &items) != nil || slices.Contains(items, nil) {
+		return nil, invalid(o.at(name), "must be a list of strings")
+	}
+	list := make([]string, 0, len(items))
+	for _, s := range items {
+		if strings.ContainsRune(*s, 0) {
+			return nil, invalid(o.at(name), "must not contain NUL")
+		}
+		list = append(list, *s)
+	}
+	return list, nil
+}
+
+// tooDeep reports whether brackets outside of strings nest deeper than
+// maxDepth. It runs before any parser that recurses.
+func tooDeep(b []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}

@@ -1,0 +1,125 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// Bounds of the search for JSON in running text. Each brace is a place where an
+// object may begin, and each try may read to the end.
+const (
+	maxSearched = 256 << 10
+	maxTries    = 32
+)
+
+// payloadOf finds the data in an activity, nil if there is none: what the agent
+// gave as data is surer than what it attached, and that than what it wrote.
+func payloadOf(m copilot.Message) *store.Payload {
+	if data := members(m.Value); data != nil {
+		return &store.Payload{Source: "value", Confidence: "high", Data: data}
+	}
+	if data := mergeEntities(m.Entities); data != nil {
+		return &store.Payload{Source: "entities", Confidence: "medium", Data: data}
+	}
+	if data := jsonIn(m.Text); data != nil {
+		return &store.Payload{Source: "text", Confidence: "low", Data: data}
+	}
+	return nil
+}
+
+// members gives raw back on one line if it is an object with at least one
+// member, else nil.
+func members(raw json.RawMessage) json.RawMessage {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil || len(object) == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
+// noData reports whether an entity of this type describes the message and not
+// what it is about: streaming, citations and the label of generated content,
+// the agent's thinking, mentions.
+func noData(kind string) bool {
+	switch strings.ToLower(kind) {
+	case "streaminfo", "https://schema.org/message", "thought", "toolcall", "clientinfo", "mention", "productinfo":
+		return true
+	}
+	return false
+}
+
+// mergeEntities puts the members of all entities that are data into one object,
+// without their types. Of two with the same name the later one stays.
+func mergeEntities(entities []json.RawMessage) json.RawMessage {
+	merged := map[string]json.RawMessage{}
+	for _, raw := range entities {
+		var entity map[string]json.RawMessage
+		if json.Unmarshal(raw, &entity) != nil {
+			continue
+		}
+		var kind string
+		if json.Unmarshal(entity["type"], &kind) == nil && noData(kind) {
+			continue
+		}
+		delete(entity, "type")
+		for name, value := range entity {
+			merged[name] = value
+		}
+	}
+	if len(merged) == 0 {
+		return nil
+	}
+	b, err := encode(merged) // sorts the names
+	if err != nil {
+		return nil
+	}
+	return bytes.TrimSpace(b)
+}
+
+// jsonIn finds a JSON object with members in running text: what is fenced as
+// json first, then the first one that stands anywhere.
+func jsonIn(text string) json.RawMessage {
+	if len(text) > maxSearched {
+		return nil
+	}
+	const fence = "```"
+	for rest, tries := text, 0; tries < maxTries; tries++ {
+		_, after, open := strings.Cut(rest, fence)
+		block, next, closed := strings.Cut(after, fence)
+		if !open || !closed {
+			break
+		}
+		if len(block) >= 4 && strings.EqualFold(block[:4], "json") {
+			if data := members(json.RawMessage(strings.TrimSpace(block[4:]))); data != nil {
+				return data
+			}
+		}
+		rest = next
+	}
+	for rest, tries := text, 0; tries < maxTries; tries++ {
+		at := strings.IndexByte(rest, '{')
+		if at < 0 {
+			return nil
+		}
+		rest = rest[at:]
+		var raw json.RawMessage
+		dec := json.NewDecoder(strings.NewReader(rest))
+		if dec.Decode(&raw) != nil {
+			rest = rest[1:]
+			continue
+		}
+		if data := members(raw); data != nil {
+			return data
+		}
+		rest = rest[dec.InputOffset():]
+	}
+	return nil
+}

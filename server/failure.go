@@ -1,0 +1,182 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"net/http"
+
+	"parley/server/auth"
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// Failures that begin in this package. The exported ones may also be returned
+// by what surrounds it, such as a limiter in front of the store.
+var (
+	// ErrOverloaded says that this process has as many turns running as it takes.
+	ErrOverloaded = errors.New("server: too many turns at once")
+	// ErrShuttingDown says that this process takes no new turns, or gave one up
+	// because its time was over.
+	ErrShuttingDown = errors.New("server: shutting down")
+
+	errInvalid   = errors.New("server: invalid request")
+	errForbidden = errors.New("server: not allowed")
+	errNoRoute   = errors.New("server: no such route")
+	errMethod    = errors.New("server: method not allowed")
+	errTooLarge  = errors.New("server: body too large")
+	errMediaType = errors.New("server: unsupported media type")
+	errPanic     = errors.New("server: handler panicked")
+)
+
+// Failure is one row of the table that decides everything about a failure.
+type Failure struct {
+	Class     string     // its name: in problem bodies, logs, spans and metrics
+	Status    int        // of the HTTP answer; 499 is for the log
+	Retryable bool       // whether the same request may succeed later
+	SpanError bool       // whether spans are marked as failed
+	Level     slog.Level // of the line in the log
+	Title     string     // public, short
+	Detail    string     // public, says what the caller can do
+
+	origin origin
+	is     []error // sentinels that mean this row
+}
+
+// origin keeps the rows of the store and of the agent apart: an error of one
+// can never be looked up as a failure of the other, whatever is inside it.
+type origin int
+
+const (
+	ofRequest origin = iota
+	ofStore
+	ofAgent
+)
+
+// The classes this package names in code; all others occur in the table only.
+const (
+	classInvalid          = "invalid_request"
+	classClientCanceled   = "client_canceled"
+	classStoreRejected    = "store_rejected"
+	classStoreTimeout     = "store_timeout"
+	classUpstreamProtocol = "upstream_protocol"
+	classAgentError       = "agent_error"
+	classPanic            = "panic"
+	classInternal         = "internal"
+)
+
+// statusClientClosed is what nginx made the custom for a client that left. It is
+// for the log; no client that waits for an answer ever sees it.
+const statusClientClosed = 499
+
+const (
+	logInfo  = slog.LevelInfo
+	logWarn  = slog.LevelWarn
+	logError = slog.LevelError
+)
+
+// The texts of failures that a caller cannot tell apart, and need not.
+const (
+	storeTitle  = "Conversation store unavailable"
+	storeRetry  = "The conversation store cannot be used right now. Nothing was lost; repeat the request."
+	storeBroken = "The conversation store cannot be used. Repeating the request will not help until it is repaired."
+	agentTitle  = "Agent unavailable"
+	agentRetry  = "The agent could not answer. Repeat the request."
+	agentBroken = "The agent could not answer. Repeating the request will not help until it is repaired."
+	ourFault    = "Something went wrong in this service. Quote the trace id when you report it."
+)
+
+// failures is the table, in the order in which an error is looked up.
+var failures = [...]Failure{
+	{Class: classInvalid, Status: http.StatusBadRequest, Level: logInfo, Title: "Invalid request", Detail: "The request is malformed.", is: []error{errInvalid, store.ErrCursor}},
+	{Class: "unauthenticated", Status: http.StatusUnauthorized, Level: logInfo, Title: "Not signed in", Detail: "A valid bearer token is required.", is: []error{auth.ErrUnauthenticated}},
+	{Class: "forbidden", Status: http.StatusForbidden, Level: logInfo, Title: "Not allowed", Detail: "You may not do this.", is: []error{auth.ErrForbidden, errForbidden}},
+	{Class: "not_found", Status: http.StatusNotFound, Level: logInfo, Title: "Not found", Detail: "There is no such thing here.", is: []error{errNoRoute, store.ErrNotFound}},
+	{Class: "method_not_allowed", Status: http.StatusMethodNotAllowed, Level: logInfo, Title: "Method not allowed", Detail: "The Allow header lists the methods of this route.", is: []error{errMethod}},
+	{Class: "turn_conflict", Status: http.StatusConflict, Retryable: true, Level: logInfo, Title: "Another turn is running", Detail: "The conversation is busy with another turn. Repeat the request when it has ended.", is: []error{store.ErrBusy, store.ErrStale}},
+	{Class: "conversation_closed", Status: http.StatusConflict, Level: logInfo, Title: "Conversation closed", Detail: "The conversation has ended. Start a new one.", is: []error{store.ErrClosed}},
+	{Class: "payload_too_large", Status: http.StatusRequestEntityTooLarge, Level: logInfo, Title: "Body too large", Detail: "A body may have at most 256 KiB.", is: []error{errTooLarge}},
+	{Class: "unsupported_media_type", Status: http.StatusUnsupportedMediaType, Level: logInfo, Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.", is: []error{errMediaType}},
+	{Class: "idempotency_mismatch", Status: http.StatusUnprocessableEntity, Level: logInfo, Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.", is: []error{store.ErrMismatch}},
+	{Class: "overloaded", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
+	{Class: "store_unreachable", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrUnreachable}},
+	{Class: classStoreTimeout, Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrTimeout}},
+	{Class: "store_pool_exhausted", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrPoolExhausted}},
+	{Class: "store_auth", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrAuth}},
+	{Class: "store_not_ready", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrNotReady}},
+	{Class: "store_readonly", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrReadOnly}},
+	{Class: "store_full", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrFull}},
+	{Class: "store_protocol", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrProtocol}},
+	{Class: classStoreRejected, Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrRejected}},
+	{Class: "store_corrupt", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.", origin: ofStore, is: []error{store.ErrCorrupt}},
+	{Class: "auth_unavailable", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.", is: []error{auth.ErrUnavailable}},
+	{Class: "upstream_timeout", Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrTimeout}},
+	{Class: "upstream_unreachable", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrUnreachable}},
+	{Class: "upstream_throttled", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent throttled", Detail: "The agent takes no more requests right now. Repeat the request later.", origin: ofAgent, is: []error{copilot.ErrThrottled}},
+	{Class: "upstream_rejected", Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrRejected}},
+	{Class: "upstream_error", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrServer}},
+	{Class: classUpstreamProtocol, Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrProtocol}},
+	{Class: "upstream_interrupted", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Answer cut short", Detail: "The agent's answer ended too early. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrInterrupted}},
+	{Class: classAgentError, Status: http.StatusOK, SpanError: true, Level: logWarn, Title: "Agent reported an error", Detail: "The agent answered with an error of its own; see agentError in the message."},
+	{Class: "shutting_down", Status: http.StatusServiceUnavailable, Retryable: true, Level: logInfo, Title: "Shutting down", Detail: "This instance is going away. Repeat the request.", is: []error{ErrShuttingDown}},
+	{Class: classPanic, Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault, is: []error{errPanic}},
+	// Last but one, so that an error that says more about itself wins over the
+	// cancellation it may carry.
+	{Class: classClientCanceled, Status: statusClientClosed, Level: logInfo, Title: "Client left", Detail: "The client left before anything was begun.", is: []error{context.Canceled}},
+	{Class: classInternal, Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault},
+}
+
+// Failures gives the rows of the table in order.
+func Failures() iter.Seq[Failure] {
+	return func(yield func(Failure) bool) {
+		for _, f := range failures {
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// Class names the failure class of an error, by its type and never by its
+// text; it is "" for nil and "internal" for an error nobody foresaw.
+func Class(err error) string {
+	if err == nil {
+		return ""
+	}
+	return lookup(err).Class
+}
+
+// lookup finds the row of an error. An outage of the store, or a failed call of
+// the agent, of a kind that has no row is still the store's or the agent's: the
+// rule that the one is never 502 and the other never 503 must not depend on
+// this table being complete.
+func lookup(err error) *Failure {
+	from, fallback := ofRequest, classInternal
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		from, fallback, err = ofStore, classStoreRejected, e.Kind
+	} else if e, ok := errors.AsType[*copilot.Error](err); ok {
+		from, fallback, err = ofAgent, classUpstreamProtocol, e.Kind
+	}
+	for i := range failures {
+		if from != ofRequest && failures[i].origin != from {
+			continue
+		}
+		for _, sentinel := range failures[i].is {
+			if errors.Is(err, sentinel) {
+				return &failures[i]
+			}
+		}
+	}
+	return rowOf(fallback)
+}
+
+// rowOf finds a row by its class; an unknown class is internal.
+func rowOf(class string) *Failure {
+	for i := range failures {
+		if failures[i].Class == class {
+			return &failures[i]
+		}
+	}
+	return &failures[len(failures)-1]
+}

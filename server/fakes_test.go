@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// fakeAgent answers by script and counts what it is asked.
+type fakeAgent struct {
+	start func(context.Context, copilot.Start) iter.Seq2[copilot.Event, error]
+	turn  func(context.Context, copilot.Turn) iter.Seq2[copilot.Event, error]
+
+	mu     sync.Mutex
+	starts []copilot.Start
+	turns  []copilot.Turn
+}
+
+func (a *fakeAgent) Start(ctx context.Context, s copilot.Start) iter.Seq2[copilot.Event, error] {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.starts = append(a.starts, s)
+	if a.start != nil {
+		return a.start(ctx, s)
+	}
+	id := copilot.Event{Kind: copilot.EventConversation, ConversationID: fmt.Sprintf("up-%d", len(a.starts))}
+	if s.Silent {
+		return events(id)
+	}
+	return events(id, says(copilot.Message{ID: "act-hello", Text: "Hello, what is it about?"}))
+}
+
+func (a *fakeAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.turns = append(a.turns, t)
+	if a.turn != nil {
+		return a.turn(ctx, t)
+	}
+	return events(accepted(t), says(copilot.Message{ID: "act-1", Text: "You said: " + t.Text}))
+}
+
+func (a *fakeAgent) asked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.starts) + len(a.turns)
+}
+
+func (a *fakeAgent) lastTurn() copilot.Turn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.turns[len(a.turns)-1]
+}
+
+func accepted(t copilot.Turn) copilot.Event {
+	return copilot.Event{Kind: copilot.EventConversation, ConversationID: t.ConversationID}
+}
+
+func says(m copilot.Message) copilot.Event {
+	m.FromBot = true
+	return copilot.Event{Kind: copilot.EventMessage, Message: m}
+}
+
+// answering makes an agent that gives the same messages in every turn.
+func answering(messages ...copilot.Message) *fakeAgent {
+	return &fakeAgent{turn: func(_ context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
+		all := []copilot.Event{accepted(t)}
+		for _, m := range messages {
+			all = append(all, says(m))
+		}
+		return events(all...)
+	}}
+}
+
+// failing makes an agent whose turns end in an error.
+func failing(err error) *fakeAgent {
+	return &fakeAgent{turn: func(context.Context, copilot.Turn) iter.Seq2[copilot.Event, error] { return broken(err) }}
+}
+
+func events(all ...copilot.Event) iter.Seq2[copilot.Event, error] {
+	return func(yield func(copilot.Event, error) bool) {
+		for _, e := range all {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func broken(err error) iter.Seq2[copilot.Event, error] {
+	return func(yield func(copilot.Event, error) bool) { yield(copilot.Event{}, err) }
+}
+
+// countingStore counts the calls that reach a store, and can be made to fail.
+type countingStore struct {
+	store.Store
+	mu    sync.Mutex
+	calls []string
+	fail  map[string]error // by method
+}
+
+func (c *countingStore) called(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = append(c.calls, name)
+	return c.fail[name]
+}
+
+func (c *countingStore) seen() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string{}, c.calls...)
+}
+
+func (c *countingStore) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = nil
+}
+
+func (c *countingStore) breaks(name string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fail == nil {
+		c.fail = map[string]error{}
+	}
+	c.fail[name] = err
+}
+
+func (c *countingStore) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error) {
+	if err := c.called("BeginTurn"); err != nil {
+		return store.Turn{}, err
+	}
+	return c.Store.BeginTurn(ctx, b)
+}
+
+func (c *countingStore) CompleteTurn(ctx context.Context, t store.Turn, done store.Completion) error {
+	if err := c.called("CompleteTurn"); err != nil {
+		return err
+	}
+	return c.Store.CompleteTurn(ctx, t, done)
+}
+
+func (c *countingStore) FailTurn(ctx context.Context, t store.Turn, class string) error {
+	if err := c.called("FailTurn " + class); err != nil {
+		return err
+	}
+	return c.Store.FailTurn(ctx, t, class)
+}
+
+func (c *countingStore) RenewLease(ctx context.Context, t store.Turn) error {
+	if err := c.called("RenewLease"); err != nil {
+		if errors.Is(err, errPanic) {
+			panic(err)
+		}
+		return err
+	}
+	return c.Store.RenewLease(ctx, t)
+}

@@ -1,0 +1,222 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"parley/server/auth"
+	"parley/store"
+)
+
+// adapt makes a route an http.Handler. It is the only place that turns an error
+// into an answer and into a line of the log.
+func (s *Server) adapt(rt route) http.Handler {
+	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
+		x, r := s.begin(rt, r)
+		w := &statusWriter{ResponseWriter: raw}
+		h := w.Header()
+		h.Set("X-Request-Id", x.requestID)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+
+		err := s.carry(rt, w, r)
+		broken := err != nil && w.status != 0
+		if err != nil && !broken {
+			err = s.problem(w, r, err)
+		}
+		s.done(w, r, err)
+		if broken {
+			// The client has half an answer. Cutting the connection is the one way
+			// left to say that it is not whole.
+			panic(http.ErrAbortHandler)
+		}
+	})
+}
+
+// carry lets the caller in and runs the handler. A panic becomes an error, so
+// that it is answered and logged as any other failure.
+func (s *Server) carry(rt route, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(v)
+		default:
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+	}()
+	if !rt.open {
+		if err := s.admit(r); err != nil {
+			return err
+		}
+	}
+	return rt.handle(w, r)
+}
+
+// admit finds out who is asking.
+func (s *Server) admit(r *http.Request) error {
+	x := of(r)
+	x.stage = stageAuth
+	header := r.Header.Get("Authorization")
+	who, err := s.cfg.Auth.Verify(r.Context(), header)
+	if err == nil && s.cfg.AuthRequired && (who.Tenant == "" || who.User == "") {
+		// Half a principal would share its conversations with every other one.
+		err = auth.ErrUnauthenticated
+	}
+	switch {
+	case errors.Is(err, auth.ErrUnauthenticated) && header == "":
+		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {"Bearer"}}}
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {`Bearer error="invalid_token"`}}}
+	case err != nil:
+		return err
+	}
+	x.stage = ""
+	x.who = who
+	x.owner = store.Owner{Tenant: who.Tenant, User: who.User}
+	if !s.cfg.AuthRequired {
+		if x.owner.Tenant == "" {
+			x.owner.Tenant = store.DefaultTenant
+		}
+		if x.owner.User == "" {
+			x.owner.User = store.DefaultUser
+		}
+	}
+	return nil
+}
+
+// done reports a request that is over: one line in the log, one call of OnDone.
+func (s *Server) done(w *statusWriter, r *http.Request, err error) {
+	x := of(r)
+	d := Done{
+		Method: r.Method, Route: x.route, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
+		Conversation: x.conversation, RequestID: x.requestID, TraceID: x.traceID, Owner: x.owner,
+		Replayed: x.replayed, Restarted: x.restarted, AgentError: x.agentError,
+	}
+	level := logInfo
+	switch {
+	case err != nil:
+		f := s.failureOf(r, err)
+		d.Class, d.Stage, level = f.Class, x.stage, f.Level
+		if d.Status == 0 {
+			d.Status = f.Status
+		}
+	case x.agentError != "":
+		d.Class, d.Stage, level = classAgentError, stageUpstream, rowOf(classAgentError).Level
+	}
+	attrs := []slog.Attr{
+		slog.String("method", d.Method), slog.String("route", d.Route), slog.Int("status", d.Status),
+		slog.String("class", d.Class), slog.String("stage", d.Stage), slog.Float64("duration_ms", millis(d.Duration)),
+		slog.String("request_id", d.RequestID), slog.String("trace_id", d.TraceID),
+	}
+	if d.Conversation != "" {
+		attrs = append(attrs, slog.String("conversation_id", d.Conversation))
+	}
+	if level > logInfo && err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if p, ok := errors.AsType[*panicError](err); ok {
+		attrs = append(attrs, slog.String("stack", string(p.stack)))
+	}
+	s.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
+	s.cfg.OnDone(r.Context(), d)
+}
+
+// failureOf is the row of an error in the light of its request: a cancellation
+// that is not the client's own doing is a fault of ours.
+func (s *Server) failureOf(r *http.Request, err error) *Failure {
+	f := lookup(err)
+	if f.Class == classClientCanceled && r.Context().Err() == nil {
+		return rowOf(classInternal)
+	}
+	return f
+}
+
+// respond writes one JSON answer. The status goes out only when the body is
+// known to encode, so that a failure to encode can still be a proper answer.
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, status int, v any) error {
+	body, err := encode(v)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	s.write(w, r, status, "application/json", body)
+	return nil
+}
+
+// write sends headers and body. An error of the connection is the client's
+// leaving, and there is nobody left to tell.
+func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, mime string, body []byte) {
+	x := of(r)
+	w.Header().Set("Content-Type", mime)
+	s.timing(w, x)
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// timing tells the client where its time went.
+func (s *Server) timing(w http.ResponseWriter, x *exchange) {
+	w.Header().Set("Server-Timing", fmt.Sprintf("store;dur=%.1f, upstream;dur=%.1f", millis(x.store), millis(x.upstream)))
+}
+
+// encode is json.Marshal without its HTML escapes.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// panicError is a panic on its way to the adapter.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+// Error gives the text of errors of the runtime only: any other value may hold
+// what a user wrote.
+func (p *panicError) Error() string {
+	if e, ok := p.value.(runtime.Error); ok {
+		return fmt.Sprintf("%v: %v", errPanic, e)
+	}
+	return fmt.Sprintf("%v: %T", errPanic, p.value)
+}
+
+// Unwrap makes errors.Is(err, errPanic) true.
+func (p *panicError) Unwrap() error { return errPanic }
+
+// statusWriter remembers the status that was sent.
+type statusWriter struct {
+	http.ResponseWriter
+	status int // 0 while nothing was written
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// RESIL-02: /health reports the state of Redis, from the last probe.
+func TestHealthOfRedis(t *testing.T) {
+	now := epoch
+	var down error
+	pings := 0
+	health := NewHealth(HealthConfig{
+		Backend: "redis", Version: "v1", Now: func() time.Time { return now },
+		Ping:     func(context.Context) error { pings++; return down },
+		Warnings: func() []string { return []string{"eviction policy is allkeys-lru"} },
+	})
+	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrThrottled}))
+	w.server.cfg.Health = health
+	w.server.turns.health = health
+
+	expect := func(status int, redis, ready string) {
+		t.Helper()
+		rec := w.must(status, get("/health"))
+		if got := field[string](t, rec, "redis"); got != redis {
+			t.Errorf("redis %q, want %q: %s", got, redis, rec.Body)
+		}
+		want := 503
+		if ready == "ready" {
+			want = 200
+		}
+		if got := field[string](t, w.must(want, get("/readyz")), "status"); got != ready {
+			t.Errorf("readyz says %q, want %q", got, ready)
+		}
+		w.must(200, get("/livez"))
+	}
+	expect(503, "disconnected", "starting")
+
+	health.Probe(t.Context())
+	expect(200, "connected", "ready")
+
+	now = now.Add(time.Second)
+	down = &store.Error{Op: "Ping", Kind: store.ErrNotReady, Cause: errors.New(secret)}
+	health.Probe(t.Context())
+	now = now.Add(time.Second)
+	health.Probe(t.Context())
+	expect(503, "disconnected", "disconnected")
+	s := field[storeHealth](t, w.do(get("/health")), "store")
+	if s.LastError == nil || *s.LastError != "store_not_ready" || s.Since != "2026-03-02T09:15:05.120Z" {
+		t.Errorf("store %+v", s)
+	}
+
+	down = nil
+	health.Probe(t.Context())
+	expect(200, "connected", "ready")
+	rec := w.do(get("/health"))
+	if s := field[storeHealth](t, rec, "store"); s.LastError != nil || len(field[[]string](t, rec, "warnings")) != 1 || field[int](t, rec, "uptimeSeconds") != 2 {
+		t.Errorf("%s", rec.Body)
+	}
+
+	now = now.Add(time.Minute) // the prober hangs
+	expect(503, "disconnected", "disconnected")
+	health.Probe(t.Context())
+
+	w.must(502, send(w.begin(), "x"))
+	if u := field[upstreamHealth](t, w.do(get("/health")), "upstream"); u.Outcome != "upstream_throttled" {
+		t.Errorf("upstream %+v", u)
+	}
+	asked := pings
+	for range 100 {
+		w.do(get("/health"))
+	}
+	if pings != asked {
+		t.Error("asking for health asks the store")
+	}
+	health.SetDraining()
+	expect(200, "connected", "draining")
+}
+
+func TestHealthOfMemory(t *testing.T) {
+	w := newWorld(t, nil)
+	rec := w.must(200, get("/health"))
+	if field[string](t, rec, "redis") != "not_configured" || field[string](t, rec, "status") != "ok" {
+		t.Error(rec.Body)
+	}
+}
+
+func TestProber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var took []time.Duration
+		h := NewHealth(HealthConfig{Backend: "redis", Ping: func(ctx context.Context) error {
+			began := time.Now()
+			<-ctx.Done() // a store that hangs
+			took = append(took, time.Since(began))
+			return ctx.Err()
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
+		defer cancel()
+		h.Run(ctx)
+		if len(took) != 4 || took[0] != time.Second {
+			t.Errorf("probes took %v", took)
+		}
+		if alive, class := h.storeAlive(time.Now()); alive || class != classStoreTimeout {
+			t.Errorf("alive %v, class %q", alive, class)
+		}
+	})
+}

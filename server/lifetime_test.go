@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// waiting makes an agent whose turns say on begun that they run, and end when
+// go_ is closed or their context is done.
+func waiting() (agent *fakeAgent, begun chan struct{}, goOn chan struct{}) {
+	begun, goOn = make(chan struct{}, 10), make(chan struct{})
+	agent = &fakeAgent{turn: func(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
+		return func(yield func(copilot.Event, error) bool) {
+			begun <- struct{}{}
+			select {
+			case <-goOn:
+				_ = yield(accepted(t), nil) && yield(says(copilot.Message{ID: "late", Text: "At last: " + t.Text}), nil)
+			case <-ctx.Done():
+				yield(copilot.Event{}, &copilot.Error{Op: "turn", Kind: copilot.ErrTimeout, Cause: ctx.Err()})
+			}
+		}
+	}}
+	return agent, begun, goOn
+}
+
+// later carries a request out on its own goroutine.
+func (w *world) later(ctx context.Context, c call) <-chan *httptest.ResponseRecorder {
+	answer := make(chan *httptest.ResponseRecorder, 1)
+	go func() {
+		rec := httptest.NewRecorder()
+		w.server.ServeHTTP(rec, c.request(ctx))
+		answer <- rec
+	}()
+	return answer
+}
+
+// The lease of a slow turn is kept, and a turn that lost it stops at once.
+func TestLease(t *testing.T) {
+	for name, c := range map[string]struct {
+		renewal error
+		status  int
+		class   string
+	}{
+		"kept":       {nil, 200, ""},
+		"store down": {&store.Error{Op: "RenewLease", Kind: store.ErrUnreachable}, 200, ""},
+		"panics":     {errPanic, 200, ""},
+		"taken over": {store.ErrStale, 409, "turn_conflict"},
+		"deleted":    {store.ErrNotFound, 404, "not_found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				agent, begun, goOn := waiting()
+				w := newWorld(t, agent, func(c *Config) { c.Now = time.Now })
+				id := w.begin()
+				w.store.forget()
+				if c.renewal != nil {
+					w.store.breaks("RenewLease", c.renewal)
+				}
+				answer := w.later(t.Context(), send(id, "x"))
+				<-begun
+				timer := time.AfterFunc(2*store.LeaseTime, func() { close(goOn) })
+				defer timer.Stop()
+				rec := <-answer
+				if rec.Code != c.status || w.lastDone().Class != c.class {
+					t.Errorf("status %d, done %+v", rec.Code, w.lastDone())
+				}
+				calls := w.store.seen()
+				if last := calls[len(calls)-1]; (last == "CompleteTurn") != (c.status == 200) || strings.HasPrefix(last, "FailTurn") {
+					t.Errorf("calls %v", calls)
+				}
+			})
+		})
+	}
+}
+
+func TestUpstreamTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent, _, _ := waiting()
+		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now; c.UpstreamTimeout = 3 * time.Second })
+		id := w.begin()
+		began := time.Now()
+		w.must(504, send(id, "x"))
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent, begun, _ := waiting()
+		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now })
+		id := w.begin()
+		answer := w.later(t.Context(), send(id, "x"))
+		<-begun
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		over := make(chan error)
+		go func() { over <- w.server.Shutdown(ctx) }()
+		synctest.Wait()
+		rec := w.must(http.StatusServiceUnavailable, send(id, "y"))
+		if field[string](t, rec, "class") != "shutting_down" {
+			t.Error(rec.Body)
+		}
+		if err := <-over; err == nil {
+			t.Error("nothing was said of the turn that was cut")
+		}
+		if rec := <-answer; rec.Code != http.StatusServiceUnavailable {
+			t.Errorf("status %d", rec.Code)
+		}
+		if h := w.history(id); len(h.Failures) != 1 || h.Failures[0].Class != "shutting_down" {
+			t.Errorf("stored %+v", h)
+		}
+		if err := w.server.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTooManyTurns(t *testing.T) {
+	agent, begun, goOn := waiting()
+	w := newWorld(t, agent, func(c *Config) { c.MaxTurns = 1 })
+	id, other := w.begin(), w.begin()
+	first := w.later(t.Context(), send(id, "x"))
+	<-begun
+	rec := w.must(http.StatusTooManyRequests, send(other, "y"))
+	if rec.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	close(goOn)
+	<-first
+	w.must(200, send(other, "y"))
+}

@@ -1,0 +1,196 @@
+// Package server is the HTTP API: what may be asked is in routes.go, how a
+// request is carried in handle.go, what a turn is in turn.go, and what every
+// failure looks like in failure.go.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/cors"
+
+	"parley/server/auth"
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// Config is what a Server is made of. Store, Agent and Health must be given;
+// everything else has a default.
+type Config struct {
+	Store store.Store
+	Agent copilot.Agent
+	// Health answers the three health routes. Whoever made it runs it.
+	Health *Health
+	// Auth decides who is asking. Nil only when AuthRequired is false, and then
+	// everybody is the placeholder owner.
+	Auth         auth.Verifier
+	AuthRequired bool
+	Log          *slog.Logger // nil discards
+
+	// CORSOrigin is the one origin whose scripts may call the API; empty for
+	// none. A wildcard is refused.
+	CORSOrigin string
+	// AllowedActions are the card actions that are let through; nil means
+	// DefaultActions.
+	AllowedActions []string
+	// AllowedDomains are the domains that Action.OpenUrl may lead to, or below;
+	// nil means DefaultDomains.
+	AllowedDomains []string
+	// Static is served where no route matches, with index.html for paths that
+	// name no file; nil for nothing. Files and directories whose name begins
+	// with a dot are never served.
+	Static fs.FS
+
+	// UpstreamTimeout bounds all that one turn asks of the agent; 0 means
+	// DefaultUpstreamTimeout.
+	UpstreamTimeout time.Duration
+	// StoreTimeout bounds a store call that no longer hangs on the client's
+	// request; 0 means DefaultStoreTimeout. It should exceed the store's own.
+	StoreTimeout time.Duration
+	// MaxTurns is how many turns run at once before more are refused with
+	// "overloaded"; 0 for no bound.
+	MaxTurns int
+
+	// OnDone is called once for every request, before the handler returns, with
+	// the request's own context; nil for nothing.
+	OnDone func(context.Context, Done)
+	// TraceID names the trace that a request belongs to, for problem bodies and
+	// the log. When nil, or when it returns "", the id comes from the request's
+	// traceparent header, and is random when that has none.
+	TraceID func(context.Context) string
+
+	Now   func() time.Time // nil means time.Now
+	NewID func() string    // makes UUIDs; nil means version 7
+}
+
+// Defaults of Config.
+const (
+	DefaultUpstreamTimeout = 60 * time.Second
+	DefaultStoreTimeout    = 6 * time.Second
+)
+
+// DefaultActions and DefaultDomains are the allow-lists of card actions when
+// nothing else is configured.
+func DefaultActions() []string { return []string{"Action.Submit", "Action.OpenUrl"} }
+
+// DefaultDomains are where Action.OpenUrl may lead by default.
+func DefaultDomains() []string { return []string{"copilot.microsoft.com", "microsoft.com"} }
+
+// Server is the HTTP API. It is safe for use from many goroutines.
+type Server struct {
+	cfg     Config
+	handler http.Handler
+	turns   *turns
+	domains []string
+}
+
+// New builds a Server and reports everything that is wrong with cfg at once.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.fill()
+	s := &Server{cfg: cfg, domains: normalDomains(cfg.AllowedDomains)}
+	s.turns = newTurns(cfg)
+	s.handler = s.crossOrigin(s.mux())
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler. Nothing between it and the mux clones the
+// request, so a handler around it finds the matched route in r.Pattern.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Shutdown refuses new turns and waits for those that run. When ctx is done
+// first, it ends them and returns the context's error: each is recorded as
+// failed with class "shutting_down".
+// Call it before the listener is closed for good and the store with it.
+func (s *Server) Shutdown(ctx context.Context) error { return s.turns.shutdown(ctx) }
+
+// check reports what New cannot work with.
+func (c *Config) check() error {
+	var errs []error
+	if c.Store == nil {
+		errs = append(errs, errors.New("server: Store is missing"))
+	}
+	if c.Agent == nil {
+		errs = append(errs, errors.New("server: Agent is missing"))
+	}
+	if c.Health == nil {
+		errs = append(errs, errors.New("server: Health is missing"))
+	}
+	if _, anyone := c.Auth.(auth.Anyone); c.AuthRequired && (c.Auth == nil || anyone) {
+		errs = append(errs, errors.New("server: authentication is required and nothing verifies it"))
+	}
+	if c.CORSOrigin != "" && !isOrigin(c.CORSOrigin) {
+		errs = append(errs, fmt.Errorf("server: CORSOrigin %q is not one origin of the form scheme://host[:port]", c.CORSOrigin))
+	}
+	return errors.Join(errs...)
+}
+
+// fill puts the defaults in.
+func (c *Config) fill() {
+	if c.Auth == nil {
+		c.Auth = auth.Anyone{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.AllowedActions == nil {
+		c.AllowedActions = DefaultActions()
+	}
+	if c.AllowedDomains == nil {
+		c.AllowedDomains = DefaultDomains()
+	}
+	if c.UpstreamTimeout == 0 {
+		c.UpstreamTimeout = DefaultUpstreamTimeout
+	}
+	if c.StoreTimeout == 0 {
+		c.StoreTimeout = DefaultStoreTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.NewID == nil {
+		c.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	if c.OnDone == nil {
+		c.OnDone = func(context.Context, Done) {}
+	}
+	if c.TraceID == nil {
+		c.TraceID = func(context.Context) string { return "" }
+	}
+	c.AllowedActions = slices.Clone(c.AllowedActions)
+}
+
+// crossOrigin lets scripts of exactly one other origin call the API. It stands
+// outside the mux so that preflights are answered for every route; it does not
+// clone the request.
+func (s *Server) crossOrigin(next http.Handler) http.Handler {
+	if s.cfg.CORSOrigin == "" {
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: []string{s.cfg.CORSOrigin},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Accept", "traceparent"},
+		ExposedHeaders: []string{"Retry-After", "Idempotency-Replayed", "Server-Timing", "X-Request-Id"},
+		MaxAge:         600,
+	}).Handler(next)
+}
+
+// isOrigin reports whether s is one origin. A star would open the API to every
+// page in the user's browser, so it is refused wherever it stands.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && !strings.Contains(s, "*") && (u.Scheme == "https" || u.Scheme == "http") &&
+		u.Host != "" && s == u.Scheme+"://"+u.Host
+}

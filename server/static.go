@@ -1,0 +1,59 @@
+package server
+
+import (
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+)
+
+// static serves a file of the front end, and its index.html for a path without
+// an extension, since the front end has routes of its own.
+func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return &requestError{kind: errMethod, header: http.Header{"Allow": {"GET, HEAD"}}}
+	}
+	name := strings.Trim(path.Clean(r.URL.Path), "/")
+	if hidden(name) {
+		return errNoRoute
+	}
+	if name == "" {
+		name = "."
+	}
+	info, err := fs.Stat(s.cfg.Static, name)
+	switch {
+	case err == nil && !info.IsDir():
+	case err != nil && path.Ext(name) != "":
+		return errNoRoute
+	default:
+		// Directories are answered with the index, and so never listed.
+		name = "index.html"
+		if _, err := fs.Stat(s.cfg.Static, name); err != nil {
+			return errNoRoute
+		}
+	}
+	// A page names its assets by their content, so only the page itself has to
+	// be asked for again.
+	w.Header().Set("Cache-Control", "no-cache")
+	http.ServeFileFS(w, withPath(r, "/"), s.cfg.Static, name)
+	return nil
+}
+
+// withPath hides the request's path from the file server, which would answer
+// one that ends in /index.html with a redirect.
+func withPath(r *http.Request, p string) *http.Request {
+	r = r.Clone(r.Context())
+	r.URL.Path = p
+	return r
+}
+
+// hidden reports whether any part of a path begins with a dot, or is written in
+// a way that some file systems read as another path.
+func hidden(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(part, ".") || strings.ContainsAny(part, "\\:\x00") {
+			return true
+		}
+	}
+	return false
+}
