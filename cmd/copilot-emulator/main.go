@@ -1,0 +1,20 @@
+// Command copilot-emulator serves an emulated Copilot Studio agent, for compose
+// and for work by hand. Say /help to it to see what it can do.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "copilot-emulator:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,246 @@
+package copilot
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// activity is what the client uses of one activity. Agents write them freely:
+// a field that is missing, null, "" or [] means the same, and a field of the
+// wrong kind counts as missing, but for those that carry the answer itself.
+type activity struct {
+	kind         string
+	id           string
+	conversation string
+	fromBot      bool
+	text         string
+	value        json.RawMessage
+	entities     []json.RawMessage
+	attachments  []Attachment
+	stream       streamInfo
+	cited        bool
+}
+
+// streamInfo says where an activity belongs in a text that is being written.
+type streamInfo struct {
+	id    string
+	kind  string // informative, streaming, final; empty when the activity is no part of a stream
+	seq   int    // from 1; 0 when not given
+	delta bool   // text is what comes next, not all so far
+}
+
+const (
+	kindMessage = "message"
+	kindTyping  = "typing"
+	kindEnd     = "endOfConversation"
+
+	streamInformative = "informative"
+	streamStreaming   = "streaming"
+	streamFinal       = "final"
+)
+
+// wireActivity is the JSON form. Raw JSON in it is a copy: the decoder makes
+// one, so it outlives the read buffer.
+type wireActivity struct {
+	Type         lax[string]     `json:"type"`
+	ID           lax[string]     `json:"id"`
+	Text         json.RawMessage `json:"text"`
+	Value        json.RawMessage `json:"value"`
+	ChannelData  lax[wireStream] `json:"channelData"`
+	Entities     lax[rawList]    `json:"entities"`
+	Attachments  json.RawMessage `json:"attachments"`
+	Conversation lax[struct {
+		ID lax[string] `json:"id"`
+	}] `json:"conversation"`
+	From lax[struct {
+		Role json.RawMessage `json:"role"`
+	}] `json:"from"`
+}
+
+type rawList = []json.RawMessage
+
+// wireStream is stream information, as an entity or in channelData.
+type wireStream struct {
+	Type      lax[string]  `json:"type"`
+	StreamID  lax[string]  `json:"streamId"`
+	Kind      lax[string]  `json:"streamType"`
+	Seq       lax[int]     `json:"streamSequence"`
+	ChunkType lax[string]  `json:"chunkType"`
+	Citation  lax[rawList] `json:"citation"`
+}
+
+type wireAttachment struct {
+	ContentType lax[string]     `json:"contentType"`
+	Content     json.RawMessage `json:"content"`
+}
+
+// lax is a T that is zero when the JSON holds something else.
+type lax[T any] struct{ v T }
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (l *lax[T]) UnmarshalJSON(b []byte) error {
+	switch v := any(&l.v).(type) {
+	case *string: // most fields: worth the short way
+		*v, _ = decodeString(b)
+		return nil
+	default:
+		var fresh T
+		if !blank(b) && json.Unmarshal(b, &fresh) == nil {
+			l.v = fresh
+		}
+		return nil
+	}
+}
+
+// decodeString decodes a JSON string, and is false for anything else.
+func decodeString(b []byte) (string, bool) {
+	if len(b) < 2 || b[0] != '"' {
+		return "", false
+	}
+	if plain := b[1 : len(b)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+		return string(plain), true
+	}
+	var s string
+	err := json.Unmarshal(b, &s)
+	return s, err == nil
+}
+
+// Why an activity is left out.
+var errBadActivity = errors.New("bad activity")
+
+// decodeActivity reads one activity. The error does not repeat any of it.
+func decodeActivity(b []byte) (activity, error) {
+	var w wireActivity
+	if json.Unmarshal(b, &w) != nil {
+		return activity{}, errBadActivity
+	}
+	a := activity{kind: w.Type.v, id: w.ID.v, conversation: w.Conversation.v.ID.v, fromBot: isBot(w.From.v.Role)}
+	if a.kind == "" {
+		return activity{}, errBadActivity
+	}
+	if !blank(w.Text) {
+		var ok bool
+		if a.text, ok = decodeString(w.Text); !ok {
+			return activity{}, errBadActivity
+		}
+	}
+	var attachments []json.RawMessage
+	if !blank(w.Attachments) && json.Unmarshal(w.Attachments, &attachments) != nil {
+		return activity{}, errBadActivity
+	}
+	for _, raw := range attachments {
+		var wa wireAttachment
+		if !isObject(raw) || json.Unmarshal(raw, &wa) != nil {
+			continue
+		}
+		at := Attachment{ContentType: wa.ContentType.v}
+		if !blank(wa.Content) {
+			at.Content = wa.Content
+		}
+		a.attachments = append(a.attachments, at)
+	}
+	if !blank(w.Value) {
+		a.value = w.Value
+	}
+	a.readEntities(w.Entities.v, w.ChannelData.v)
+	return a, nil
+}
+
+// readEntities keeps the entities that are one and reads what they say about
+// the message. Stream information may stand in an entity, in channelData
+// (older agents), or in parts in both.
+func (a *activity) readEntities(entities []json.RawMessage, channel wireStream) {
+	var info wireStream
+	for _, raw := range entities {
+		var e wireStream
+		if !isObject(raw) || json.Unmarshal(raw, &e) != nil || e.Type.v == "" {
+			continue
+		}
+		a.entities = append(a.entities, raw)
+		switch {
+		case strings.EqualFold(e.Type.v, "streaminfo"):
+			info = e
+		case len(e.Citation.v) > 0:
+			a.cited = true
+		}
+	}
+	a.stream = streamInfo{
+		id:    first(info.StreamID.v, channel.StreamID.v),
+		kind:  strings.ToLower(first(info.Kind.v, channel.Kind.v)),
+		seq:   max(0, first(info.Seq.v, channel.Seq.v)),
+		delta: strings.EqualFold(first(info.ChunkType.v, channel.ChunkType.v), "delta"),
+	}
+}
+
+func first[T comparable](a, b T) T {
+	var zero T
+	if a != zero {
+		return a
+	}
+	return b
+}
+
+// isBot reads a role: a name, or a number in exported conversations, where 0 is
+// the agent. Who does not say who they are is the agent.
+func isBot(raw json.RawMessage) bool {
+	if blank(raw) {
+		return true
+	}
+	if name, ok := decodeString(raw); ok {
+		return strings.EqualFold(name, "bot") || strings.EqualFold(name, "agent")
+	}
+	var number float64
+	return json.Unmarshal(raw, &number) == nil && number == 0
+}
+
+// blank reports whether raw is a way to say nothing.
+func blank(raw json.RawMessage) bool {
+	switch string(bytes.TrimSpace(raw)) {
+	case "", "null", `""`, "[]":
+		return true
+	}
+	return false
+}
+
+func isObject(raw json.RawMessage) bool {
+	t := bytes.TrimSpace(raw)
+	return len(t) > 0 && t[0] == '{'
+}
+
+// message is the activity as callers see it.
+func (a *activity) message() Message {
+	m := Message{
+		ID: a.id, FromBot: a.fromBot, Text: a.text, Value: a.value,
+		Entities: a.entities, Attachments: a.attachments,
+	}
+	if a.fromBot && !a.cited {
+		m.ErrorCode = errorCodeIn(a.text)
+	}
+	return m
+}
+
+// errorCode finds the platform's way to report a failure in ordinary words.
+// The English, Spanish and Japanese forms have been seen; the others follow
+// from the languages that agents speak.
+var errorCode = regexp.MustCompile(
+	`(?i)(?:error code|código de error|エラー コード|hata kodu|code d['’]erreur|fehlercode)\s*[:：]\s*([A-Za-z0-9_]{1,64})(?:[^A-Za-z0-9_]|$)`)
+
+// maxErrorText is how long a text that only reports an error can be. Longer
+// ones are answers that happen to speak about error codes.
+const maxErrorText = 1000
+
+// errorCodeIn gives the code in a text that reports an error, else "".
+func errorCodeIn(text string) string {
+	if len(text) >= maxErrorText*utf8.UTFMax || !strings.ContainsAny(text, ":：") ||
+		utf8.RuneCountInString(text) >= maxErrorText {
+		return ""
+	}
+	if m := errorCode.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return ""
+}

@@ -1,0 +1,235 @@
+package copilot
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync/atomic"
+	"time"
+)
+
+// maxRetryWait is the longest that a throttled request waits to be sent again.
+// A caller is better told than kept.
+const maxRetryWait = 5 * time.Second
+
+// attempts sends the request of a call: once, but for the two cases in which
+// the agent certainly has not taken it, where it is sent a second time. These
+// are a connection that never came about, and status 429.
+type attempts struct {
+	call   *call
+	parent context.Context
+	ctx    context.Context // parent, and cancelled by the watch
+	cancel context.CancelCauseFunc
+	watch  *watch // of the current attempt
+}
+
+// send returns a response with status 200 or 204.
+func (a *attempts) send() (*http.Response, *Error) {
+	c := a.call
+	if a.parent.Err() != nil {
+		return nil, a.failure(a.parent.Err(), 0)
+	}
+	token := ""
+	if tokens := c.client.opts.Tokens; tokens != nil {
+		var err error
+		if token, err = tokens.Token(a.ctx, c.identity); err != nil {
+			return nil, a.tokenFailure(err)
+		}
+		if !isToken(token) {
+			return nil, a.error(ErrRejected, 0, errors.New("token cannot stand in a header"))
+		}
+	}
+	reconnected, throttled := false, false
+	for {
+		a.watch = newWatch(c.client.opts.Timeouts, a.cancel)
+		resp, connected, err := a.once(token)
+		switch {
+		case err != nil && !connected && !reconnected && a.ctx.Err() == nil:
+			reconnected = true
+			continue
+		case err != nil && !connected:
+			if failed := a.givenUp(err, 0); failed != nil {
+				return nil, failed
+			}
+			return nil, a.error(ErrUnreachable, 0, transportCause(err))
+		case err != nil:
+			return nil, a.failure(err, 0)
+		case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusNoContent:
+			return resp, nil
+		}
+		failed := a.refused(resp)
+		if throttled || failed.Kind != ErrThrottled || !a.pause(failed.RetryAfter) {
+			return nil, failed
+		}
+		throttled = true
+	}
+}
+
+// once sends the request. Connected tells whether any of it can have reached
+// the agent.
+func (a *attempts) once(token string) (resp *http.Response, connected bool, err error) {
+	c := a.call
+	var asked, got atomic.Bool
+	ctx := httptrace.WithClientTrace(a.ctx, &httptrace.ClientTrace{
+		// A transport gives up a connection on which nothing was written and
+		// looks for another; only the last one counts.
+		GetConn: func(string) { asked.Store(true); got.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, true, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Accept-Encoding", "identity") // a compressed stream would arrive in lumps
+	req.Header.Set("User-Agent", c.client.opts.UserAgent)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	a.watch.wait()
+	defer a.watch.done()
+	// Not an http.Client: it would follow redirects and keep cookies.
+	resp, err = c.client.opts.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, got.Load() || (!asked.Load() && !isDialError(err)), err
+	}
+	return resp, true, nil
+}
+
+// isDialError is for transports that do not report their connections.
+func isDialError(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return true
+	}
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
+}
+
+// pause waits before a throttled request is sent again, unless that would take
+// too long.
+func (a *attempts) pause(d time.Duration) bool {
+	if d <= 0 || d > maxRetryWait {
+		return false
+	}
+	if deadline, ok := a.parent.Deadline(); ok && time.Until(deadline) <= d {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-a.parent.Done():
+		return false
+	}
+}
+
+// refused makes an error of a response that is not an answer, and closes it.
+func (a *attempts) refused(resp *http.Response) *Error {
+	defer func() { _ = resp.Body.Close() }()
+	code, inner := codesIn(watched{resp.Body, a.watch})
+	e := a.error(kindOf(resp.StatusCode), resp.StatusCode, nil)
+	e.Code = code
+	if inner != "" {
+		e.Cause = errors.New("inner code " + inner)
+	}
+	if e.Kind == ErrThrottled {
+		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	}
+	return e
+}
+
+func (a *attempts) tokenFailure(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		own := *e // the source may keep and repeat its error
+		own.Op = a.call.op
+		return &own
+	}
+	if failed := a.givenUp(err, 0); failed != nil {
+		return failed
+	}
+	return a.error(ErrRejected, 0, err)
+}
+
+// failure makes an error of whatever went wrong after the request was on its
+// way: a wish to stop, a fault that the reader found, or a broken connection.
+func (a *attempts) failure(err error, status int) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Op, e.Status = a.call.op, status
+		return e
+	}
+	if failed := a.givenUp(err, status); failed != nil {
+		return failed
+	}
+	for _, is := range []error{errEventTooLarge, errStreamTooLarge, errTooManyEvents} {
+		if errors.Is(err, is) {
+			return a.error(ErrProtocol, status, is)
+		}
+	}
+	if _, ok := errors.AsType[textproto.ProtocolError](err); ok {
+		return a.error(ErrProtocol, status, errors.New("malformed HTTP"))
+	}
+	return a.error(ErrInterrupted, status, transportCause(err))
+}
+
+// givenUp tells an end that this side wanted: a deadline, or a caller that left.
+func (a *attempts) givenUp(err error, status int) *Error {
+	cause := context.Cause(a.ctx)
+	switch {
+	case errors.Is(cause, errFirstEvent), errors.Is(cause, errIdle):
+		return a.error(ErrTimeout, status, cause)
+	case errors.Is(a.parent.Err(), context.DeadlineExceeded):
+		return a.error(ErrTimeout, status, context.DeadlineExceeded)
+	case a.parent.Err() != nil:
+		return a.error(ErrInterrupted, status, context.Canceled)
+	}
+	// The network may notice a deadline a moment before the context does.
+	deadline, ok := a.parent.Deadline()
+	if n, timeout := errors.AsType[net.Error](err); ok && timeout && n.Timeout() && !time.Now().Before(deadline) {
+		return a.error(ErrTimeout, status, context.DeadlineExceeded)
+	}
+	return nil
+}
+
+func (a *attempts) error(kind error, status int, cause error) *Error {
+	return &Error{Op: a.call.op, Kind: kind, Status: status, Cause: cause}
+}
+
+// transportCause lets through errors about connections. The text of any other
+// from the transport may quote what the agent sent; of those the type is kept.
+func transportCause(err error) error {
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return err
+	}
+	for _, is := range []error{io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, is) {
+			return is
+		}
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fmt.Errorf("%T", err)
+}
+
+// isToken reports whether s can stand in a header. The error for one that
+// cannot must not repeat it, so it is not left to the transport.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
