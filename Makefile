@@ -1,0 +1,54 @@
+# Every target is a sentence in `make help`. CI runs .ci/run, which calls these
+# targets and nothing else.
+
+GO       ?= go
+RACE     ?= -race
+TIMEOUT  ?= 20m
+FUZZTIME ?= 60s
+BIN      := bin
+
+# A module file of their own keeps the tools' dependencies out of go.mod, and
+# their checksums in .ci/tools.sum.
+LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
+
+export GO FUZZTIME
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test short lint fmt fuzz bench verify clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Run the service with the emulated agent and the store in memory; needs nothing else.
+	REDIS_URL= HOST=127.0.0.1 COPILOT_EMULATOR=true AUTH_REQUIRED=false $(GO) run ./cmd/parley
+
+build: ## Build every command into bin/.
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/...
+
+test: ## Run all tests, with Redis in a container that is set up if need be; REQUIRE_DOCKER=1 forbids skipping.
+	.ci/race.sh
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && $(GO) test $(RACE) -shuffle=on -timeout=$(TIMEOUT) ./...
+
+short: ## Run the tests that need no container.
+	.ci/race.sh
+	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
+
+lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+fmt: ## Format the code the way lint wants it.
+	$(LINT) fmt ./...
+
+fuzz: ## Run every fuzz target for FUZZTIME (60s).
+	.ci/fuzz
+
+bench: ## Run the benchmarks; those on Redis need what `make test` sets up.
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && $(GO) test -run='^$$' -bench=. -benchmem ./...
+
+verify: ## Check that formatting, generated files, golden files and go.mod are up to date.
+	.ci/verify
+
+clean: ## Remove what was built and end Redis containers that a killed test run left.
+	rm -rf $(BIN)
+	ids=$$(docker ps -aq --filter label=parley.redistest 2>/dev/null); [ -z "$$ids" ] || docker rm -f $$ids
