@@ -35,10 +35,14 @@ func roundTrip(e *env) {
 	turn.Workflow = store.Workflow{CurrentStep: "step " + strange, StepData: json.RawMessage(`{"k":"` + "日本" + `"}`)}
 	held := e.begin(turn)
 	answer := []store.Message{
-		{ID: uuid.NewString(), Role: store.RoleAssistant, Kind: store.KindText, Text: strange, AgentError: "SystemError",
-			ExtractedPayload: &store.Payload{Source: "value", Confidence: "high", Data: json.RawMessage(`{"n":1}`)}},
-		{ID: uuid.NewString(), Role: store.RoleAssistant, Kind: store.KindCard, CardID: "card/1",
-			CardJSON: json.RawMessage(`{"type":"AdaptiveCard","body":[{"text":"🎉"}]}`)},
+		{
+			ID: uuid.NewString(), Role: store.RoleAssistant, Kind: store.KindText, Text: strange, AgentError: "SystemError",
+			ExtractedPayload: &store.Payload{Source: "value", Confidence: "high", Data: json.RawMessage(`{"n":1}`)},
+		},
+		{
+			ID: uuid.NewString(), Role: store.RoleAssistant, Kind: store.KindCard, CardID: "card/1",
+			CardJSON: json.RawMessage(`{"type":"AdaptiveCard","body":[{"text":"🎉"}]}`),
+		},
 	}
 	said := append(append(of(0, greeting), of(1, turn.Input)...), of(1, answer)...) // copies, before anybody can change them
 	e.complete(held, store.Completion{Outcome: store.Outcome{Messages: answer}, UpstreamID: "upstream-2", Ended: true})

@@ -33,6 +33,7 @@ var (
 // Failure is one row of the table that decides everything about a failure.
 type Failure struct {
 	Class     string     // its name: in problem bodies, logs, spans and metrics
+	Meaning   string     // for operators: what it is and whose
 	Status    int        // of the HTTP answer; 499 is for the log
 	Retryable bool       // whether the same request may succeed later
 	SpanError bool       // whether spans are marked as failed
@@ -89,42 +90,42 @@ const (
 
 // failures is the table, in the order in which an error is looked up.
 var failures = [...]Failure{
-	{Class: classInvalid, Status: http.StatusBadRequest, Level: logInfo, Title: "Invalid request", Detail: "The request is malformed.", is: []error{errInvalid, store.ErrCursor}},
-	{Class: "unauthenticated", Status: http.StatusUnauthorized, Level: logInfo, Title: "Not signed in", Detail: "A valid bearer token is required.", is: []error{auth.ErrUnauthenticated}},
-	{Class: "forbidden", Status: http.StatusForbidden, Level: logInfo, Title: "Not allowed", Detail: "You may not do this.", is: []error{auth.ErrForbidden, errForbidden}},
-	{Class: "not_found", Status: http.StatusNotFound, Level: logInfo, Title: "Not found", Detail: "There is no such thing here.", is: []error{errNoRoute, store.ErrNotFound}},
-	{Class: "method_not_allowed", Status: http.StatusMethodNotAllowed, Level: logInfo, Title: "Method not allowed", Detail: "The Allow header lists the methods of this route.", is: []error{errMethod}},
-	{Class: "turn_conflict", Status: http.StatusConflict, Retryable: true, Level: logInfo, Title: "Another turn is running", Detail: "The conversation is busy with another turn. Repeat the request when it has ended.", is: []error{store.ErrBusy, store.ErrStale}},
-	{Class: "conversation_closed", Status: http.StatusConflict, Level: logInfo, Title: "Conversation closed", Detail: "The conversation has ended. Start a new one.", is: []error{store.ErrClosed}},
-	{Class: "payload_too_large", Status: http.StatusRequestEntityTooLarge, Level: logInfo, Title: "Body too large", Detail: "A body may have at most 256 KiB.", is: []error{errTooLarge}},
-	{Class: "unsupported_media_type", Status: http.StatusUnsupportedMediaType, Level: logInfo, Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.", is: []error{errMediaType}},
-	{Class: "idempotency_mismatch", Status: http.StatusUnprocessableEntity, Level: logInfo, Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.", is: []error{store.ErrMismatch}},
-	{Class: "overloaded", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
-	{Class: "store_unreachable", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrUnreachable}},
-	{Class: classStoreTimeout, Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrTimeout}},
-	{Class: "store_pool_exhausted", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrPoolExhausted}},
-	{Class: "store_auth", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrAuth}},
-	{Class: "store_not_ready", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrNotReady}},
-	{Class: "store_readonly", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrReadOnly}},
-	{Class: "store_full", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrFull}},
-	{Class: "store_protocol", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrProtocol}},
-	{Class: classStoreRejected, Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrRejected}},
-	{Class: "store_corrupt", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.", origin: ofStore, is: []error{store.ErrCorrupt}},
-	{Class: "auth_unavailable", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.", is: []error{auth.ErrUnavailable}},
-	{Class: "upstream_timeout", Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrTimeout}},
-	{Class: "upstream_unreachable", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrUnreachable}},
-	{Class: "upstream_throttled", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent throttled", Detail: "The agent takes no more requests right now. Repeat the request later.", origin: ofAgent, is: []error{copilot.ErrThrottled}},
-	{Class: "upstream_rejected", Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrRejected}},
-	{Class: "upstream_error", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrServer}},
-	{Class: classUpstreamProtocol, Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrProtocol}},
-	{Class: "upstream_interrupted", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Answer cut short", Detail: "The agent's answer ended too early. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrInterrupted}},
-	{Class: classAgentError, Status: http.StatusOK, SpanError: true, Level: logWarn, Title: "Agent reported an error", Detail: "The agent answered with an error of its own; see agentError in the message."},
-	{Class: "shutting_down", Status: http.StatusServiceUnavailable, Retryable: true, Level: logInfo, Title: "Shutting down", Detail: "This instance is going away. Repeat the request.", is: []error{ErrShuttingDown}},
-	{Class: classPanic, Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault, is: []error{errPanic}},
+	{Class: classInvalid, Meaning: "a body, parameter or id is malformed; `field` names it", Status: http.StatusBadRequest, Level: logInfo, Title: "Invalid request", Detail: "The request is malformed.", is: []error{errInvalid, store.ErrCursor}},
+	{Class: "unauthenticated", Meaning: "no token, or a bad one; `WWW-Authenticate` says which", Status: http.StatusUnauthorized, Level: logInfo, Title: "Not signed in", Detail: "A valid bearer token is required.", is: []error{auth.ErrUnauthenticated}},
+	{Class: "forbidden", Meaning: "the tenant or the card action is not allowed", Status: http.StatusForbidden, Level: logInfo, Title: "Not allowed", Detail: "You may not do this.", is: []error{auth.ErrForbidden, errForbidden}},
+	{Class: "not_found", Meaning: "no such route, or no such conversation for this owner", Status: http.StatusNotFound, Level: logInfo, Title: "Not found", Detail: "There is no such thing here.", is: []error{errNoRoute, store.ErrNotFound}},
+	{Class: "method_not_allowed", Meaning: "`Allow` lists what the route takes", Status: http.StatusMethodNotAllowed, Level: logInfo, Title: "Method not allowed", Detail: "The Allow header lists the methods of this route.", is: []error{errMethod}},
+	{Class: "turn_conflict", Meaning: "another turn runs in the conversation, or took this one over", Status: http.StatusConflict, Retryable: true, Level: logInfo, Title: "Another turn is running", Detail: "The conversation is busy with another turn. Repeat the request when it has ended.", is: []error{store.ErrBusy, store.ErrStale}},
+	{Class: "conversation_closed", Meaning: "the conversation is completed or abandoned", Status: http.StatusConflict, Level: logInfo, Title: "Conversation closed", Detail: "The conversation has ended. Start a new one.", is: []error{store.ErrClosed}},
+	{Class: "payload_too_large", Meaning: "the body has more than 256 KiB", Status: http.StatusRequestEntityTooLarge, Level: logInfo, Title: "Body too large", Detail: "A body may have at most 256 KiB.", is: []error{errTooLarge}},
+	{Class: "unsupported_media_type", Meaning: "the body is not `application/json`", Status: http.StatusUnsupportedMediaType, Level: logInfo, Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.", is: []error{errMediaType}},
+	{Class: "idempotency_mismatch", Meaning: "the idempotency key was used for another request", Status: http.StatusUnprocessableEntity, Level: logInfo, Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.", is: []error{store.ErrMismatch}},
+	{Class: "overloaded", Meaning: "this process has `MAX_TURNS` turns running; never Redis", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
+	{Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure, too many clients", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrUnreachable}},
+	{Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrTimeout}},
+	{Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrPoolExhausted}},
+	{Class: "store_auth", Meaning: "Redis refuses our user, password or permissions", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrAuth}},
+	{Class: "store_not_ready", Meaning: "Redis is loading, failing over or busy with a script", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrNotReady}},
+	{Class: "store_readonly", Meaning: "Redis takes no writes", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrReadOnly}},
+	{Class: "store_full", Meaning: "Redis is out of memory; reads and deletes still work", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrFull}},
+	{Class: "store_protocol", Meaning: "what answers does not speak Redis as we know it", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrProtocol}},
+	{Class: classStoreRejected, Meaning: "any other error of Redis", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrRejected}},
+	{Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.", origin: ofStore, is: []error{store.ErrCorrupt}},
+	{Class: "auth_unavailable", Meaning: "signing keys cannot be fetched and none is cached", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.", is: []error{auth.ErrUnavailable}},
+	{Class: "upstream_timeout", Meaning: "the agent did not finish within `COPILOT_TIMEOUT`", Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrTimeout}},
+	{Class: "upstream_unreachable", Meaning: "the agent: refused, name or TLS failure", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrUnreachable}},
+	{Class: "upstream_throttled", Meaning: "the agent answered 429; its `Retry-After` is passed on", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent throttled", Detail: "The agent takes no more requests right now. Repeat the request later.", origin: ofAgent, is: []error{copilot.ErrThrottled}},
+	{Class: "upstream_rejected", Meaning: "the agent answered another 4xx: our credentials or ids are wrong", Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrRejected}},
+	{Class: "upstream_error", Meaning: "the agent answered 5xx", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrServer}},
+	{Class: classUpstreamProtocol, Meaning: "the agent answered something else than the protocol", Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrProtocol}},
+	{Class: "upstream_interrupted", Meaning: "the agent's answer ended before its end", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Answer cut short", Detail: "The agent's answer ended too early. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrInterrupted}},
+	{Class: classAgentError, Meaning: "the agent answered with a platform error in words; it is stored and passed on, with its code in `agentError`", Status: http.StatusOK, SpanError: true, Level: logWarn, Title: "Agent reported an error", Detail: "The agent answered with an error of its own; see agentError in the message."},
+	{Class: "shutting_down", Meaning: "this instance is stopping", Status: http.StatusServiceUnavailable, Retryable: true, Level: logInfo, Title: "Shutting down", Detail: "This instance is going away. Repeat the request.", is: []error{ErrShuttingDown}},
+	{Class: classPanic, Meaning: "a fault of this service; the log has the stack", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault, is: []error{errPanic}},
 	// Last but one, so that an error that says more about itself wins over the
 	// cancellation it may carry.
-	{Class: classClientCanceled, Status: statusClientClosed, Level: logInfo, Title: "Client left", Detail: "The client left before anything was begun.", is: []error{context.Canceled}},
-	{Class: classInternal, Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault},
+	{Class: classClientCanceled, Meaning: "the client left before anything was begun", Status: statusClientClosed, Level: logInfo, Title: "Client left", Detail: "The client left before anything was begun.", is: []error{context.Canceled}},
+	{Class: classInternal, Meaning: "a fault of this service that nobody foresaw", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault},
 }
 
 // Failures gives the rows of the table in order.

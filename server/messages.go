@@ -13,7 +13,8 @@ const adaptiveCard = "application/vnd.microsoft.card.adaptive"
 
 // messages turns what the agent said in a turn into messages of ours: for each
 // activity a text if it has one, then its cards. What it found as data goes
-// with the text, or with the first card when there is no text.
+// with the text, with the first card when there is no text, and with a text of
+// its own when there is neither.
 func (t *turns) messages(activities []copilot.Message, turn int) []store.Message {
 	var all []store.Message
 	for _, a := range activities {
@@ -37,8 +38,14 @@ func (t *turns) messages(activities []copilot.Message, turn int) []store.Message
 			m.CardID = cardID(a.ID, m.ID, cards)
 			all = append(all, m)
 		}
+		payload := payloadOf(a)
+		if len(all) == first && payload != nil {
+			// Data and nothing to show: a text without words carries it, else what
+			// the agent found would be lost.
+			all = append(all, store.Message{ID: t.newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText})
+		}
 		if len(all) > first {
-			all[first].ExtractedPayload = payloadOf(a)
+			all[first].ExtractedPayload = payload
 		}
 	}
 	return all

@@ -65,8 +65,15 @@ func TestMessagesOfAnActivity(t *testing.T) {
 		}},
 		{FromBot: true, Attachments: []copilot.Attachment{{ContentType: adaptiveCard, Content: json.RawMessage(`{"n":3}`)}}},
 	}, 4)
-	if len(got) != 3 || got[0].CardID != "a" || got[1].CardID != "a-2" || got[2].CardID != got[2].ID || got[2].Turn != 4 {
-		t.Errorf("%+v", got)
+	if len(got) != 4 {
+		t.Fatalf("%+v", got)
+	}
+	// Data that comes without a word or a card is not lost.
+	if data := got[0].ExtractedPayload; data == nil || string(data.Data) != `{"a":1}` || got[0].Text != "" {
+		t.Errorf("%+v", got[0])
+	}
+	if cards := got[1:]; cards[0].CardID != "a" || cards[1].CardID != "a-2" || cards[2].CardID != cards[2].ID || cards[2].Turn != 4 {
+		t.Errorf("%+v", cards)
 	}
 }
 

@@ -165,7 +165,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 
 // RESIL-01: with the store down the agent is not asked, and the answer is 503.
 func TestStoreDownBeforeTheTurn(t *testing.T) {
-	for _, body := range []call{call{Method: "POST", Path: "/api/chat/start"}, send(unknown, "x"), post("/api/chat/orchestrate", `{"query":"x"}`), post("/api/chat/card-action", strings.Replace(cardBody, "ID", unknown, 1))} {
+	for _, body := range []call{{Method: "POST", Path: "/api/chat/start"}, send(unknown, "x"), post("/api/chat/orchestrate", `{"query":"x"}`), post("/api/chat/card-action", strings.Replace(cardBody, "ID", unknown, 1))} {
 		w := newWorld(t, nil)
 		w.store.breaks("BeginTurn", &store.Error{Op: "BeginTurn", Kind: store.ErrUnreachable})
 		w.must(503, body)

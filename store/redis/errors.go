@@ -43,7 +43,7 @@ func classify(ctx, budget context.Context, op string, err error) error {
 	}
 	var resp goredis.Error
 	if errors.As(err, &resp) {
-		kind, code := respKind(resp)
+		code, kind := respKind(resp)
 		return &store.Error{Op: op, Kind: kind, Code: code, Cause: err}
 	}
 	return &store.Error{Op: op, Kind: transportKind(budget, err), Cause: err}
@@ -66,7 +66,7 @@ var wrapped = regexp.MustCompile(`^ERR Error running script .*@user_script: ?\d+
 
 // respKind sorts an error reply by its prefix, which is the part of it that the
 // protocol defines.
-func respKind(err goredis.Error) (kind error, code string) {
+func respKind(err goredis.Error) (code string, kind error) {
 	text := err.Error()
 	code, _, _ = strings.Cut(text, " ")
 	if m := wrapped.FindStringSubmatch(text); m != nil {
@@ -74,23 +74,23 @@ func respKind(err goredis.Error) (kind error, code string) {
 	}
 	switch code {
 	case "NOAUTH", "WRONGPASS", "NOPERM":
-		return store.ErrAuth, code
+		return code, store.ErrAuth
 	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY":
-		return store.ErrNotReady, code
+		return code, store.ErrNotReady
 	case "READONLY", "MISCONF", "NOREPLICAS":
-		return store.ErrReadOnly, code
+		return code, store.ErrReadOnly
 	case "OOM":
-		return store.ErrFull, code
+		return code, store.ErrFull
 	case "WRONGTYPE": // a key of ours holds something we did not put there
-		return store.ErrCorrupt, code
+		return code, store.ErrCorrupt
 	}
 	if goredis.IsMaxClientsError(err) { // has no prefix but ERR
-		return store.ErrUnreachable, code
+		return code, store.ErrUnreachable
 	}
 	if !isPrefix(code) {
-		return store.ErrProtocol, ""
+		return "", store.ErrProtocol
 	}
-	return store.ErrRejected, code
+	return code, store.ErrRejected
 }
 
 // isPrefix keeps what is not an error code out of logs and labels.

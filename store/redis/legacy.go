@@ -13,7 +13,8 @@ import (
 
 // The predecessor's keys. They carry no prefix and no hash tag, so they are
 // never named in a script together with ours.
-func legacyKey(id string) string                               { return "conv:" + id }
+func legacyKey(id string) string { return "conv:" + id }
+
 func legacyIndexKey(o store.Owner) string                      { return "user:" + o.User + ":conversations" }
 func owns(o store.Owner, c store.Conversation, id string) bool { return c.Owner == o && c.ID == id }
 

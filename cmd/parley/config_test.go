@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// env makes a getenv out of names and values.
+func env(pairs ...string) func(string) string {
+	m := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) string { return m[name] }
+}
+
+// enough is the least that has to be set.
+func enough(more ...string) func(string) string {
+	return env(append([]string{"AUTH_REQUIRED", "false", "COPILOT_EMULATOR", "true"}, more...)...)
+}
+
+// STORE-06, STORE-07: the defaults are those that were asked for.
+func TestDefaults(t *testing.T) {
+	c, err := load(enough())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.port != 3001 || c.ttl != 24*time.Hour || c.redisTimeout != 5*time.Second || c.copilotTimeout != time.Minute ||
+		c.maxConversations != 10_000 || c.redisPrefix != "parley:" || c.shutdownTimeout != 25*time.Second {
+		t.Errorf("defaults are %+v", c)
+	}
+}
+
+// AUTH_REQUIRED fails closed: only exactly false turns sign-in off.
+func TestAuthFailsClosed(t *testing.T) {
+	for _, value := range []string{"", "true", "False", "FALSE", "0", "no", "off", "flase"} {
+		if c, err := load(env("COPILOT_EMULATOR", "true", "AUTH_REQUIRED", value)); err == nil || !c.authRequired {
+			t.Errorf("AUTH_REQUIRED=%q lets everybody in (%v)", value, err)
+		}
+	}
+}
+
+// All faults come at once, each with its variable, and no secret with them.
+func TestAllFaultsAtOnce(t *testing.T) {
+	_, err := load(env(
+		"PORT", "70000", "CORS_ORIGIN", "*", "STATIC_DIR", "/nowhere/at/all", "MAX_TURNS", "0", "SHUTDOWN_TIMEOUT", "-1",
+		"REDIS_URL", "http://user:hunter2@host", "REDIS_TTL", "1e9", "REDIS_TIMEOUT", "5s", "REDIS_PREFIX", "a{b}", "REDIS_CA_FILE", "/nowhere.pem",
+		"MEMORY_MAX_CONVERSATIONS", "99999999999999999999", "COPILOT_EMULATOR", "yes", "COPILOT_TIMEOUT", "1",
+		"COPILOT_DIRECT_CONNECT_URL", "http://agent.example/conversations", "LOG_LEVEL", "loud",
+	))
+	if err == nil {
+		t.Fatal("no fault was found")
+	}
+	for _, name := range []string{
+		"PORT", "CORS_ORIGIN", "STATIC_DIR", "MAX_TURNS", "SHUTDOWN_TIMEOUT", "REDIS_URL", "REDIS_TTL", "REDIS_TIMEOUT", "REDIS_PREFIX", "REDIS_CA_FILE",
+		"MEMORY_MAX_CONVERSATIONS", "AUTH_REQUIRED", "COPILOT_EMULATOR", "COPILOT_TIMEOUT", "COPILOT_DIRECT_CONNECT_URL", "COPILOT_STUB_TOKEN", "LOG_LEVEL",
+	} {
+		if !strings.Contains("\n"+err.Error(), "\n"+name+": ") {
+			t.Errorf("nothing is said of %s", name)
+		}
+	}
+	for line := range strings.Lines(err.Error()) {
+		if !strings.Contains(line, "expected") && !strings.Contains(line, "COPILOT_DIRECT_CONNECT_URL") {
+			t.Errorf("does not say what is expected: %s", line)
+		}
+	}
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("repeats the password: %v", err)
+	}
+}
+
+func TestFaultsTogether(t *testing.T) {
+	for want, get := range map[string]func(string) string{
+		"REDIS_TTL":                  enough("REDIS_TTL", "60", "COPILOT_TIMEOUT", "60000"),
+		"COPILOT_DIRECT_CONNECT_URL": env("AUTH_REQUIRED", "false"),
+		"COPILOT_AGENT_SCHEMA_NAME":  env("AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_STUB_TOKEN", "t"),
+		"COPILOT_STUB_TOKEN":         env("AUTH_REQUIRED", "false", "COPILOT_DIRECT_CONNECT_URL", "https://agent.example/conversations"),
+		"COPILOT_CLOUD":              env("AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_AGENT_SCHEMA_NAME", "a", "COPILOT_CLOUD", "Moon", "COPILOT_STUB_TOKEN", "t"),
+	} {
+		if _, err := load(get); err == nil || !strings.HasPrefix(err.Error(), want+": ") {
+			t.Errorf("want a fault of %s, got %v", want, err)
+		}
+	}
+}
+
+// The predecessor's environment file works unchanged, as a file.
+func TestPredecessorsFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), ".env")
+	static := t.TempDir()
+	err := os.WriteFile(file, []byte(`# the service that was here before
+NODE_ENV=production
+PORT=3001
+CORS_ORIGIN=http://localhost:5173
+REDIS_URL="rediss://:p%40ss@cache.example:6380"
+REDIS_TTL=3600
+REDIS_TIMEOUT=2500
+AUTH_REQUIRED=false
+AZURE_TENANT_NAME=contoso
+AZURE_CLIENT_ID=11111111-1111-1111-1111-111111111111
+ALLOWED_TENANT_IDS=22222222-2222-2222-2222-222222222222, 33333333-3333-3333-3333-333333333333
+COPILOT_ENVIRONMENT_ID=Default-db1a52f5-3267-4ea6-aaea-85cf6f15e6c7
+COPILOT_AGENT_SCHEMA_NAME=cr1a2_myAgent
+COPILOT_TENANT_ID=44444444-4444-4444-4444-444444444444
+COPILOT_APP_ID=55555555-5555-5555-5555-555555555555
+COPILOT_CLIENT_SECRET='hunter2 # not a comment'
+COPILOT_STUB_TOKEN=hunter2
+ALLOWED_ACTION_TYPES=Action.Submit
+ALLOWED_DOMAINS=contoso.example
+STATIC_DIR=`+static+`
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, stderr bytes.Buffer
+	if err := run(t.Context(), []string{"--env-file", file, "check-config"}, env("REDIS_TTL", "7200"), &out, &stderr); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"REDIS_TTL                  7200", "REDIS_TIMEOUT              2500", "CORS_ORIGIN                http://localhost:5173", "REDIS_URL                  (set, not shown)", "COPILOT_CLIENT_SECRET      (set, not shown)", "ALLOWED_DOMAINS            contoso.example"} {
+		if !strings.Contains(out.String(), want+"\n") {
+			t.Errorf("check-config does not say %q:\n%s", want, out.String())
+		}
+	}
+	if all := out.String() + stderr.String(); strings.Contains(all, "hunter2") || strings.Contains(all, "p%40ss") {
+		t.Errorf("check-config shows a secret:\n%s", all)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--help"}, 0, "MEMORY_MAX_CONVERSATIONS"},
+		{[]string{"--version"}, 0, "parley "},
+		{[]string{"--nonsense"}, 2, "usage:"},
+		{[]string{"nonsense"}, 2, "there is no command"},
+		{[]string{"check-config"}, 2, "AUTH_REQUIRED: "},
+		{[]string{}, 2, "AUTH_REQUIRED: "},
+		{[]string{"--env-file", "/nowhere/.env"}, 2, "--env-file"},
+	} {
+		var out bytes.Buffer
+		code := exitCode(run(t.Context(), c.args, env(), &out, &out), &out)
+		if code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%q: exit code %d, want %d; printed\n%s", c.args, code, c.code, out.String())
+		}
+	}
+	if code := exitCode(errors.New("x"), &bytes.Buffer{}); code != 1 {
+		t.Errorf("any other error ends with %d", code)
+	}
+}

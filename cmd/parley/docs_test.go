@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"parley/server"
+)
+
+var update = flag.Bool("update", false, "write .env.example and the tables of the README")
+
+const root = "../../"
+
+// TEST-03: what is written down for people is what the code has.
+func TestEnvExample(t *testing.T) {
+	var want bytes.Buffer
+	writeExample(&want)
+	same(t, ".env.example", want.String())
+}
+
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile(root + "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := string(readme)
+	for name, table := range map[string]string{"settings": settingsTable(), "failures": failuresTable(), "routes": routesTable(t)} {
+		section := regexp.MustCompile(`(?s)<!-- ` + name + ` -->\n.*<!-- /` + name + ` -->`)
+		if !section.MatchString(want) {
+			t.Fatalf("README.md has no section %s", name)
+		}
+		want = section.ReplaceAllLiteralString(want, "<!-- "+name+" -->\n"+table+"<!-- /"+name+" -->")
+	}
+	same(t, "README.md", want)
+}
+
+func same(t *testing.T, name, want string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(root+name, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(root + name)
+	if err != nil || string(got) != want {
+		t.Errorf("%s is out of date (%v); go test ./cmd/parley -update writes it", name, err)
+	}
+}
+
+func settingsTable() string {
+	var b strings.Builder
+	b.WriteString("| variable | default | |\n| --- | --- | --- |\n")
+	for _, s := range settings() {
+		def := ""
+		if s.def != "" {
+			def = "`" + s.def + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, def, s.about)
+	}
+	return b.String()
+}
+
+func failuresTable() string {
+	var b strings.Builder
+	b.WriteString("| class | status | repeat? | what it means |\n| --- | --- | --- | --- |\n")
+	for f := range server.Failures() {
+		status, repeat := fmt.Sprint(f.Status), "no"
+		if f.Status == 499 {
+			status = "499, in the log only"
+		}
+		if f.Retryable {
+			repeat = "yes"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Class, status, repeat, f.Meaning)
+	}
+	return b.String()
+}
+
+// routesTable reads the document that the service serves, which a test of its
+// own holds to the routes.
+func routesTable(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(root + "server/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct{ Paths yaml.Node }
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("| route | |\n| --- | --- |\n")
+	for i := 0; i < len(doc.Paths.Content); i += 2 { // a node keeps the order
+		path, methods := doc.Paths.Content[i].Value, doc.Paths.Content[i+1]
+		for j := 0; j < len(methods.Content); j += 2 {
+			var operation struct{ Summary string }
+			if err := methods.Content[j+1].Decode(&operation); err != nil || operation.Summary == "" {
+				continue // parameters that the methods share
+			}
+			fmt.Fprintf(&b, "| `%s %s` | %s |\n", strings.ToUpper(methods.Content[j].Value), path, operation.Summary)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/joho/godotenv"
+
+	"parley/server"
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// errUsage says that the command line made no sense; what was wrong has been
+// printed.
+var errUsage = errors.New("usage")
+
+// exitCode prints what ended the program and turns it into a status: 0 for a
+// clean end, 2 for a bad command line or configuration, 1 for anything else.
+func exitCode(err error, stderr io.Writer) int {
+	var bad configError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	case errors.As(err, &bad):
+		fmt.Fprintf(stderr, "parley: the configuration is wrong:\n%v\n", bad.err)
+		return 2
+	}
+	fmt.Fprintf(stderr, "parley: %v\n", err)
+	return 1
+}
+
+// configError is everything that is wrong with the configuration.
+type configError struct{ err error }
+
+// Error implements error.
+func (e configError) Error() string { return e.err.Error() }
+
+// run is the program. It returns when ctx is done and everything has ended, or
+// when it cannot start.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("parley", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { writeUsage(flags.Output()) }
+	envFile := flags.String("env-file", "", "")
+	showVersion := flags.Bool("version", false, "")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return errUsage
+	case *showVersion:
+		fmt.Fprintf(stdout, "parley %s\n", version())
+		return nil
+	}
+	if *envFile != "" {
+		file, err := godotenv.Read(*envFile)
+		if err != nil {
+			// Not the error itself: it quotes the line, which may hold a secret.
+			return configError{fmt.Errorf("--env-file: %q cannot be read as lines of NAME=value", *envFile)}
+		}
+		getenv = over(getenv, file)
+	}
+	switch flags.Arg(0) {
+	case "":
+	case "check-config":
+		if _, err := load(getenv); err != nil {
+			return configError{err}
+		}
+		printSettings(stdout, getenv)
+		return nil
+	default:
+		fmt.Fprintf(stderr, "parley: there is no command %q\n", flags.Arg(0))
+		writeUsage(stderr)
+		return errUsage
+	}
+	c, err := load(getenv)
+	if err != nil {
+		return configError{err}
+	}
+	return serve(ctx, c, stdout, stderr)
+}
+
+// over reads a file's settings where the environment has none.
+func over(getenv func(string) string, file map[string]string) func(string) string {
+	return func(name string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return file[name]
+	}
+}
+
+// version is what the binary was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+// serve wires the service together, runs it until ctx is done, and takes it
+// apart in the opposite order.
+func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
+	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.logLevel}))
+	places, backend, err := openStore(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, places.Close()) }()
+	agent, agentName, endAgent, err := openAgent(c)
+	if err != nil {
+		return err
+	}
+	defer endAgent()
+
+	health := server.NewHealth(server.HealthConfig{Backend: backend, Ping: places.Ping, Version: version()})
+	api, err := newServer(c, places, agent, health, log)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
+	if err != nil {
+		return fmt.Errorf("PORT: cannot listen: %w", err)
+	}
+	stopProbes := background(ctx, health.Run)
+	defer stopProbes()
+
+	log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
+		slog.String("store", backend), slog.String("agent", agentName), slog.Bool("auth_required", c.authRequired),
+		slog.String("version", version()))
+	if !c.authRequired {
+		log.LogAttrs(ctx, slog.LevelWarn, "authentication is off: everybody who can reach this port is the same user")
+	}
+	announce(stdout, c, listener.Addr(), backend, agentName)
+
+	web := &http.Server{
+		Handler: api, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "stopping")
+	health.SetDraining()
+	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web)
+}
+
+// stop lets running turns finish within their time and closes what is left.
+func stop(ctx context.Context, limit time.Duration, api *server.Server, web *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_ = api.Shutdown(ctx) // when the time is over, it has recorded the turns it cut off
+	if err := web.Shutdown(ctx); err != nil {
+		return errors.Join(web.Close(), fmt.Errorf("SHUTDOWN_TIMEOUT: requests were cut off: %w", err))
+	}
+	return nil
+}
+
+// background runs f until the returned function is called, which waits for it.
+func background(ctx context.Context, f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// newServer makes the HTTP API out of its parts.
+func newServer(c config, s store.Store, agent copilot.Agent, health *server.Health, log *slog.Logger) (*server.Server, error) {
+	cfg := server.Config{
+		Store: s, Agent: agent, Health: health, AuthRequired: c.authRequired, Log: log,
+		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
+		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, MaxTurns: c.maxTurns,
+	}
+	if c.staticDir != "" {
+		// A root, unlike os.DirFS, does not follow links out of the directory. It
+		// is needed as long as the process lives.
+		root, err := os.OpenRoot(c.staticDir)
+		if err != nil {
+			return nil, fmt.Errorf("STATIC_DIR: %w", err)
+		}
+		cfg.Static = root.FS()
+	}
+	return server.New(cfg)
+}
+
+// announce tells a person what is active and what to try.
+func announce(w io.Writer, c config, addr net.Addr, backend, agent string) {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	base := "http://" + net.JoinHostPort(host, port)
+	auth := "off: everybody is the same user"
+	if c.authRequired {
+		auth = "on"
+	}
+	fmt.Fprintf(w, `Parley %s is listening on %s
+  store  %s
+  agent  %s
+  auth   %s
+Try:
+  curl -s -X POST %s/api/chat/start
+`, version(), base, backend, agent, auth, base)
+}

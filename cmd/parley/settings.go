@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one row of the table of settings: all that is known of an
+// environment variable.
+type setting struct {
+	name    string
+	group   string
+	def     string // value when the variable is unset or empty
+	expects string // what a value must be; part of the error for a bad one
+	about   string // one line for --help and .env.example
+	secret  bool   // never printed
+	// read puts a value into the config. Its error says what is wrong with the
+	// value without repeating a secret.
+	read func(c *config, value string) error
+}
+
+// settings is the table. Names that the predecessor had keep their meaning, so
+// that its environment file works unchanged.
+func settings() []setting {
+	return []setting{
+		{name: "PORT", group: "HTTP", def: "3001", expects: "a port number, 0 to 65535 (0 takes any free one)", about: "Port to listen on.", read: number(func(c *config) *int { return &c.port }, 0, 65535)},
+		{name: "HOST", group: "HTTP", expects: "a host name or address", about: "Address to listen on; empty for all.", read: text(func(c *config) *string { return &c.host })},
+		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none.", read: origin},
+		{name: "STATIC_DIR", group: "HTTP", expects: "an existing directory", about: "A built front end to serve beside the API; empty for none.", read: directory},
+		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
+		{name: "SHUTDOWN_TIMEOUT", group: "HTTP", def: "25", expects: "seconds, 0 to 3600", about: "Seconds that running turns get to finish after SIGTERM.", read: duration(func(c *config) *time.Duration { return &c.shutdownTimeout }, time.Second, 0, 3600)},
+
+		{name: "REDIS_URL", group: "Store", expects: "redis://[user:password@]host:port[/db], or rediss:// for TLS", about: "Redis that keeps the conversations; empty keeps them in memory.", secret: true, read: redisURL},
+		{name: "REDIS_TTL", group: "Store", def: "86400", expects: "seconds, 60 to 31536000", about: "Seconds that a conversation outlives its last write, in either store.", read: duration(func(c *config) *time.Duration { return &c.ttl }, time.Second, 60, 31_536_000)},
+		{name: "REDIS_TIMEOUT", group: "Store", def: "5000", expects: "milliseconds, 100 to 60000", about: "Milliseconds that one call of Redis may take as a whole.", read: duration(func(c *config) *time.Duration { return &c.redisTimeout }, time.Millisecond, 100, 60_000)},
+		{name: "REDIS_PREFIX", group: "Store", def: "parley:", expects: "1 to 64 visible characters without { and }", about: "What every key begins with.", read: prefix},
+		{name: "REDIS_CA_FILE", group: "Store", expects: "a file of PEM certificates", about: "Certificates to trust for rediss://; empty for the system's.", read: text(func(c *config) *string { return &c.redisCAFile })},
+		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
+
+		{name: "AUTH_REQUIRED", group: "Sign-in", def: "true", expects: "true or false", about: "Whether callers must show a token. Anything but false means true.", read: func(c *config, v string) error { c.authRequired = v != "false"; return nil }},
+		{name: "AZURE_TENANT_NAME", group: "Sign-in", expects: "a tenant name", about: "Tenant that issues the callers' tokens.", read: text(func(c *config) *string { return &c.azureTenantName })},
+		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id", about: "Application that the callers' tokens are for.", read: text(func(c *config) *string { return &c.azureClientID })},
+		{name: "ALLOWED_TENANT_IDS", group: "Sign-in", expects: "tenant ids, separated by commas", about: "Tenants whose users may come in; empty for none.", read: list(func(c *config) *[]string { return &c.allowedTenants })},
+
+		{name: "COPILOT_EMULATOR", group: "Agent", def: "false", expects: "true or false", about: "Talk to an emulated agent inside this process.", read: boolean(func(c *config) *bool { return &c.emulator })},
+		{name: "COPILOT_DIRECT_CONNECT_URL", group: "Agent", expects: "the agent's connection string: an https:// URL (http:// on loopback only)", about: "Where the agent is; wins over the environment and schema name.", read: text(func(c *config) *string { return &c.endpoint.DirectConnectURL })},
+		{name: "COPILOT_ENVIRONMENT_ID", group: "Agent", expects: "an environment id", about: "Power Platform environment of the agent.", read: text(func(c *config) *string { return &c.endpoint.Environment })},
+		{name: "COPILOT_AGENT_SCHEMA_NAME", group: "Agent", expects: "a schema name", about: "Schema name of the agent.", read: text(func(c *config) *string { return &c.endpoint.Schema })},
+		{name: "COPILOT_CLOUD", group: "Agent", def: "Prod", expects: "the name of a Power Platform cloud", about: "Cloud of the environment: Prod, Gov, High, DoD, Mooncake, ….", read: text(func(c *config) *string { return &c.endpoint.Cloud })},
+		{name: "COPILOT_STUB_TOKEN", group: "Agent", expects: "a bearer token", about: "Token that is sent to the agent for everybody.", secret: true, read: text(func(c *config) *string { return &c.stubToken })},
+		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotTenant })},
+		{name: "COPILOT_APP_ID", group: "Agent", expects: "an application id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotApp })},
+		{name: "COPILOT_CLIENT_SECRET", group: "Agent", expects: "a client secret", about: "Read for compatibility; tokens are not fetched by this version.", secret: true, read: text(func(c *config) *string { return &c.copilotSecret })},
+		{name: "COPILOT_TIMEOUT", group: "Agent", def: "60000", expects: "milliseconds, 1000 to 5400000", about: "Milliseconds that the agent may take for a whole turn.", read: duration(func(c *config) *time.Duration { return &c.copilotTimeout }, time.Millisecond, 1000, 5_400_000)},
+
+		{name: "ALLOWED_ACTION_TYPES", group: "Cards", def: "Action.Submit,Action.OpenUrl", expects: "action types, separated by commas", about: "Card actions that are let through.", read: list(func(c *config) *[]string { return &c.allowedActions })},
+		{name: "ALLOWED_DOMAINS", group: "Cards", def: "copilot.microsoft.com,microsoft.com", expects: "domains, separated by commas", about: "Domains that Action.OpenUrl may lead to, or below.", read: list(func(c *config) *[]string { return &c.allowedDomains })},
+
+		{name: "LOG_LEVEL", group: "Log", def: "info", expects: "debug, info, warn or error", about: "Least severe lines that are logged.", read: func(c *config, v string) error { return c.logLevel.UnmarshalText([]byte(v)) }},
+	}
+}
+
+func text(field func(*config) *string) func(*config, string) error {
+	return func(c *config, v string) error {
+		*field(c) = v
+		return nil
+	}
+}
+
+func boolean(field func(*config) *bool) func(*config, string) error {
+	return func(c *config, v string) error {
+		if v != "true" && v != "false" {
+			return errors.New("is neither")
+		}
+		*field(c) = v == "true"
+		return nil
+	}
+}
+
+func number(field func(*config) *int, low, high int) func(*config, string) error {
+	return func(c *config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return errors.New("is not a whole number")
+		}
+		if n < low || n > high {
+			return errors.New("is out of range")
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+// duration reads a whole number of units, so that no other unit can be meant.
+func duration(field func(*config) *time.Duration, unit time.Duration, low, high int) func(*config, string) error {
+	return func(c *config, v string) error {
+		var n int
+		err := number(func(*config) *int { return &n }, low, high)(c, v)
+		*field(c) = time.Duration(n) * unit
+		return err
+	}
+}
+
+// list reads what stands between commas. Empty parts are dropped, so an empty
+// list is possible only by an empty variable, which has its default instead.
+func list(field func(*config) *[]string) func(*config, string) error {
+	return func(c *config, v string) error {
+		out := []string{}
+		for part := range strings.SplitSeq(v, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				out = append(out, part)
+			}
+		}
+		*field(c) = out
+		return nil
+	}
+}
+
+func origin(c *config, v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	if err != nil || strings.Contains(v, "*") || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || v != u.Scheme+"://"+u.Host {
+		return errors.New("is not one origin")
+	}
+	c.corsOrigin = v
+	return nil
+}
+
+func directory(c *config, v string) error {
+	if v == "" {
+		return nil
+	}
+	info, err := os.Stat(v)
+	if err != nil || !info.IsDir() {
+		return errors.New("is no directory")
+	}
+	c.staticDir = v
+	return nil
+}
+
+func redisURL(c *config, v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" {
+		return errors.New("is no such URL")
+	}
+	c.redisURL, c.redisHost = v, net.JoinHostPort(u.Hostname(), u.Port())
+	return nil
+}
+
+func prefix(c *config, v string) error {
+	if len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' || r == '}' }) {
+		return errors.New("has other characters, or too many")
+	}
+	c.redisPrefix = v
+	return nil
+}
+
+// fault is one thing that is wrong with the configuration.
+func fault(s setting, value string, err error) error {
+	if s.secret || value == "" {
+		return fmt.Errorf("%s: %w; expected %s", s.name, err, s.expects)
+	}
+	return fmt.Errorf("%s: %q %w; expected %s", s.name, value, err, s.expects)
+}
