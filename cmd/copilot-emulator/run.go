@@ -16,7 +16,7 @@ import (
 // Settings from the environment, for containers; the flags win over them.
 const (
 	envListen = "EMULATOR_LISTEN"
-	envToken  = "EMULATOR_TOKEN"
+	envToken  = "EMULATOR_TOKEN" //nolint:gosec // the name of a variable
 )
 
 // grace is how long answers that are under way may take at shutdown.
@@ -73,6 +73,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := srv.Shutdown(quick); err != nil {
 		_ = srv.Close()
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
 	return nil
 }

@@ -34,7 +34,14 @@ func serve(t *testing.T, getenv func(string) string, args ...string) (url string
 	return url, func() error { cancel(); return <-done }
 }
 
-func post(t *testing.T, url, token, body string) *http.Response {
+// reply is a response whose body the test's end closes.
+type reply struct {
+	status int
+	header http.Header
+	body   io.Reader
+}
+
+func post(t *testing.T, url, token, body string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
@@ -47,17 +54,17 @@ func post(t *testing.T, url, token, body string) *http.Response {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
+	return reply{resp.StatusCode, resp.Header, resp.Body}
 }
 
 func TestRunServesAndStops(t *testing.T) {
 	url, stop := serve(t, noEnv, "-listen", "127.0.0.1:0", "-token", "secret")
-	if got := post(t, url, "wrong", "{}").StatusCode; got != http.StatusUnauthorized {
+	if got := post(t, url, "wrong", "{}").status; got != http.StatusUnauthorized {
 		t.Errorf("status with the wrong token = %d, want 401", got)
 	}
 	resp := post(t, url, "secret", "{}")
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Ms-Conversationid") == "" {
-		t.Errorf("start = %d, %v", resp.StatusCode, resp.Header)
+	if resp.status != http.StatusOK || resp.header.Get("X-Ms-Conversationid") == "" {
+		t.Errorf("start = %d, %v", resp.status, resp.header)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("run = %v", err)
@@ -67,7 +74,7 @@ func TestRunServesAndStops(t *testing.T) {
 func TestRunTakesTheEnvironment(t *testing.T) {
 	env := map[string]string{envListen: "127.0.0.1:0", envToken: "secret"}
 	url, stop := serve(t, func(k string) string { return env[k] })
-	if got := post(t, url, "", "{}").StatusCode; got != http.StatusUnauthorized {
+	if got := post(t, url, "", "{}").status; got != http.StatusUnauthorized {
 		t.Errorf("status without a token = %d, want 401", got)
 	}
 	if err := stop(); err != nil {
@@ -78,13 +85,13 @@ func TestRunTakesTheEnvironment(t *testing.T) {
 func TestRunEndsEndlessAnswers(t *testing.T) {
 	url, stop := serve(t, noEnv, "-listen", "127.0.0.1:0")
 	resp := post(t, url, "", `{"conversationId":"0a000000-0000-4000-8000-000000000000","activity":{"type":"message","text":"/silent"}}`)
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("status = %d", resp.StatusCode)
+	if resp.status != http.StatusOK {
+		t.Fatalf("status = %d", resp.status)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("run = %v", err)
 	}
-	_, _ = io.Copy(io.Discard, resp.Body) // ends
+	_, _ = io.Copy(io.Discard, resp.body) // ends
 }
 
 func TestRunRefuses(t *testing.T) {

@@ -71,9 +71,12 @@ func (c *config) check() []error {
 	}
 	if c.redisURL != "" {
 		s, err := redis.New(redis.Options{URL: c.redisURL})
-		if err != nil {
+		switch {
+		case errors.Is(err, redis.ErrUnverified):
+			bad("REDIS_URL: skip_verify is not supported; expected REDIS_CA_FILE for a private authority")
+		case err != nil:
 			bad("REDIS_URL: is no such URL; expected redis://[user:password@]host:port[/db], or rediss:// for TLS")
-		} else {
+		default:
 			_ = s.Close()
 		}
 	}

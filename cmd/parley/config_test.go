@@ -77,12 +77,14 @@ func TestAllFaultsAtOnce(t *testing.T) {
 func TestFaultsTogether(t *testing.T) {
 	for want, get := range map[string]func(string) string{
 		"REDIS_TTL":                  enough("REDIS_TTL", "60", "COPILOT_TIMEOUT", "60000"),
+		"REDIS_URL: skip_verify":     enough("REDIS_URL", "rediss://h:6380?skip_verify=true"),
+		"REDIS_URL: is no such URL":  enough("REDIS_URL", "redis://h:6380/notanumber"),
 		"COPILOT_DIRECT_CONNECT_URL": env("AUTH_REQUIRED", "false"),
 		"COPILOT_AGENT_SCHEMA_NAME":  env("AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_STUB_TOKEN", "t"),
 		"COPILOT_STUB_TOKEN":         env("AUTH_REQUIRED", "false", "COPILOT_DIRECT_CONNECT_URL", "https://agent.example/conversations"),
 		"COPILOT_CLOUD":              env("AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_AGENT_SCHEMA_NAME", "a", "COPILOT_CLOUD", "Moon", "COPILOT_STUB_TOKEN", "t"),
 	} {
-		if _, err := load(get); err == nil || !strings.HasPrefix(err.Error(), want+": ") {
+		if _, err := load(get); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("want a fault of %s, got %v", want, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,30 +125,34 @@ func (a answer) said() string {
 	return strings.Join(texts, "|")
 }
 
-// call asks the service; a body makes it a POST.
+// call asks the service; a body makes it a POST. It may be used from any
+// goroutine of a test, so it ends none.
 func call(t *testing.T, url string, body any) answer {
 	t.Helper()
 	method, reader := http.MethodGet, io.Reader(nil)
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return answer{}
 		}
 		method, reader = http.MethodPost, bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(t.Context(), method, url, reader)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return answer{}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return answer{}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var a answer
 	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
-		t.Fatalf("%s: %v", url, err)
+		t.Errorf("%s: %v", url, err)
 	}
 	a.Status, a.Header = resp.StatusCode, resp.Header
 	return a
@@ -321,4 +326,25 @@ func TestPortTaken(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "PORT") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Conversations that are used at the same time never mix: the emulated agent
+// numbers the turns of each, and says what it heard.
+func TestNeverMix(t *testing.T) {
+	base := service(t, io.Discard, "COPILOT_EMULATOR", "true")
+	const conversations, turns = 20, 5
+	var talking sync.WaitGroup
+	for c := range conversations {
+		talking.Go(func() {
+			id := call(t, base+"/api/chat/start", m{}).ConversationID
+			for n := 1; n <= turns; n++ {
+				text := fmt.Sprintf("conversation %d", c)
+				a := call(t, base+"/api/chat/send", m{"conversationId": id, "text": text})
+				if want := fmt.Sprintf("You said (turn %d): %s", n, text); a.said() != want {
+					t.Errorf("said %q, want %q", a.said(), want)
+				}
+			}
+		})
+	}
+	talking.Wait()
 }

@@ -65,7 +65,7 @@ func (a *attempts) send() (*http.Response, *Error) {
 			return resp, nil
 		}
 		failed := a.refused(resp)
-		if throttled || failed.Kind != ErrThrottled || !a.pause(failed.RetryAfter) {
+		if throttled || !errors.Is(failed, ErrThrottled) || !a.pause(failed.RetryAfter) {
 			return nil, failed
 		}
 		throttled = true
@@ -141,7 +141,7 @@ func (a *attempts) refused(resp *http.Response) *Error {
 	if inner != "" {
 		e.Cause = errors.New("inner code " + inner)
 	}
-	if e.Kind == ErrThrottled {
+	if errors.Is(e, ErrThrottled) {
 		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	}
 	return e

@@ -107,23 +107,23 @@ func TestRefusedWithoutAsking(t *testing.T) {
 	a := &answer{body: end}
 	c := to(t, a, nil)
 	for _, id := range []string{"", ".", "..", "a/b", "a b", "a\nb", "a?b", "a%2fb", "a#b", "ä", `a\b`, "a<b", strings.Repeat("x", 257)} {
-		if o := collect(t, c.Turn(t.Context(), turn(id, "x"))); o.err == nil || o.err.Kind != copilot.ErrRejected || o.events != nil {
+		if o := collect(t, c.Turn(t.Context(), turn(id, "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrRejected) || o.events != nil {
 			t.Errorf("id %q: %+v", id, o)
 		}
 	}
 	for _, v := range []string{`"s"`, `[1]`, `null`, `{`, `{"a":}`, ` `} {
-		if o := collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Value: []byte(v)})); o.err == nil || o.err.Kind != copilot.ErrRejected {
+		if o := collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Value: []byte(v)})); o.err == nil || !errors.Is(o.err, copilot.ErrRejected) {
 			t.Errorf("value %q: %+v", v, o)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if o := collect(t, c.Turn(ctx, turn("c", "x"))); o.err == nil || o.err.Kind != copilot.ErrInterrupted {
+	if o := collect(t, c.Turn(ctx, turn("c", "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrInterrupted) {
 		t.Errorf("cancelled before: %+v", o)
 	}
 	late, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	if o := collect(t, c.Turn(late, turn("c", "x"))); o.err == nil || o.err.Kind != copilot.ErrTimeout {
+	if o := collect(t, c.Turn(late, turn("c", "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrTimeout) {
 		t.Errorf("too late before: %+v", o)
 	}
 	if a.calls != 0 {
@@ -176,7 +176,7 @@ func TestTokens(t *testing.T) {
 		{"line break", source("a\r\nX: y", nil), copilot.ErrRejected},
 	} {
 		o := ask(tt.src)
-		if o.err == nil || o.err.Kind != tt.want || o.err.Op != "turn" {
+		if o.err == nil || !errors.Is(o.err, tt.want) || o.err.Op != "turn" {
 			t.Errorf("%s: %+v, want %v", tt.name, o.err, tt.want)
 		}
 		if o.err != nil && strings.Contains(fmt.Sprint(o.err.Cause), "X: y") {
@@ -238,7 +238,7 @@ func TestResponses(t *testing.T) {
 			if !slices.Equal(got.events, tt.events) || got.id != tt.id {
 				t.Errorf("events = %q, id %q, want %q, %q", got.events, got.id, tt.events, tt.id)
 			}
-			if (got.err == nil) != (tt.kind == nil) || got.err != nil && got.err.Kind != tt.kind {
+			if (got.err == nil) != (tt.kind == nil) || got.err != nil && !errors.Is(got.err, tt.kind) {
 				t.Errorf("error = %+v, want %v", got.err, tt.kind)
 			}
 		})
@@ -264,7 +264,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		a := &answer{status: status, header: map[string]string{"Location": other.URL + "/conversations"}}
 		o := collect(t, to(t, a, nil).Turn(t.Context(), turn("c", "x")))
-		if o.err == nil || o.err.Kind != copilot.ErrProtocol || o.err.Status != status || a.calls != 1 || elsewhere.calls != 0 {
+		if o.err == nil || !errors.Is(o.err, copilot.ErrProtocol) || o.err.Status != status || a.calls != 1 || elsewhere.calls != 0 {
 			t.Errorf("%d: %+v, %d requests here, %d there", status, o.err, a.calls, elsewhere.calls)
 		}
 	}

@@ -2,6 +2,7 @@ package copilot_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -59,7 +60,7 @@ func TestThrottled(t *testing.T) {
 				began := time.Now()
 				got := collect(t, c.Turn(ctx, turn(id, "hello")))
 				after(t, began, tt.took)
-				if (got.err == nil) != (tt.kind == nil) || got.err != nil && (got.err.Kind != tt.kind || got.err.RetryAfter != tt.after) {
+				if (got.err == nil) != (tt.kind == nil) || got.err != nil && (!errors.Is(got.err, tt.kind) || got.err.RetryAfter != tt.after) {
 					t.Errorf("error = %+v, want %v", got.err, tt.kind)
 				}
 				if n := sent(emu, emulator.KindTurn); n != tt.requests {
@@ -116,7 +117,7 @@ func TestTimeouts(t *testing.T) {
 				began := time.Now()
 				got := collect(t, c.Turn(ctx, turn(id, tt.say)))
 				after(t, began, tt.took)
-				if (got.err == nil) != (tt.kind == nil) || got.err != nil && got.err.Kind != tt.kind || len(got.events) != tt.events {
+				if (got.err == nil) != (tt.kind == nil) || got.err != nil && !errors.Is(got.err, tt.kind) || len(got.events) != tt.events {
 					t.Errorf("%q, error %+v, want %d events, %v", got.events, got.err, tt.events, tt.kind)
 				}
 			})
@@ -196,14 +197,14 @@ func TestLeaving(t *testing.T) {
 			began := time.Now()
 			got := collect(t, c.Turn(ctx, turn(id, "/stall")))
 			after(t, began, time.Second)
-			if got.err == nil || got.err.Kind != copilot.ErrInterrupted {
+			if got.err == nil || !errors.Is(got.err, copilot.ErrInterrupted) {
 				t.Errorf("error = %+v", got.err)
 			}
 		},
 		"cancel before headers": func(t *testing.T, c *copilot.Client, id string) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(time.Second, cancel)
-			if got := collect(t, c.Turn(ctx, turn(id, "/nothing"))); got.err == nil || got.err.Kind != copilot.ErrInterrupted {
+			if got := collect(t, c.Turn(ctx, turn(id, "/nothing"))); got.err == nil || !errors.Is(got.err, copilot.ErrInterrupted) {
 				t.Errorf("error = %+v", got.err)
 			}
 		},

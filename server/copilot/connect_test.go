@@ -35,7 +35,7 @@ func TestConnectIsRetriedOnce(t *testing.T) {
 			o.Transport = tr
 		})
 		o := collect(t, c.Start(t.Context(), copilot.Start{}))
-		if (o.err == nil) != (want == nil) || o.err != nil && (o.err.Kind != want || o.err.Status != 0) {
+		if (o.err == nil) != (want == nil) || o.err != nil && (!errors.Is(o.err, want) || o.err.Status != 0) {
 			t.Errorf("%d failed dials: %+v", fails, o.err)
 		}
 		if n := len(emu.Requests()); (want == nil) != (n == 1) || n > 1 || dials > 2 {
@@ -52,19 +52,19 @@ func TestUnreachable(t *testing.T) {
 	free := l.Addr().String()
 	_ = l.Close()
 	o := collect(t, client(t, "http://"+free, nil).Start(t.Context(), copilot.Start{}))
-	if o.err == nil || o.err.Kind != copilot.ErrUnreachable || o.err.Cause == nil {
+	if o.err == nil || !errors.Is(o.err, copilot.ErrUnreachable) || o.err.Cause == nil {
 		t.Errorf("refused: %+v", o.err)
 	}
 	srv := httptest.NewUnstartedServer(&answer{body: end})
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	defer srv.Close()
-	if o := collect(t, client(t, srv.URL, nil).Start(t.Context(), copilot.Start{})); o.err == nil || o.err.Kind != copilot.ErrUnreachable {
+	if o := collect(t, client(t, srv.URL, nil).Start(t.Context(), copilot.Start{})); o.err == nil || !errors.Is(o.err, copilot.ErrUnreachable) {
 		t.Errorf("certificate of nobody: %+v", o.err)
 	}
 	plain := httptest.NewServer(&answer{body: end})
 	defer plain.Close()
-	if o := collect(t, client(t, "https"+strings.TrimPrefix(plain.URL, "http"), nil).Start(t.Context(), copilot.Start{})); o.err == nil || o.err.Kind != copilot.ErrUnreachable {
+	if o := collect(t, client(t, "https"+strings.TrimPrefix(plain.URL, "http"), nil).Start(t.Context(), copilot.Start{})); o.err == nil || !errors.Is(o.err, copilot.ErrUnreachable) {
 		t.Errorf("no TLS there: %+v", o.err)
 	}
 }
@@ -76,7 +76,7 @@ func TestBrokenWarmConnection(t *testing.T) {
 	c := to(t, emu, nil)
 	id := open(t, c)
 	o := collect(t, c.Turn(t.Context(), turn(id, "/hang-up")))
-	if o.err == nil || o.err.Kind != copilot.ErrInterrupted || sent(emu, emulator.KindTurn) != 1 {
+	if o.err == nil || !errors.Is(o.err, copilot.ErrInterrupted) || sent(emu, emulator.KindTurn) != 1 {
 		t.Errorf("%+v, %d requests", o.err, sent(emu, emulator.KindTurn))
 	}
 }
@@ -97,7 +97,7 @@ func TestOtherTransports(t *testing.T) {
 		rt := &failing{err: tt.err}
 		c := client(t, "http://127.0.0.1:1", func(o *copilot.Options) { o.Transport = rt })
 		o := collect(t, c.Turn(t.Context(), turn("c", "x")))
-		if o.err == nil || o.err.Kind != tt.want || rt.calls != tt.calls {
+		if o.err == nil || !errors.Is(o.err, tt.want) || rt.calls != tt.calls {
 			t.Errorf("%v: %+v after %d calls", tt.err, o.err, rt.calls)
 		}
 	}

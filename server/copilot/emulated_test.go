@@ -2,6 +2,7 @@ package copilot_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -132,7 +133,7 @@ func (w want) check(t *testing.T, emu *emulator.Emulator, c *copilot.Client) {
 		return
 	}
 	e := got.err
-	if e == nil || e.Kind != w.kind || e.Op != "turn" || e.Status != w.status || e.Code != w.code || e.RetryAfter != w.after {
+	if e == nil || !errors.Is(e, w.kind) || e.Op != "turn" || e.Status != w.status || e.Code != w.code || e.RetryAfter != w.after {
 		t.Fatalf("error = %+v, want %v, status %d, code %q, after %v", e, w.kind, w.status, w.code, w.after)
 	}
 	if said := fmt.Sprintf("%v %v", e, e.Cause); strings.Contains(said, token) || strings.Contains(said, w.say) {
@@ -185,7 +186,7 @@ func TestStart(t *testing.T) {
 		before := sent(emu, emulator.KindStart)
 		emu.Next(emulator.KindStart, tt.say)
 		got := collect(t, c.Start(t.Context(), copilot.Start{}))
-		if got.err == nil || got.err.Kind != tt.kind || got.err.Op != "start" || len(got.events) != tt.events {
+		if got.err == nil || !errors.Is(got.err, tt.kind) || got.err.Op != "start" || len(got.events) != tt.events {
 			t.Errorf("%s: %+v %v, want %v", tt.say, got, got.err, tt.kind)
 		}
 		if n := sent(emu, emulator.KindStart) - before; n != 1 {

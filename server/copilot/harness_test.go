@@ -124,6 +124,7 @@ func collect(t testing.TB, seq iter.Seq2[copilot.Event, error]) outcome {
 			o.id = e.ConversationID
 		case copilot.EventMessage:
 			o.last = e.Message
+		case copilot.EventDelta, copilot.EventEnded: // their words are enough
 		}
 	}
 	return o

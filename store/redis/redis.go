@@ -72,6 +72,9 @@ var _ store.Store = (*Store)(nil)
 // may hold a password.
 var ErrURL = errors.New("redis: not a redis:// or rediss:// URL")
 
+// ErrUnverified says that Options.URL asks for TLS that trusts anybody.
+var ErrUnverified = errors.New("redis: skip_verify is not supported: trust a private authority by its certificate")
+
 // New makes a Store. It does not connect: a service may start before its Redis.
 func New(o Options) (*Store, error) {
 	opt, err := goredis.ParseURL(o.URL)
@@ -92,6 +95,9 @@ func New(o Options) (*Store, error) {
 		s.now = time.Now
 	}
 	if opt.TLSConfig != nil {
+		if opt.TLSConfig.InsecureSkipVerify {
+			return nil, ErrUnverified
+		}
 		opt.TLSConfig.RootCAs = o.RootCAs
 	}
 	bound(opt, s.timeout)

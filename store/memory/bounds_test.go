@@ -1,0 +1,55 @@
+package memory_test
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"parley/contracttest"
+	"parley/store"
+	"parley/store/memory"
+)
+
+func start(t *testing.T, s store.Store, o store.Owner, id string) {
+	t.Helper()
+	turn, err := s.BeginTurn(t.Context(), store.Begin{Owner: o, Conversation: id, New: true, Fingerprint: "f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CompleteTurn(t.Context(), turn, store.Completion{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// With the bound passed, the conversation that was written to longest ago goes.
+func TestMaxConversations(t *testing.T) {
+	s := memory.New(memory.Options{MaxConversations: 3})
+	o := contracttest.NewOwner()
+	for i := range 3 {
+		start(t, s, o, strconv.Itoa(i))
+	}
+	if _, err := s.SetStatus(t.Context(), o, "0", store.StatusActive); err != nil {
+		t.Fatal(err)
+	}
+	start(t, s, o, "3")
+	for id, want := range map[string]error{"0": nil, "1": store.ErrNotFound, "2": nil, "3": nil} {
+		if _, err := s.Conversation(t.Context(), o, id, -1); !errors.Is(err, want) {
+			t.Errorf("conversation %s: %v, want %v", id, err, want)
+		}
+	}
+	l, err := s.List(t.Context(), o, store.Page{})
+	if err != nil || len(l.Conversations) != 3 {
+		t.Errorf("listed %d, %v", len(l.Conversations), err)
+	}
+}
+
+// BenchmarkTurn is begin and complete at two lengths of history, to be compared
+// with each other.
+func BenchmarkTurn(b *testing.B) {
+	for _, history := range []int{10, 5000} {
+		b.Run(strconv.Itoa(history), func(b *testing.B) {
+			contracttest.BenchTurn(b, memory.New(memory.Options{TTL: time.Hour}), history)
+		})
+	}
+}
