@@ -111,9 +111,9 @@ func (t *turns) completion(in input, held store.Turn, re reply) (store.Completio
 			ex.State.Status = string(store.StatusCompleted)
 		}
 	}
-	if in.key != "" {
-		c.Extra = ex.encode()
-	}
+	// Whether a key wants it is the store's to know: a repeat without one may be
+	// finishing the turn of a request that had one.
+	c.Extra = ex.encode()
 	return c, ex
 }
 

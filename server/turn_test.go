@@ -271,6 +271,22 @@ func TestKeyedAdoption(t *testing.T) {
 	}
 }
 
+// What a repeat without a key finished is the answer of the key, as a whole.
+func TestKeyGetsWhatARepeatFinished(t *testing.T) {
+	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrTimeout}))
+	c := post("/api/chat/send", `{"conversationId":"`+w.begin()+`","text":"a","workflowContext":`+flow+`}`)
+	keyed := c.with("Idempotency-Key", "k")
+	w.must(504, keyed)
+	w.agent.turn = nil
+	finished, replayed := w.must(200, c), w.must(200, keyed)
+	if got := strings.ReplaceAll(replayed.Body.String(), `"a":[2],"b":1`, `"b":1,"a":[2]`); got != finished.Body.String() {
+		t.Errorf("finished as %s, replayed as %s", finished.Body, got)
+	}
+	if replayed.Header().Get("Idempotency-Replayed") != "true" {
+		t.Error("not a replay")
+	}
+}
+
 func TestStartID(t *testing.T) {
 	o := store.Owner{Tenant: "ab", User: "c"}
 	id := startID(o, "k")
