@@ -80,7 +80,7 @@ const (
 // The texts of failures that a caller cannot tell apart, and need not.
 const (
 	storeTitle  = "Conversation store unavailable"
-	storeRetry  = "The conversation store cannot be used right now. Nothing was lost; repeat the request."
+	storeRetry  = "The conversation store cannot be used right now. Repeat the request."
 	storeBroken = "The conversation store cannot be used. Repeating the request will not help until it is repaired."
 	agentTitle  = "Agent unavailable"
 	agentRetry  = "The agent could not answer. Repeat the request."
