@@ -2,6 +2,7 @@ package contracttest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -241,7 +242,7 @@ func scriptsFlushed(e *env) {
 // oldRecord is what the predecessor's first version wrote for a signed-in user
 // of the default tenant.
 func oldRecord(id, user string) []byte {
-	return []byte(`{"externalId":"` + id + `","userId":"` + user + `","history":[` +
+	return []byte(`{"externalId":"` + id + `","userId":"` + user + `","updatedAt":"2020-02-19T08:05:30.250Z","history":[` +
 		`{"id":"m1","role":"assistant","kind":"text","text":"hello"},{"id":"m2","role":"user","kind":"text","text":"hi"}]}`)
 }
 
@@ -253,18 +254,26 @@ func predecessor(e *env) {
 		return id
 	}
 	read, gone, list := put(), put(), e.start()
+	listed := func(doing string) {
+		e.Helper()
+		got, want := ids(e.list(store.Page{}).Conversations), []string{read, gone, list}
+		e.same("listed "+doing, slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want)))
+	}
+	listed("at first")
 	c := e.get(read)
 	e.same("texts", texts(c.Messages), []string{"hello", "hi"})
 	e.same("turns, status", []any{c.Turns, c.Status}, []any{1, store.StatusActive})
-	if l := ids(e.list(store.Page{}).Conversations); len(l) != 3 {
-		e.broken("listed are %v, want %v", l, []string{read, gone, list})
-	}
+	listed("after it was read")
+	later, err := e.Store.Conversation(e.Context(), e.owner, read, 0)
+	e.must(err, "Conversation after the greeting")
+	e.same("texts after the greeting", texts(later.Messages), []string{"hi"})
 	t := e.begin(e.input(read, "next"))
 	e.same("number of the next turn", t.Number, 2)
 	e.complete(t, reply("answer"))
 	c = e.get(read)
 	e.same("texts", texts(c.Messages), []string{"hello", "hi", "next", "answer"})
 	e.same("upstream id", c.UpstreamID, "upstream-1")
+	listed("after it was continued")
 	e.must(e.Store.Delete(e.Context(), e.owner, gone), "Delete")
 	e.must(e.Store.Delete(e.Context(), e.owner, read), "Delete")
 	e.gone(gone)
@@ -275,8 +284,14 @@ func predecessorOwner(e *env) {
 	id := uuid.NewString()
 	old := store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
 	e.PutOld(e, old, id, oldRecord(id, old.User))
+	broken := uuid.NewString()
+	e.PutOld(e, old, broken, []byte(`{"externalId":"`+broken+`","userId":"`+old.User+`","status":"weird"}`))
 	e.owner = store.Owner{Tenant: uuid.NewString(), User: old.User}
 	e.gone(id)
+	e.gone(broken)
 	e.owner = old
 	e.same("texts", texts(e.get(id).Messages), []string{"hello", "hi"})
+	_, err := e.Store.Conversation(e.Context(), e.owner, broken, -1)
+	e.refused(err, store.ErrCorrupt, "Conversation of one that does not decode")
+	e.must(e.Store.Delete(e.Context(), e.owner, broken), "Delete of one that does not decode")
 }

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bufio"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -53,4 +55,31 @@ func TestBodies(t *testing.T) {
 	}
 	w.must(200, send(strings.ToUpper(id), "x").with("Content-Type", `application/json; charset="UTF-8"`))
 	w.must(200, post("/api/chat/start", ""))
+}
+
+// A client that stops in the middle of a body and waits is told what was wrong.
+func TestHalfABody(t *testing.T) {
+	w := newWorld(t, nil)
+	web := httptest.NewServer(w.server)
+	t.Cleanup(web.Close)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", web.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = io.WriteString(conn, "POST /api/chat/send HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"conv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if half, ok := conn.(*net.TCPConn); !ok || half.CloseWrite() != nil {
+		t.Fatal("cannot close one half")
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusBadRequest || ct != "application/problem+json" {
+		t.Errorf("status %d, %s", resp.StatusCode, ct)
+	}
 }

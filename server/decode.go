@@ -33,9 +33,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, errTooLarge
 	}
 	if err != nil {
-		if r.Context().Err() != nil {
-			return nil, r.Context().Err()
-		}
+		// Not the context's error, although net/http ends it now: half a body is
+		// also what a client sends that is still there, slow or finished too soon.
 		return nil, invalid("body", "ended early")
 	}
 	if len(body) == 0 {

@@ -76,7 +76,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) erro
 			w.Header()[name] = values
 		}
 	}
-	if after := retryAfter(f, err); after > 0 {
+	if after := retryAfter(f, of(r).stage, err); after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(after))
 	}
 	body, encErr := encode(p)
@@ -88,7 +88,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) erro
 }
 
 // retryAfter is how many seconds a caller should wait, 0 for no advice.
-func retryAfter(f *Failure, err error) int {
+func retryAfter(f *Failure, stage string, err error) int {
 	if !f.Retryable {
 		return 0
 	}
@@ -100,6 +100,9 @@ func retryAfter(f *Failure, err error) int {
 		after := 1
 		if e, ok := errors.AsType[*store.BusyError](err); ok {
 			after = max(after, wholeSeconds(e.RetryAfter))
+		}
+		if f.origin == ofStore && stage == stageComplete {
+			after = wholeSeconds(store.LeaseTime) // the turn is held until then
 		}
 		return after
 	}

@@ -314,6 +314,38 @@ func TestSendCosts(t *testing.T) {
 	}
 }
 
+// A turn that is cut off at the end of SHUTDOWN_TIMEOUT is answered as such, and
+// the service ends cleanly.
+func TestShutdownAnswers(t *testing.T) {
+	e, settings := agent(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	settings = append(settings, "AUTH_REQUIRED", "false", "HOST", "127.0.0.1", "PORT", "0", "SHUTDOWN_TIMEOUT", "0")
+	go func() { ended <- run(ctx, nil, env(settings...), in, io.Discard) }()
+	base := address(t, out)
+
+	const talking = 20
+	answers := make(chan answer, talking)
+	for range talking {
+		go func() {
+			id := call(t, base+"/api/chat/start", m{}).ConversationID
+			answers <- call(t, base+"/api/chat/send", m{"conversationId": id, "text": "/silent"})
+		}()
+	}
+	waitFor(t, func() bool { return len(e.Requests()) == 2*talking })
+	stop()
+	for range talking {
+		if a := <-answers; a.Status != 503 || a.Class != "shutting_down" {
+			t.Errorf("got %+v", a)
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the service ended with %v", err)
+	}
+}
+
 // A port that is taken is an error that names the setting.
 func TestPortTaken(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -74,6 +74,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		}
 		getenv = over(getenv, file)
 	}
+	if flags.NArg() > 1 {
+		fmt.Fprintf(stderr, "parley: what is %q?\n", flags.Arg(1))
+		return errUsage
+	}
 	switch flags.Arg(0) {
 	case "":
 	case "check-config":
@@ -164,12 +168,19 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web)
 }
 
+// lastAnswers is how long the last answers may take to be written, once no turn
+// runs any more.
+const lastAnswers = 2 * time.Second
+
 // stop lets running turns finish within their time and closes what is left.
 func stop(ctx context.Context, limit time.Duration, api *server.Server, web *http.Server) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	turns, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_ = api.Shutdown(ctx) // when the time is over, it has recorded the turns it cut off
-	if err := web.Shutdown(ctx); err != nil {
+	_ = api.Shutdown(turns) // when the time is over, it has recorded the turns it cut off
+	// A time of its own: the answers of those turns have yet to be written.
+	answers, cancel := context.WithTimeout(ctx, lastAnswers)
+	defer cancel()
+	if err := web.Shutdown(answers); err != nil {
 		return errors.Join(web.Close(), fmt.Errorf("SHUTDOWN_TIMEOUT: requests were cut off: %w", err))
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func settings() []setting {
 		{name: "REDIS_URL", group: "Store", expects: "redis://[user:password@]host:port[/db], or rediss:// for TLS", about: "Redis that keeps the conversations; empty keeps them in memory.", secret: true, read: redisURL},
 		{name: "REDIS_TTL", group: "Store", def: "86400", expects: "seconds, 60 to 31536000", about: "Seconds that a conversation outlives its last write, in either store.", read: duration(func(c *config) *time.Duration { return &c.ttl }, time.Second, 60, 31_536_000)},
 		{name: "REDIS_TIMEOUT", group: "Store", def: "5000", expects: "milliseconds, 100 to 60000", about: "Milliseconds that one call of Redis may take as a whole.", read: duration(func(c *config) *time.Duration { return &c.redisTimeout }, time.Millisecond, 100, 60_000)},
-		{name: "REDIS_PREFIX", group: "Store", def: "parley:", expects: "1 to 64 visible characters without { and }", about: "What every key begins with.", read: prefix},
+		{name: "REDIS_PREFIX", group: "Store", def: "parley:", expects: "1 to 64 visible characters without { and }", about: "What every key that is written begins with.", read: prefix},
 		{name: "REDIS_CA_FILE", group: "Store", expects: "a file of PEM certificates", about: "Certificates to trust for rediss://; empty for the system's.", read: text(func(c *config) *string { return &c.redisCAFile })},
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 
@@ -53,14 +54,14 @@ func settings() []setting {
 		{name: "COPILOT_ENVIRONMENT_ID", group: "Agent", expects: "an environment id", about: "Power Platform environment of the agent.", read: text(func(c *config) *string { return &c.endpoint.Environment })},
 		{name: "COPILOT_AGENT_SCHEMA_NAME", group: "Agent", expects: "a schema name", about: "Schema name of the agent.", read: text(func(c *config) *string { return &c.endpoint.Schema })},
 		{name: "COPILOT_CLOUD", group: "Agent", def: "Prod", expects: "the name of a Power Platform cloud", about: "Cloud of the environment: Prod, Gov, High, DoD, Mooncake, ….", read: text(func(c *config) *string { return &c.endpoint.Cloud })},
-		{name: "COPILOT_STUB_TOKEN", group: "Agent", expects: "a bearer token", about: "Token that is sent to the agent for everybody.", secret: true, read: text(func(c *config) *string { return &c.stubToken })},
+		{name: "COPILOT_STUB_TOKEN", group: "Agent", expects: "a bearer token", about: "Token that is sent to the agent for everybody.", secret: true, read: token},
 		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotTenant })},
 		{name: "COPILOT_APP_ID", group: "Agent", expects: "an application id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotApp })},
 		{name: "COPILOT_CLIENT_SECRET", group: "Agent", expects: "a client secret", about: "Read for compatibility; tokens are not fetched by this version.", secret: true, read: text(func(c *config) *string { return &c.copilotSecret })},
 		{name: "COPILOT_TIMEOUT", group: "Agent", def: "60000", expects: "milliseconds, 1000 to 5400000", about: "Milliseconds that the agent may take for a whole turn.", read: duration(func(c *config) *time.Duration { return &c.copilotTimeout }, time.Millisecond, 1000, 5_400_000)},
 
 		{name: "ALLOWED_ACTION_TYPES", group: "Cards", def: "Action.Submit,Action.OpenUrl", expects: "action types, separated by commas", about: "Card actions that are let through.", read: list(func(c *config) *[]string { return &c.allowedActions })},
-		{name: "ALLOWED_DOMAINS", group: "Cards", def: "copilot.microsoft.com,microsoft.com", expects: "domains, separated by commas", about: "Domains that Action.OpenUrl may lead to, or below.", read: list(func(c *config) *[]string { return &c.allowedDomains })},
+		{name: "ALLOWED_DOMAINS", group: "Cards", def: "copilot.microsoft.com,microsoft.com", expects: "domains such as microsoft.com, separated by commas", about: "Domains that Action.OpenUrl may lead to, or below.", read: domains},
 
 		{name: "LOG_LEVEL", group: "Log", def: "info", expects: "debug, info, warn or error", about: "Least severe lines that are logged.", read: func(c *config, v string) error { return c.logLevel.UnmarshalText([]byte(v)) }},
 	}
@@ -130,7 +131,35 @@ func origin(c *config, v string) error {
 	if err != nil || strings.Contains(v, "*") || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || v != u.Scheme+"://"+u.Host {
 		return errors.New("is not one origin")
 	}
+	// Browsers say it in small letters, and it is compared as it is.
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); v != strings.ToLower(v) || u.Port() != "" && (err != nil || port == 0) {
+		return errors.New("is not as a browser writes an origin")
+	}
 	c.corsOrigin = v
+	return nil
+}
+
+// domains refuses what could never match, because a typing error here would
+// otherwise show only when a user's card is refused.
+func domains(c *config, v string) error {
+	if err := list(func(c *config) *[]string { return &c.allowedDomains })(c, v); err != nil {
+		return err
+	}
+	name := regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\.?$`)
+	for _, d := range c.allowedDomains {
+		if !name.MatchString(d) {
+			return errors.New("has something that is no domain")
+		}
+	}
+	return nil
+}
+
+// token must be able to stand in a header.
+func token(c *config, v string) error {
+	if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("has a character that no token has")
+	}
+	c.stubToken = v
 	return nil
 }
 

@@ -44,6 +44,25 @@ func TestMaxConversations(t *testing.T) {
 	}
 }
 
+// A conversation whose turn runs is not idle, however long ago it began.
+func TestHeldIsNotIdle(t *testing.T) {
+	s := memory.New(memory.Options{MaxConversations: 1})
+	o := contracttest.NewOwner()
+	start(t, s, o, "held")
+	turn, err := s.BeginTurn(t.Context(), store.Begin{Owner: o, Conversation: "held", Fingerprint: "f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s, o, "other")
+	if err := s.CompleteTurn(t.Context(), turn, store.Completion{}); err != nil {
+		t.Errorf("its turn ends with %v", err)
+	}
+	start(t, s, o, "third")
+	if _, err := s.Conversation(t.Context(), o, "other", -1); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the bound does not hold: %v", err)
+	}
+}
+
 // BenchmarkTurn is begin and complete at two lengths of history, to be compared
 // with each other.
 func BenchmarkTurn(b *testing.B) {

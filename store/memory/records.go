@@ -140,16 +140,20 @@ func (s *Store) get(k key, now time.Time) *conversation {
 
 // insert adds a conversation and keeps to the bounds: the expired go first,
 // then the one that was idle longest. Both stand at the back of the same list,
-// so this costs no more than what it drops.
+// so this costs no more than what it drops and the turns that run: a
+// conversation that is being answered is not idle, and stays.
 func (s *Store) insert(c *conversation) {
 	s.convs[c.key] = s.idle.PushFront(c)
 	now := s.now()
-	for back := s.idle.Back(); back != nil; back = s.idle.Back() {
-		oldest, _ := back.Value.(*conversation)
+	for e := s.idle.Back(); e != nil; {
+		oldest, _ := e.Value.(*conversation)
+		e = e.Prev()
 		if oldest == c || len(s.convs) <= s.max && now.Before(oldest.expires) {
 			return
 		}
-		s.remove(oldest)
+		if !now.Before(oldest.lease.until) {
+			s.remove(oldest)
+		}
 	}
 }
 

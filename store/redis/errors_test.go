@@ -253,7 +253,7 @@ func TestCallerLeaves(t *testing.T) {
 }
 
 func TestBadURL(t *testing.T) {
-	for _, url := range []string{"", "localhost:6379", "http://h:1", "redis://user:hunter2@h:port", "redis://h/notanumber", "unix:///tmp/redis.sock", "\x00"} {
+	for _, url := range []string{"", "localhost:6379", "http://h:1", "redis://user:hunter2@h:port", "redis://h/notanumber", "redis://h/-1", "unix:///tmp/redis.sock", "\x00"} {
 		s, err := New(Options{URL: url})
 		if !errors.Is(err, ErrURL) || s != nil {
 			t.Errorf("%q: %v", url, err)

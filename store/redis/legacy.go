@@ -15,14 +15,13 @@ import (
 // never named in a script together with ours.
 func legacyKey(id string) string { return "conv:" + id }
 
-func legacyIndexKey(o store.Owner) string                      { return "user:" + o.User + ":conversations" }
-func owns(o store.Owner, c store.Conversation, id string) bool { return c.Owner == o && c.ID == id }
+func legacyIndexKey(o store.Owner) string { return "user:" + o.User + ":conversations" }
 
-// converting runs a call and, if it finds nothing, looks for a record of the
-// predecessor, stores it in today's form and runs the call again. Somebody
+// converting runs a write and, if it finds nothing, looks for a record of the
+// predecessor, stores it in today's form and runs the write again. Somebody
 // else's record and no record at all cost the same.
-func (s *Store) converting(ctx context.Context, o store.Owner, id string, call func() error) error {
-	err := call()
+func (s *Store) converting(ctx context.Context, o store.Owner, id string, write func() error) error {
+	err := write()
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -36,27 +35,39 @@ func (s *Store) converting(ctx context.Context, o store.Owner, id string, call f
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}
-	return call()
+	return write()
 }
 
 // legacy reads a record of the predecessor if there is one and it is o's.
 func (s *Store) legacy(ctx context.Context, o store.Owner, id string) (store.Conversation, bool, error) {
-	data, err := s.client.Get(ctx, legacyKey(id)).Bytes()
-	if errors.Is(err, goredis.Nil) {
-		return store.Conversation{}, false, nil
-	}
-	if err != nil {
+	data, found, err := s.legacyData(ctx, o, id)
+	if err != nil || !found {
 		return store.Conversation{}, false, err
 	}
 	c, err := wire.DecodeLegacy(data, s.now())
-	if err != nil {
+	if err != nil || c.ID != id {
 		return store.Conversation{}, false, errCorrupt
 	}
-	return c, owns(o, c, id), nil
+	return c, true, nil
+}
+
+// legacyData is legacy without the decoding. Whose a record is comes first: one
+// that cannot be read must not tell a stranger that it is there.
+func (s *Store) legacyData(ctx context.Context, o store.Owner, id string) (data []byte, found bool, err error) {
+	data, err = s.client.Get(ctx, legacyKey(id)).Bytes()
+	if errors.Is(err, goredis.Nil) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	owner, known := wire.LegacyOwner(data)
+	return data, known && owner == o, nil
 }
 
 // convert stores a conversation of the predecessor in today's form and removes
-// the old one. Should the removal not happen, the new form is what counts from
+// the old one. Its time to live begins anew, and so updatedAt has to: the index
+// would take it for expired. Should the removal not happen, the new form is what counts from
 // then on: the old is read only where the new is missing.
 func (s *Store) convert(ctx context.Context, c store.Conversation) error {
 	elements := make([]string, 0, len(c.Messages))
@@ -67,8 +78,8 @@ func (s *Store) convert(ctx context.Context, c store.Conversation) error {
 		}
 		elements = append(elements, wire.Element(m.Turn, e))
 	}
-	_, _, ttl := s.stamp()
-	args := []any{c.ID, wire.Time(c.UpdatedAt), c.UpdatedAt.UnixMilli(), ttl}
+	stamp, score, ttl := s.stamp()
+	args := []any{c.ID, stamp, score, ttl}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.ImportFields(c))
 	r, err := s.eval(ctx, s.scripts.imp, s.keys(c.Owner, c.ID), args...)
@@ -91,7 +102,7 @@ func (s *Store) removeLegacy(ctx context.Context, o store.Owner, id string) erro
 // deleteLegacy removes o's record of the predecessor and says whether there
 // was one.
 func (s *Store) deleteLegacy(ctx context.Context, o store.Owner, id string) (bool, error) {
-	_, found, err := s.legacy(ctx, o, id)
+	_, found, err := s.legacyData(ctx, o, id)
 	if err != nil || !found {
 		return false, err
 	}

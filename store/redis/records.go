@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -19,17 +20,27 @@ const tail = 64
 func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
 	var c store.Conversation
 	err := s.do(ctx, "Conversation", func(ctx context.Context) error {
-		return s.converting(ctx, o, id, func() (err error) {
-			from := int64(0)
-			if after >= 0 {
-				from = -tail
+		from := int64(0)
+		if after >= 0 {
+			from = -tail
+		}
+		var whole bool
+		var err error
+		if c, whole, err = s.read(ctx, o, id, from, after); err == nil && !whole {
+			c, _, err = s.read(ctx, o, id, 0, after)
+		}
+		if errors.Is(err, store.ErrNotFound) {
+			// Read as it is: only a write converts it.
+			old, found, lerr := s.legacy(ctx, o, id)
+			if lerr != nil {
+				return lerr
 			}
-			var whole bool
-			if c, whole, err = s.read(ctx, o, id, from, after); err == nil && !whole {
-				c, _, err = s.read(ctx, o, id, 0, after)
+			if found {
+				c, err = old, nil
+				c.Messages = slices.DeleteFunc(c.Messages, func(m store.Message) bool { return m.Turn <= after })
 			}
-			return err
-		})
+		}
+		return err
 	})
 	if err != nil {
 		return store.Conversation{}, err

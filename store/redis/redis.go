@@ -78,7 +78,7 @@ var ErrUnverified = errors.New("redis: skip_verify is not supported: trust a pri
 // New makes a Store. It does not connect: a service may start before its Redis.
 func New(o Options) (*Store, error) {
 	opt, err := goredis.ParseURL(o.URL)
-	if err != nil || opt.Network != "tcp" {
+	if err != nil || opt.Network != "tcp" || opt.DB < 0 {
 		return nil, ErrURL
 	}
 	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, now: o.Now}
@@ -119,6 +119,9 @@ func bound(opt *goredis.Options, budget time.Duration) {
 	// so this also bounds how long recovery takes.
 	opt.DialTimeout = min(budget, 2*time.Second)
 	opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = budget, budget, budget
+	// Refused credentials are said plainly to a short command only: to a long one
+	// from a client without a password Redis answers with a protocol error.
+	opt.OnConnect = func(ctx context.Context, conn *goredis.Conn) error { return conn.Ping(ctx).Err() }
 	opt.PoolSize, opt.MaxConcurrentDials, opt.MinIdleConns = 32, 8, 2
 	opt.PipelinePoolSize = -1               // a second pool doubles the dials of an outage
 	opt.ConnMaxIdleTime = 4 * time.Minute   // below the ten minutes after which Azure hangs up

@@ -39,6 +39,20 @@ type legacyMessage struct {
 	ExtractedPayload *store.Payload  `json:"extractedPayload"`
 }
 
+// LegacyOwner reads whose a record of the predecessor is, also when the rest of
+// it does not decode. False means that it cannot be told, and then it is
+// nobody's.
+func LegacyOwner(data []byte) (store.Owner, bool) {
+	var l struct {
+		UserID   string `json:"userId"`
+		TenantID string `json:"tenantId"`
+	}
+	if json.Unmarshal(data, &l) != nil {
+		return store.Owner{}, false
+	}
+	return store.Owner{Tenant: or(l.TenantID, store.DefaultTenant), User: or(l.UserID, store.DefaultUser)}, true
+}
+
 // DecodeLegacy reads a record of the predecessor. now stands in for the times
 // of records from before it wrote any. Turns are counted by the user's
 // messages, which is what they meant there. The upstream id is empty: the
