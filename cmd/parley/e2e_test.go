@@ -325,6 +325,12 @@ func TestShutdownAnswers(t *testing.T) {
 	settings = append(settings, "AUTH_REQUIRED", "false", "HOST", "127.0.0.1", "PORT", "0", "SHUTDOWN_TIMEOUT", "0")
 	go func() { ended <- run(ctx, nil, env(settings...), in, io.Discard) }()
 	base := address(t, out)
+	// One that never asks anything must not hold the end back.
+	idle, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = idle.Close() }()
 
 	const talking = 20
 	answers := make(chan answer, talking)

@@ -12,7 +12,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/joho/godotenv"
@@ -156,6 +155,8 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 		IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	unused := &unusedConns{conns: map[net.Conn]bool{}}
+	web.ConnState = unused.track
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	select {
@@ -165,36 +166,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "stopping")
 	health.SetDraining()
-	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web)
-}
-
-// lastAnswers is how long the last answers may take to be written, once no turn
-// runs any more.
-const lastAnswers = 2 * time.Second
-
-// stop lets running turns finish within their time and closes what is left.
-func stop(ctx context.Context, limit time.Duration, api *server.Server, web *http.Server) error {
-	turns, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	_ = api.Shutdown(turns) // when the time is over, it has recorded the turns it cut off
-	// A time of its own: the answers of those turns have yet to be written.
-	answers, cancel := context.WithTimeout(ctx, lastAnswers)
-	defer cancel()
-	if err := web.Shutdown(answers); err != nil {
-		return errors.Join(web.Close(), fmt.Errorf("SHUTDOWN_TIMEOUT: requests were cut off: %w", err))
-	}
-	return nil
-}
-
-// background runs f until the returned function is called, which waits for it.
-func background(ctx context.Context, f func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() { f(ctx) })
-	return func() {
-		cancel()
-		running.Wait()
-	}
+	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web, unused)
 }
 
 // newServer makes the HTTP API out of its parts.
