@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func (c *Config) check() error {
 	if _, anyone := c.Auth.(auth.Anyone); c.AuthRequired && (c.Auth == nil || anyone) {
 		errs = append(errs, errors.New("server: authentication is required and nothing verifies it"))
 	}
-	if c.CORSOrigin != "" && !isOrigin(c.CORSOrigin) {
+	if c.CORSOrigin != "" && !ValidOrigin(c.CORSOrigin) {
 		errs = append(errs, fmt.Errorf("server: CORSOrigin %q is not one origin of the form scheme://host[:port]", c.CORSOrigin))
 	}
 	return errors.Join(errs...)
@@ -187,10 +188,14 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
-// isOrigin reports whether s is one origin. A star would open the API to every
-// page in the user's browser, so it is refused wherever it stands.
-func isOrigin(s string) bool {
+// ValidOrigin reports whether s is one origin as browsers write it, which is what
+// it is compared with. A star would open the API to every page in the user's
+// browser, so it is refused wherever it stands.
+func ValidOrigin(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && !strings.Contains(s, "*") && (u.Scheme == "https" || u.Scheme == "http") &&
-		u.Host != "" && s == u.Scheme+"://"+u.Host
+	if err != nil || strings.Contains(s, "*") || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s != strings.ToLower(u.Scheme+"://"+u.Host) {
+		return false
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && port > 0
 }

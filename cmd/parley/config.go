@@ -20,10 +20,10 @@ type config struct {
 	port, maxTurns              int
 	shutdownTimeout             time.Duration
 
-	redisURL, redisHost, redisPrefix, redisCAFile string
-	redisCAs                                      *x509.CertPool
-	ttl, redisTimeout                             time.Duration
-	maxConversations                              int
+	redisURL, redisPrefix, redisCAFile string
+	redisCAs                           *x509.CertPool
+	ttl, redisTimeout                  time.Duration
+	maxConversations                   int
 
 	authRequired                   bool
 	azureTenantName, azureClientID string

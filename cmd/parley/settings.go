@@ -3,13 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"parley/server"
 )
 
 // setting is one row of the table of settings: all that is known of an
@@ -124,16 +125,8 @@ func list(field func(*config) *[]string) func(*config, string) error {
 }
 
 func origin(c *config, v string) error {
-	if v == "" {
-		return nil
-	}
-	u, err := url.Parse(v)
-	if err != nil || strings.Contains(v, "*") || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || v != u.Scheme+"://"+u.Host {
-		return errors.New("is not one origin")
-	}
-	// Browsers say it in small letters, and it is compared as it is.
-	if port, err := strconv.ParseUint(u.Port(), 10, 16); v != strings.ToLower(v) || u.Port() != "" && (err != nil || port == 0) {
-		return errors.New("is not as a browser writes an origin")
+	if v != "" && !server.ValidOrigin(v) {
+		return errors.New("is not one origin as a browser writes it")
 	}
 	c.corsOrigin = v
 	return nil
@@ -183,7 +176,7 @@ func redisURL(c *config, v string) error {
 	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" {
 		return errors.New("is no such URL")
 	}
-	c.redisURL, c.redisHost = v, net.JoinHostPort(u.Hostname(), u.Port())
+	c.redisURL = v
 	return nil
 }
 

@@ -27,7 +27,7 @@ local function hold(state, turn, fence, adopted, count, fields)
     set[#set + 1] = 'key'
     set[#set + 1] = ''
   end
-  commit(id, now, score, ttl, set)
+  commit(id, now, score, set)
   if key ~= '' then redis.call('HSET', recs, key, fp .. ' ' .. turn .. ' 0 0 0 ') end
   for i = 1, (adopted and 0 or #input) do redis.call('RPUSH', msgs, turn .. ' ' .. input[i]) end
   redis.call('SET', lease, token, 'PX', leaseMs)

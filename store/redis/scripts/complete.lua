@@ -17,7 +17,7 @@ if h[5] and h[5] ~= '' then
 end
 fields[#fields + 1] = 'n'
 fields[#fields + 1] = count + #answer
-commit(id, now, score, ttl, fields)
+commit(id, now, score, fields)
 for i = 1, #answer do redis.call('RPUSH', msgs, answer[i]) end
 if rec then redis.call('HSET', recs, h[5], rec) end
 redis.call('DEL', lease)

@@ -10,7 +10,7 @@ if h[2] == 'starting' then -- nothing of a failed start is kept
   redis.call('DEL', conv, msgs, recs, lease)
   return {'OK'}
 end
-commit(id, now, score, ttl, {'state', 'failed', 'f' .. h[3], class})
+commit(id, now, score, {'state', 'failed', 'f' .. h[3], class})
 redis.call('DEL', lease)
 keep(ttl)
 return {'OK'}

@@ -22,7 +22,7 @@ end
 -- commit does what every visible write does: fields, updatedAt (which never
 -- moves back), the index and its summary, and the time to live of all keys.
 -- A score follows the time that is kept, so that the two never disagree.
-local function commit(id, now, score, ttl, fields)
+local function commit(id, now, score, fields)
   local old = redis.call('HGET', conv, 'updatedAt')
   if old and old > now then
     now = old

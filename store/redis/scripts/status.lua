@@ -4,7 +4,7 @@ local id, now, score, ttl, status = shift(), shift(), shift(), shift(), shift()
 
 local state = redis.call('HGET', conv, 'state')
 if not state or state == 'starting' then return {'NOTFOUND'} end
-commit(id, now, score, ttl, {'status', status})
+commit(id, now, score, {'status', status})
 keep(ttl)
 local out = redis.call('HGETALL', conv)
 table.insert(out, 1, 'OK')
