@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	port = "6379/tcp"
+	portNumber = "6379"
+	port       = portNumber + "/tcp"
 
 	// Label marks every container of this package, so that `make clean` finds
 	// what a killed test run left behind.
@@ -33,11 +34,12 @@ const (
 	startTimeout = 60 * time.Second
 )
 
-// Server is a running Redis. It is safe for concurrent use; share one among
-// the subtests of the test that started it.
+// Server is a running Redis. Share one among the subtests of the test that
+// started it. It is safe for concurrent use, except while it restarts.
 type Server struct {
-	addr     string
-	password string
+	container testcontainers.Container
+	addr      string
+	password  string
 }
 
 // Addr is where the server listens, as host:port.
@@ -102,7 +104,7 @@ func Start(tb testing.TB, flags ...string) *Server {
 	if err != nil {
 		tb.Fatalf("find the published port of the Redis container: %v", err)
 	}
-	return &Server{addr: addr, password: password(flags)}
+	return &Server{container: container, addr: addr, password: password(flags)}
 }
 
 // need runs the probe and, if it fails, skips the test, or fails it where
