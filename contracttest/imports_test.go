@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"contracttest":            {"store"},
 	"contracttest/faultproxy": {},
 	"contracttest/redistest":  {},
+	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/redistest"},
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
@@ -40,7 +41,7 @@ var arrows = map[string][]string{
 
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
-	"contracttest", "contracttest/faultproxy", "contracttest/redistest", "testdata",
+	"contracttest", "contracttest/faultproxy", "contracttest/matrix", "contracttest/redistest", "testdata",
 	"server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
@@ -50,9 +51,9 @@ var only = map[string]struct {
 	why   string
 }{
 	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
-	"github.com/redis/":          {[]string{"store/redis"}, "another backend must be possible without it"},
+	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
-	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // The files are parsed here, not by a go command run from here: the test cache

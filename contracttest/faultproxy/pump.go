@@ -1,0 +1,277 @@
+package faultproxy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"syscall"
+	"time"
+)
+
+// read reads commands until the client leaves, and on a connection that was cut
+// whatever comes: unread, it would be answered with a RST behind the FIN.
+func (c *conn) read() {
+	defer close(c.commands)
+	for {
+		command, raw, err := readCommand(c.reader)
+		switch {
+		case errors.Is(err, errMalformed), errors.Is(err, errTooLong):
+			c.cut(RST)
+			return
+		case err != nil:
+			c.leave(false)
+			return
+		}
+		select {
+		case c.commands <- arrival{command, raw, time.Now()}:
+		case <-c.dead:
+			_, _ = io.Copy(io.Discard, c.reader)
+			return
+		}
+	}
+}
+
+// handle forwards commands or what takes their place, until the client has left
+// and all that it sent is dealt with.
+func (c *conn) handle() {
+	defer func() {
+		_ = c.up.CloseWrite()
+		_ = c.up.SetReadDeadline(time.Now().Add(linger))
+	}()
+	for {
+		select {
+		case a, ok := <-c.commands:
+			if !ok {
+				return
+			}
+			if !c.muted() {
+				c.forward(a)
+			}
+		case <-c.dead:
+			return
+		}
+	}
+}
+
+func (c *conn) forward(a arrival) {
+	number, gate := c.p.watch.note(a.Command)
+	if gate != nil && !c.pass(gate) {
+		return
+	}
+	if !c.passSilence(Requests) {
+		c.silent.Store(true)
+		return
+	}
+	e := &exchange{Command: a.Command, number: number}
+	if f := c.p.fault.Load(); f.hits(a.Command) {
+		e.fault = f
+		if f.delay > 0 && !c.sleep(f, time.Until(a.at.Add(f.delay))) {
+			return
+		}
+		switch f.before.act {
+		case answer:
+			if c.drain() {
+				c.write([]byte(f.before.reply))
+			}
+			return
+		case end:
+			if c.drain() {
+				c.cut(f.before.how)
+			}
+			return
+		case lose:
+			if c.drain() {
+				c.silent.Store(true)
+			}
+			return
+		case pass:
+		}
+	}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, e)
+	c.mu.Unlock()
+	_, _ = c.up.Write(a.raw) // when it fails, replies ends as well
+}
+
+// replies delivers what comes from Redis until Redis ends the connection, and
+// then passes that on.
+func (c *conn) replies() {
+	r := bufio.NewReaderSize(c.up, peekSize)
+	var frame []byte
+	var err error
+	for {
+		if cap(frame) > chunk {
+			frame = nil // one long reply must not be paid for until the end
+		}
+		if frame, err = readFrame(r, frame[:0]); err != nil {
+			break
+		}
+		c.deliver(c.first(frame), frame)
+		if frame[0] != '>' {
+			c.shift()
+		}
+	}
+	if c.passSilence(Replies) && !c.silent.Load() {
+		how := FIN
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, errTooLong) || errors.Is(err, errMalformed) {
+			how = RST
+		}
+		c.cut(how)
+	}
+	c.abandon()
+}
+
+// deliver gives the client a reply, or what the fault of its command leaves of
+// it. Pushes and what Redis says unasked have no exchange.
+func (c *conn) deliver(e *exchange, frame []byte) {
+	if e != nil && !bytes.HasPrefix(frame, []byte("-NOSCRIPT")) {
+		if gate := c.p.watch.executed(e.number, e.Command); gate != nil && !c.pass(gate) {
+			return
+		}
+	}
+	if !c.passSilence(Replies) {
+		return
+	}
+	if e == nil || e.fault == nil {
+		c.write(frame)
+		return
+	}
+	switch after := e.fault.after; after.act {
+	case answer:
+		c.write([]byte(after.reply))
+	case end:
+		c.write(frame[:min(after.keep, len(frame)-1)])
+		c.cut(after.how)
+	case lose:
+		c.silent.Store(true)
+	case pass:
+		c.drip(e.fault, frame)
+	}
+}
+
+// drip writes a reply as slowly as the fault says.
+func (c *conn) drip(f *active, frame []byte) {
+	for f.drip > 0 && len(frame) > 1 && !c.ended(f.ended) && !c.ended(c.left) {
+		c.write(frame[:1])
+		frame = frame[1:]
+		if !c.sleep(f, f.drip) {
+			return
+		}
+	}
+	c.write(frame)
+}
+
+// muted reports whether nothing is passed on any more. A connection that is
+// being cut counts: what comes behind the cut must not slip through before the
+// socket is closed.
+func (c *conn) muted() bool { return c.silent.Load() || c.ended(c.dead) }
+
+func (c *conn) write(b []byte) {
+	if len(b) > 0 && !c.muted() {
+		_, _ = c.client.Write(b) // when it fails, read ends as well
+	}
+}
+
+// first is the command that a reply belongs to; nil if to none.
+func (c *conn) first(frame []byte) *exchange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if frame[0] == '>' || len(c.waiting) == 0 {
+		return nil
+	}
+	return c.waiting[0]
+}
+
+// shift notes that the first command's reply has been delivered.
+func (c *conn) shift() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.waiting) > 0 {
+		c.waiting = c.waiting[1:]
+	}
+	c.tell()
+}
+
+// abandon notes that no reply will come any more.
+func (c *conn) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = nil
+	c.tell()
+}
+
+func (c *conn) tell() {
+	if len(c.waiting) == 0 && c.drained != nil {
+		close(c.drained)
+		c.drained = nil
+	}
+}
+
+// drain waits until everything that was forwarded has been answered, so that
+// what the proxy does itself keeps its place in a pipeline.
+func (c *conn) drain() bool {
+	c.mu.Lock()
+	if len(c.waiting) == 0 {
+		c.mu.Unlock()
+		return true
+	}
+	drained := make(chan struct{})
+	c.drained = drained
+	c.mu.Unlock()
+	select {
+	case <-drained:
+		return true
+	case <-c.dead:
+	case <-c.p.ctx.Done():
+	}
+	return false
+}
+
+// pass waits at a gate.
+func (c *conn) pass(g *Gate) bool {
+	select {
+	case <-g.release:
+		return true
+	case <-c.p.ctx.Done():
+		return false
+	}
+}
+
+// passSilence waits as long as a black hole has that half of the connection,
+// and reports false if the client has gone by then.
+func (c *conn) passSilence(d Direction) bool {
+	for {
+		f := c.p.fault.Load()
+		if !f.swallows(d, c.number) {
+			return true
+		}
+		if !c.wait(f) {
+			return false
+		}
+	}
+}
+
+// wait waits until a fault has gone, and reports false if the client goes first.
+func (c *conn) wait(f *active) bool {
+	select {
+	case <-f.ended:
+		return !c.ended(c.left)
+	case <-c.left:
+	case <-c.p.ctx.Done():
+	}
+	return false
+}
+
+// sleep waits for a while, or until the fault has gone.
+func (c *conn) sleep(f *active, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.ended:
+	case <-c.p.ctx.Done():
+		return false
+	}
+	return true
+}
