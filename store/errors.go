@@ -48,16 +48,19 @@ func (e *BusyError) Unwrap() error { return ErrBusy }
 // agent's would otherwise be told apart by luck, and a deadline inside a
 // connection would pass for the caller's own.
 type Error struct {
-	Op    string // the Store method
-	Kind  error  // one of the outage errors above
-	Code  string // prefix of a RESP error reply, e.g. "OOM"; else empty
-	Cause error  // what the client library said; may name hosts, never shown to a client
+	Op   string // the Store method
+	Kind error  // one of the outage errors above
+	Code string // prefix of a RESP error reply, e.g. "OOM"; else empty
+	// Reason says more than Kind, for operators, in fixed words of the store's
+	// own, e.g. "connection refused"; may be empty.
+	Reason string
+	Cause  error // what the client library said; may name hosts, never shown to a client
 }
 
 // Error implements error.
 func (e *Error) Error() string {
-	if e.Code != "" {
-		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, e.Code)
+	if detail := e.Code + e.Reason; detail != "" { // never both
+		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, detail)
 	}
 	return fmt.Sprintf("%s: %v", e.Op, e.Kind)
 }

@@ -201,8 +201,9 @@ type Listing struct {
 // how long a crashed replica blocks its conversation.
 const LeaseTime = 5 * time.Second
 
-// Store keeps conversations. An implementation must keep these rules; those of
-// a kind that need a failing server to be shown are marked with *.
+// Store keeps conversations. An implementation must keep these rules. The one
+// marked with * needs a failing server to be shown: package contracttest/matrix
+// brings it about.
 //
 //	 S1  Every field of a conversation and of its messages comes back as it was
 //	     stored; times as UTC in whole milliseconds. What a caller does to a

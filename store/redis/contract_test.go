@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"parley/contracttest"
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 	"parley/store"
 	"parley/store/redis"
@@ -21,16 +23,51 @@ func TestContract(t *testing.T) {
 	contracttest.Run(t, contracttest.Backend{Open: func(tb testing.TB) *contracttest.Place { return open(tb, url) }})
 }
 
+// STORE-05, TEST-03: and keeps it through a proxy, over TLS, and when every
+// command takes a while.
+func TestContractThroughProxy(t *testing.T) {
+	server := redistest.Start(t)
+	certs := faultproxy.NewCertificates(t)
+	for _, c := range []struct {
+		name   string
+		scheme string
+		tls    *tls.Config
+		fault  faultproxy.Fault
+	}{
+		{name: "plain", scheme: "redis://"},
+		{name: "tls", scheme: "rediss://", tls: certs.Good},
+		{name: "slow", scheme: "redis://", fault: faultproxy.Latency(2 * time.Millisecond)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := faultproxy.Start(t, server.Addr(), faultproxy.WithTLS(c.tls))
+			p.Set(c.fault)
+			contracttest.Run(t, contracttest.Backend{Open: func(tb testing.TB) *contracttest.Place {
+				return openAt(tb, server.URL(), redis.Options{URL: c.scheme + p.Addr(), RootCAs: certs.Pool})
+			}})
+		})
+	}
+}
+
 const ttl = time.Hour
 
-// open makes a place of its own out of a prefix that nobody else has.
+// open makes a place of its own on a Redis.
 func open(tb testing.TB, url string) *contracttest.Place {
+	tb.Helper()
+	return openAt(tb, url, redis.Options{URL: url})
+}
+
+// openAt makes a place of its own out of a prefix that nobody else has. The
+// suite looks at what is kept, and changes it, by a URL of its own.
+func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 	tb.Helper()
 	clock, prefix := contracttest.NewClock(), uuid.NewString()+":"
 	raw := client(tb, url)
 	handle := func(tb testing.TB, ttl time.Duration, now func() time.Time) store.Store {
 		tb.Helper()
-		s, err := redis.New(redis.Options{URL: url, Prefix: prefix, TTL: ttl, Now: now})
+		own := o
+		own.Prefix, own.TTL, own.Now = prefix, ttl, now
+		s, err := redis.New(own)
 		if err != nil {
 			tb.Fatal(err)
 		}

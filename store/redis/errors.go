@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -34,8 +35,10 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return err
 	case errors.Is(err, errCorrupt):
 		return &store.Error{Op: op, Kind: store.ErrCorrupt, Cause: err}
-	case errors.Is(err, errShape):
+	case errors.Is(err, errShape), errors.As(err, new(*panicked)):
 		return &store.Error{Op: op, Kind: store.ErrProtocol, Cause: err}
+	case errors.Is(err, errOpen):
+		return &store.Error{Op: op, Kind: store.ErrUnreachable, Reason: "circuit breaker is open", Cause: err}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("store: %s: %w", op, ctx.Err())
 	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
@@ -46,7 +49,7 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		code, kind := respKind(resp)
 		return &store.Error{Op: op, Kind: kind, Code: code, Cause: err}
 	}
-	return &store.Error{Op: op, Kind: transportKind(budget, err), Cause: err}
+	return &store.Error{Op: op, Kind: transportKind(budget, err), Reason: reason(err), Cause: err}
 }
 
 // isOutcome reports whether an error says something about the conversation and
@@ -123,4 +126,40 @@ func transportKind(budget context.Context, err error) error {
 		return store.ErrUnreachable
 	}
 	return store.ErrProtocol
+}
+
+// reason says in words of our own what an error of the transport was, because
+// its own may name hosts. It is empty where the kind says it all.
+func reason(err error) string {
+	var dns *net.DNSError
+	var invalid x509.CertificateInvalidError
+	var host x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &dns):
+		return "host name not found"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "certificate has expired or is not yet valid"
+	case errors.As(err, &host):
+		return "certificate is for another host"
+	case errors.As(err, &authority):
+		return "certificate of an unknown authority"
+	case errors.As(err, &cert):
+		return "certificate is not valid"
+	case errors.As(err, &record):
+		return "does not speak TLS"
+	case errors.As(err, &alert):
+		return "TLS was refused"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
+		return "no answer to a connect"
+	case lostOnTheWay(err):
+		return "connection lost"
+	}
+	return ""
 }

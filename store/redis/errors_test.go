@@ -158,9 +158,10 @@ func TestEveryKind(t *testing.T) {
 		if reply == "" {
 			timeout = 100 * time.Millisecond
 		}
-		s := newStore(t, serve(t, reply), timeout)
-		for op, call := range calls(s) {
-			err := call(t.Context())
+		url := serve(t, reply)
+		for op := range calls(nil) {
+			// One of its own for each call: the breaker would answer for the last ones.
+			err := calls(newStore(t, url, timeout))[op](t.Context())
 			var e *store.Error
 			if !errors.As(err, &e) || !errors.Is(err, want.Kind) || e.Code != want.Code || e.Op != op || e.Cause == nil {
 				t.Errorf("%q: %s: %#v, want %v %q", reply, op, err, want.Kind, want.Code)
@@ -196,9 +197,8 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, url := range []string{"redis://" + refused, "redis://nowhere.invalid:6379", strings.Replace(serve(t, "+PONG\r\n"), "redis:", "rediss:", 1)} {
-		s := newStore(t, url, time.Second)
-		for op, call := range calls(s) {
-			if err := call(t.Context()); !errors.Is(err, store.ErrUnreachable) {
+		for op := range calls(nil) {
+			if err := calls(newStore(t, url, time.Second))[op](t.Context()); !errors.Is(err, store.ErrUnreachable) {
 				t.Errorf("%s: %s: %v, want %v", url, op, err, store.ErrUnreachable)
 			}
 		}
@@ -214,11 +214,11 @@ func TestTimeoutAndPool(t *testing.T) {
 	}
 	const timeout = 400 * time.Millisecond
 	bound(opt, timeout)
-	opt.PoolSize, opt.MinIdleConns, opt.PoolTimeout = 1, 0, timeout/4
+	opt.PoolSize = 1
+	narrow := goredis.NewClient(opt)
 	s := newStore(t, "redis://unused:1", timeout)
-	unused := s.client
-	s.client = goredis.NewClient(opt)
-	t.Cleanup(func() { _ = unused.Close() })
+	t.Cleanup(func() { _ = narrow.Close() })
+	s.link.current.Load().Client, narrow = narrow, s.rdb()
 
 	began := time.Now()
 	errs := make(chan error, 2)

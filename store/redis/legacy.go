@@ -54,7 +54,7 @@ func (s *Store) legacy(ctx context.Context, o store.Owner, id string) (store.Con
 // legacyData is legacy without the decoding. Whose a record is comes first: one
 // that cannot be read must not tell a stranger that it is there.
 func (s *Store) legacyData(ctx context.Context, o store.Owner, id string) (data []byte, found bool, err error) {
-	data, err = s.client.Get(ctx, legacyKey(id)).Bytes()
+	data, err = s.rdb().Get(ctx, legacyKey(id)).Bytes()
 	if errors.Is(err, goredis.Nil) {
 		return nil, false, nil
 	}
@@ -93,10 +93,10 @@ func (s *Store) convert(ctx context.Context, c store.Conversation) error {
 }
 
 func (s *Store) removeLegacy(ctx context.Context, o store.Owner, id string) error {
-	if err := s.client.ZRem(ctx, legacyIndexKey(o), id).Err(); err != nil {
+	if err := s.rdb().ZRem(ctx, legacyIndexKey(o), id).Err(); err != nil {
 		return err
 	}
-	return s.client.Unlink(ctx, legacyKey(id)).Err()
+	return s.rdb().Unlink(ctx, legacyKey(id)).Err()
 }
 
 // deleteLegacy removes o's record of the predecessor and says whether there

@@ -55,7 +55,7 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, afte
 // messages than the fields count, and is the delete it was.
 func (s *Store) read(ctx context.Context, o store.Owner, id string, from int64, after int) (c store.Conversation, whole bool, err error) {
 	k := s.keys(o, id)
-	p := s.client.Pipeline()
+	p := s.rdb().Pipeline()
 	fieldsCmd := p.HGetAll(ctx, k[keyConversation])
 	listCmd := p.LRange(ctx, k[keyMessages], from, -1)
 	if _, err := p.Exec(ctx); err != nil {
@@ -121,7 +121,7 @@ func (s *Store) list(ctx context.Context, o store.Owner, limit int, after *wire.
 	var out store.Listing
 	rows := make([]store.Conversation, 0, len(ids)+len(old))
 	if len(ids) > 0 {
-		sums, err := s.client.HMGet(ctx, s.keys(o, "")[keySummaries], ids...).Result()
+		sums, err := s.rdb().HMGet(ctx, s.keys(o, "")[keySummaries], ids...).Result()
 		if err != nil {
 			return out, err
 		}
@@ -167,7 +167,7 @@ func (s *Store) index(ctx context.Context, o store.Owner, n int, after *wire.Cur
 	oldest := "(" + strconv.FormatInt(wire.Millis(s.now()).UnixMilli()-s.ttl.Milliseconds(), 10)
 	key := s.keys(o, "")[keyIndex]
 	for offset := int64(0); ; {
-		p := s.client.Pipeline()
+		p := s.rdb().Pipeline()
 		page := p.ZRevRangeByScoreWithScores(ctx, key, &goredis.ZRangeBy{Max: top, Min: oldest, Offset: offset, Count: int64(n)})
 		var old *goredis.StringSliceCmd
 		if offset == 0 {
@@ -221,25 +221,39 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 	return c, err
 }
 
-// Delete implements store.Store.
+// Delete implements store.Store. Should the connection break, nobody knows
+// whether the first try has deleted the conversation or there was none: a second
+// that finds nothing leaves it at that.
 func (s *Store) Delete(ctx context.Context, o store.Owner, id string) error {
+	var lost error
 	return s.do(ctx, "Delete", func(ctx context.Context) error {
-		r, err := s.eval(ctx, s.scripts.del, s.keys(o, id), id)
-		if err != nil {
-			return err
-		}
-		err = outcome(r)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		// Something of the predecessor's may stand behind it, or be all there is.
-		gone, lerr := s.deleteLegacy(ctx, o, id)
-		if lerr != nil {
-			return lerr
-		}
-		if gone {
-			return nil
+		err := s.remove(ctx, o, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound) && lost != nil:
+			return lost
+		case lostOnTheWay(err):
+			lost = err
 		}
 		return err
 	})
+}
+
+func (s *Store) remove(ctx context.Context, o store.Owner, id string) error {
+	r, err := s.eval(ctx, s.scripts.del, s.keys(o, id), id)
+	if err != nil {
+		return err
+	}
+	err = outcome(r)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	// Something of the predecessor's may stand behind it, or be all there is.
+	gone, lerr := s.deleteLegacy(ctx, o, id)
+	switch {
+	case lerr != nil:
+		return lerr
+	case gone:
+		return nil
+	}
+	return err
 }

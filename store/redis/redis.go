@@ -20,13 +20,16 @@
 // know the script yet). Reads are plain commands, because scripts wait behind a
 // primary that is paused for writes: one round trip for a conversation, two for
 // a list.
+//
+// Every call goes through do (call.go), which bounds it, repeats it once where
+// that hides a dead connection, and classifies its error; and over a link
+// (link.go), which has the breaker.
 package redis
 
 import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -58,7 +61,7 @@ type Options struct {
 
 // Store is a store.Store in Redis.
 type Store struct {
-	client  *goredis.Client
+	link    *link
 	scripts scripts
 	prefix  string
 	ttl     time.Duration
@@ -104,7 +107,7 @@ func New(o Options) (*Store, error) {
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})
-	s.client = goredis.NewClient(opt)
+	s.link = newLink(s.timeout, func() *goredis.Client { return goredis.NewClient(opt) })
 	return s, nil
 }
 
@@ -118,11 +121,13 @@ func bound(opt *goredis.Options, budget time.Duration) {
 	// A dial outlives the caller that wanted it and keeps a place in the pool,
 	// so this also bounds how long recovery takes.
 	opt.DialTimeout = min(budget, 2*time.Second)
-	opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = budget, budget, budget
+	opt.ReadTimeout, opt.WriteTimeout = budget, budget
+	// Short of the budget, so that a caller who only ever waited is told so.
+	opt.PoolTimeout = budget / 2
 	// Refused credentials are said plainly to a short command only: to a long one
 	// from a client without a password Redis answers with a protocol error.
 	opt.OnConnect = func(ctx context.Context, conn *goredis.Conn) error { return conn.Ping(ctx).Err() }
-	opt.PoolSize, opt.MaxConcurrentDials, opt.MinIdleConns = 32, 8, 2
+	opt.PoolSize, opt.MaxConcurrentDials = 32, 8
 	opt.PipelinePoolSize = -1               // a second pool doubles the dials of an outage
 	opt.ConnMaxIdleTime = 4 * time.Minute   // below the ten minutes after which Azure hangs up
 	opt.ConnMaxLifetime = 30 * time.Minute  // heals connections to a demoted primary
@@ -132,34 +137,21 @@ func bound(opt *goredis.Options, budget time.Duration) {
 }
 
 // Close implements store.Store.
-func (s *Store) Close() error { return s.client.Close() }
+func (s *Store) Close() error { return s.link.close() }
+
+// rdb is the client to send a command with. It changes when Redis was away, so
+// nobody keeps it.
+func (s *Store) rdb() *goredis.Client { return s.link.current.Load().Client }
 
 // Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.do(ctx, "Ping", func(ctx context.Context) error {
-		pong, err := s.client.Ping(ctx).Result()
+		pong, err := s.rdb().Ping(ctx).Result()
 		if err == nil && pong != "PONG" {
 			err = errShape
 		}
 		return err
 	})
-}
-
-// do runs one call of the store within its budget and gives every error its
-// kind. A reply that makes the client library panic is an answer that was not
-// understood, not a reason to die.
-func (s *Store) do(ctx context.Context, op string, call func(context.Context) error) (err error) {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("store: %s: %w", op, err)
-	}
-	budget, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			err = &store.Error{Op: op, Kind: store.ErrProtocol, Cause: fmt.Errorf("panic in the client library: %T", p)}
-		}
-	}()
-	return classify(ctx, budget, op, call(budget))
 }
 
 // keys names everything of one conversation in the order of the scripts' KEYS.

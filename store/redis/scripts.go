@@ -82,7 +82,7 @@ func (s *Store) evalOnce(ctx context.Context, command, body string, keys []strin
 	all = append(all, args...)
 	cmd := once{goredis.NewCmd(ctx, all...)}
 	cmd.SetFirstKeyPos(3)
-	if err := s.client.Process(ctx, cmd); err != nil {
+	if err := s.rdb().Process(ctx, cmd); err != nil {
 		return nil, err
 	}
 	return parseReply(cmd.Val())

@@ -21,19 +21,20 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 		input = append(input, e)
 	}
 	var turn store.Turn
+	// The token is what tells a second run of this begin from another begin.
+	token := wire.NewToken()
 	err := s.do(ctx, "BeginTurn", func(ctx context.Context) error {
 		return s.converting(ctx, b.Owner, b.Conversation, func() (err error) {
-			turn, err = s.begin(ctx, b, input)
+			turn, err = s.begin(ctx, b, input, token)
 			return err
 		})
 	})
 	return turn, err
 }
 
-func (s *Store) begin(ctx context.Context, b store.Begin, input []string) (store.Turn, error) {
+func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token string) (store.Turn, error) {
 	now := s.now()
 	stamp, score, ttl := s.stamp()
-	token := wire.NewToken()
 	isNew, created := "0", map[string]string(nil)
 	if b.New {
 		isNew, created = "1", wire.NewFields(b, now)
