@@ -5,6 +5,7 @@ GO       ?= go
 RACE     ?= -race
 TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
+ROUNDS   ?= 3
 BIN      := bin
 
 # A module file of their own keeps the tools' dependencies out of go.mod, and
@@ -14,7 +15,7 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 export GO FUZZTIME
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test short lint fmt fuzz bench verify clean
+.PHONY: help run build test short contract lint fmt fuzz bench verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,11 @@ test: ## Run all tests, with Redis in a container that is set up if need be; REQ
 short: ## Run the tests that need no container.
 	.ci/race.sh
 	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
+
+contract: ## Try every fault of Redis and of the agent on every route; print the matrix and write it to bin/contract.
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \
+	{ $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix$$' ./cmd/parley -args -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS); \
+	status=$$?; cat $(BIN)/contract/matrix.txt; exit $$status; }
 
 lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.
 	$(GO) vet ./...

@@ -80,19 +80,27 @@ func (c *config) check() []error {
 			_ = s.Close()
 		}
 	}
-	if c.redisCAFile != "" {
-		pem, err := os.ReadFile(c.redisCAFile)
-		pool := x509.NewCertPool()
-		if err != nil || !pool.AppendCertsFromPEM(pem) {
-			bad("REDIS_CA_FILE: %q cannot be read; expected a file of PEM certificates", c.redisCAFile)
-		}
-		c.redisCAs = pool
+	if err := c.readCAs(); err != nil {
+		faults = append(faults, err)
 	}
 	if c.ttl > 0 && c.copilotTimeout > 0 && c.ttl <= c.copilotTimeout {
 		// A conversation would expire under the turn that runs in it.
 		bad("REDIS_TTL: %v is not longer than COPILOT_TIMEOUT (%v)", c.ttl, c.copilotTimeout)
 	}
 	return append(faults, c.checkAgent()...)
+}
+
+// readCAs reads the certificates to trust, if there are any.
+func (c *config) readCAs() error {
+	if c.redisCAFile == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(c.redisCAFile)
+	c.redisCAs = x509.NewCertPool()
+	if err != nil || !c.redisCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("REDIS_CA_FILE: %q cannot be read; expected a file of PEM certificates", c.redisCAFile)
+	}
+	return nil
 }
 
 // checkAgent finds out whether there is an agent to talk to.

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 var listening = regexp.MustCompile(`listening on (http://\S+)`)
 
 // address waits for it; a program that ends without one fails the test.
-func address(t *testing.T, stdout io.Reader) string {
+func address(t testing.TB, stdout io.Reader) string {
 	t.Helper()
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
@@ -54,7 +54,7 @@ func address(t *testing.T, stdout io.Reader) string {
 
 // service runs the program in this process until the test ends, and checks that
 // it ends cleanly.
-func service(t *testing.T, stderr io.Writer, pairs ...string) (base string) {
+func service(t testing.TB, stderr io.Writer, pairs ...string) (base string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	out, in := io.Pipe()

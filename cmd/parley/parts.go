@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -14,19 +15,28 @@ import (
 	"parley/store/redis"
 )
 
+// place is where conversations are kept.
+type place struct {
+	store.Store
+	backend  string                // "memory" or "redis"
+	watch    func(context.Context) // runs as long as the service does; nil for nothing
+	warnings func() []string       // what an operator should know of; nil for nothing
+}
+
 // openStore is the one place that chooses a backend: Redis when REDIS_URL is
 // set, memory when it is not, and never one for the other.
-func openStore(c config) (s store.Store, backend string, err error) {
+func openStore(c config, log *slog.Logger) (place, error) {
 	if c.redisURL == "" {
-		return memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations}), "memory", nil
+		return place{Store: memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations}), backend: "memory"}, nil
 	}
 	r, err := redis.New(redis.Options{
 		URL: c.redisURL, RootCAs: c.redisCAs, Prefix: c.redisPrefix, TTL: c.ttl, Timeout: c.redisTimeout,
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("REDIS_URL: %w", err)
+		return place{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	return r, "redis", nil
+	eviction := &evictionWatch{policy: r.EvictionPolicy, log: log}
+	return place{Store: r, backend: "redis", watch: eviction.run, warnings: eviction.warnings}, nil
 }
 
 // openAgent gives the agent to talk to, and a name for it that holds no secret.

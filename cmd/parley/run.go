@@ -119,19 +119,21 @@ func version() string {
 // apart in the opposite order.
 func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.logLevel}))
-	places, backend, err := openStore(c)
+	kept, err := openStore(c, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, places.Close()) }()
+	defer func() { err = errors.Join(err, kept.Close()) }()
 	agent, agentName, endAgent, err := openAgent(c)
 	if err != nil {
 		return err
 	}
 	defer endAgent()
 
-	health := server.NewHealth(server.HealthConfig{Backend: backend, Ping: places.Ping, Version: version()})
-	api, err := newServer(c, places, agent, health, log)
+	health := server.NewHealth(server.HealthConfig{
+		Backend: kept.backend, Ping: kept.Ping, Version: version(), Warnings: kept.warnings,
+	})
+	api, err := newServer(c, kept.Store, agent, health, log)
 	if err != nil {
 		return err
 	}
@@ -141,14 +143,18 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	stopProbes := background(ctx, health.Run)
 	defer stopProbes()
+	if kept.watch != nil {
+		stopWatch := background(ctx, kept.watch)
+		defer stopWatch()
+	}
 
 	log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
-		slog.String("store", backend), slog.String("agent", agentName), slog.Bool("auth_required", c.authRequired),
+		slog.String("store", kept.backend), slog.String("agent", agentName), slog.Bool("auth_required", c.authRequired),
 		slog.String("version", version()))
 	if !c.authRequired {
 		log.LogAttrs(ctx, slog.LevelWarn, "authentication is off: everybody who can reach this port is the same user")
 	}
-	announce(stdout, c, listener.Addr(), backend, agentName)
+	announce(stdout, c, listener.Addr(), kept.backend, agentName)
 
 	web := &http.Server{
 		Handler: api, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,

@@ -1,0 +1,157 @@
+// Package matrix proves what a caller gets when Redis or the agent is unwell:
+// rows are faults, columns are the routes of the service and the methods of the
+// store, and every cell is a promise that is checked on a real Redis.
+//
+// A cell of a Redis fault promises, while the fault stands: the status and the
+// failure class of its row; Retry-After if and only if a repeat may help; an
+// answer within REDIS_TIMEOUT and Slack, at once where nothing has to be waited
+// for; that the agent was not asked when the turn could not be begun; that no
+// command ran more often than the one repeat allows. And after it has gone,
+// without a restart: a good answer within Recovery, everything that was
+// acknowledged, and the same request again with the same idempotency key coming
+// to exactly one question and one answer.
+//
+// A cell of a fault of the agent promises 502 or 504 and the class, a turn that
+// is kept as failed, a conversation that can be used, and a repeat of the same
+// text that does not double it.
+package matrix
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"parley/store"
+)
+
+// The bounds that every cell is held to, beside what the machine is late by.
+const (
+	// Timeout is the REDIS_TIMEOUT that targets are started with.
+	Timeout = 800 * time.Millisecond
+	// Slack is what an answer may take beside waiting for Redis.
+	Slack = 250 * time.Millisecond
+	// Recovery is how long the first good answer may take once Redis is back.
+	Recovery = 1500 * time.Millisecond
+)
+
+// Target is what the matrix is run against.
+type Target struct {
+	// Service starts the whole service and gives the URL below which it answers.
+	// It ends with tb.
+	Service func(tb testing.TB, w Wiring) (base string)
+	// Store opens the store alone, and closes it with tb.
+	Store func(tb testing.TB, w Wiring) store.Store
+	// Class names the failure class of an error of the store.
+	Class func(error) string
+}
+
+// Wiring says what a service or a store has to be connected to.
+type Wiring struct {
+	RedisURL string
+	CAFile   string // certificates to trust for rediss://; empty for plain
+	Prefix   string // of all keys
+	Timeout  time.Duration
+	// Of a service:
+	AgentURL     string        // any token is accepted there
+	AgentTimeout time.Duration // COPILOT_TIMEOUT
+}
+
+// Expect lists the failure classes that are right; "" stands for success.
+type Expect []string
+
+func (e Expect) allows(class string) bool { return slices.Contains(e, class) }
+
+// Row is one fault of Redis and what is promised while it stands.
+type Row struct {
+	ID    string // of letters, digits and dashes; names the row's tests
+	Fault string // one sentence
+
+	Reads   Expect // conversation, list
+	Begins  Expect // what begins a turn
+	Commits Expect // what completes a turn that was begun before
+	Changes Expect // status of a conversation
+	Deletes Expect
+	// Held is what calls on a conversation that was there before answer, if that
+	// is something else.
+	Held Expect
+	// Down says that /health and /readyz are to tell of it.
+	Down bool
+	// Waits says that an answer may take the whole Timeout; else it comes at once.
+	Waits bool
+	// Cold services start into the fault.
+	Cold bool
+	// Forever faults are not healed: they are errors of the configuration.
+	Forever bool
+	// Omitted says why the row is not run; empty for every row that is.
+	Omitted string
+	// Plain rows make no sense over TLS.
+	Plain bool
+
+	flags  []string            // of a Redis of the row's own
+	own    bool                // whether it needs one
+	secure bool                // it is about TLS
+	url    func(l *lab) string // what the service is told, if not the proxy's address
+	inject func(l *lab)        // brings the fault about
+	heal   func(l *lab)        // ends it; nil to heal the proxy
+	// try is for rows with columns of their own.
+	try func(l *lab, t Target) []Cell
+}
+
+// Rows are all faults of Redis.
+func Rows() []Row { return slices.Concat(proxyRows(), tlsRows(), redisRows(), ownRows(), omitted()) }
+
+// Modes are the ways to run a row: plain, over TLS, or both. A Redis that is
+// itself unwell is unwell in the same way whatever stands in front of it, so
+// those rows run plain only.
+func (r Row) Modes() (secure []bool) {
+	switch {
+	case r.secure:
+		return []bool{true}
+	case r.Plain || r.own || r.Omitted != "":
+		return []bool{false}
+	}
+	return []bool{false, true}
+}
+
+// omitted are the faults that are not tried, with the reason.
+func omitted() []Row {
+	return []Row{
+		{ID: "token-rotated", Fault: "the token that the service signs in to Redis with changes under load", Omitted: "Parley signs in with the password in REDIS_URL; it has no source of tokens that could change or be away"},
+		{ID: "cluster-node", Fault: "a node of a Redis Cluster loses its slots", Omitted: "this version talks to one endpoint and has no cluster client; what a node answers (MOVED, ASK, CLUSTERDOWN, TRYAGAIN) is tried above"},
+		{ID: "unplanned-failover", Fault: "the primary dies and a replica is promoted after some seconds", Omitted: "it is the row killed, then refused, then another address: all three are tried; what a replica had not received yet is lost, which the README says"},
+		{ID: "memory", Fault: "any of these, with conversations in memory", Omitted: "not applicable: without REDIS_URL there is no Redis that could fail"},
+	}
+}
+
+// bound is what an answer may take.
+func (r Row) bound() time.Duration {
+	if r.Waits {
+		return Timeout + Slack
+	}
+	return Slack
+}
+
+// held is what a call on a conversation that was there before answers.
+func (r Row) held(e Expect) Expect {
+	if r.Held != nil {
+		return r.Held
+	}
+	return e
+}
+
+// all is an Expect for every kind of call.
+func (r Row) all(e ...string) Row {
+	r.Reads, r.Begins, r.Commits, r.Changes, r.Deletes = e, e, e, e, e
+	return r
+}
+
+// writes is an Expect for everything but reads, which succeed.
+func (r Row) writes(e ...string) Row {
+	r.Reads, r.Begins, r.Commits, r.Changes, r.Deletes = Expect{""}, e, e, e, e
+	return r
+}
+
+// retryable is what a caller is told of repeating, by class.
+func retryable(class string) bool {
+	return !slices.Contains([]string{"", "store_auth", "store_protocol", "store_rejected", "store_corrupt", "upstream_rejected", "upstream_protocol"}, class)
+}

@@ -1,0 +1,93 @@
+package matrix
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A row is named once, and is run or says why not.
+func TestRows(t *testing.T) {
+	seen := map[string]bool{}
+	name := regexp.MustCompile(`^[a-z0-9-]+$`)
+	check := func(id, fault string) {
+		if seen[id] || !name.MatchString(id) || fault == "" {
+			t.Errorf("row %q: its name is taken or not one, or it says nothing", id)
+		}
+		seen[id] = true
+	}
+	for _, r := range Rows() {
+		check(r.ID, r.Fault)
+		runs := r.inject != nil && r.Reads != nil && r.Begins != nil && r.Commits != nil && r.Changes != nil && r.Deletes != nil || r.try != nil
+		if runs == (r.Omitted != "") {
+			t.Errorf("%s: it has to be run, or to say why not", r.ID)
+		}
+	}
+	for _, r := range UpstreamRows() {
+		check(r.ID, r.Fault)
+		if strings.HasPrefix(r.Class, "store_") {
+			t.Errorf("%s: a fault of the agent is never the store's", r.ID)
+		}
+	}
+}
+
+// sample is a report with a promise that was kept, one that was broken and a row
+// that was not run.
+func sample() *Report {
+	r := NewReport(time.Date(2026, 3, 2, 9, 15, 4, 0, time.UTC))
+	good := Cell{Row: "full", Fault: "memory", Column: "GET /x", Expected: Expect{""}, Status: 200, Took: []time.Duration{time.Millisecond, 3 * time.Millisecond, 2 * time.Millisecond}, Recoveries: []time.Duration{7 * time.Millisecond}}
+	bad := Cell{Row: "refused", Fault: "connections are <refused>", Column: "GET /x", Expected: Expect{"store_unreachable", ""}, Secure: true}
+	bad.judge(outcome{status: 502, class: "upstream_error", took: 2 * time.Second}, Slack)
+	bad.executed(3)
+	r.Rows = []Entry{
+		{ID: "full", Fault: "memory", Cells: []Cell{good}},
+		{ID: "refused", Fault: "connections are <refused>", Secure: true, Cells: []Cell{bad}},
+		{ID: "memory", Fault: "any", Omitted: "not applicable"},
+	}
+	r.Sort()
+	return r
+}
+
+// Whoever reads a broken cell learns what was promised and what came.
+func TestReport(t *testing.T) {
+	r := sample()
+	if r.Rows[0].ID != "refused" || r.Rows[2].ID != "memory" {
+		t.Errorf("not in the order of the table: %s, %s, %s", r.Rows[0].ID, r.Rows[1].ID, r.Rows[2].ID)
+	}
+	var text, page, data strings.Builder
+	for name, err := range map[string]error{"text": r.WriteText(&text), "page": r.WriteHTML(&page), "data": r.WriteJSON(&data)} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, want := range []string{
+		"refused × GET /x over TLS", "connections are <refused>", "expected: store_unreachable or success",
+		`class "upstream_error"`, "answered after 2s, allowed are 250ms", "ran 3 times", "not run: not applicable",
+		"p50   2 ms max   3 ms", "3 rows, 1 promises broken",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, text.String())
+		}
+	}
+	for _, want := range []string{"connections are &lt;refused&gt;", `class="broken"`, `class="kept"`, "not run: not applicable"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	var again Report
+	if err := json.Unmarshal([]byte(data.String()), &again); err != nil || len(again.Failed()) != 1 || len(again.Rows) != 3 {
+		t.Errorf("the data do not come back: %v", err)
+	}
+}
+
+// Further rounds add to what the first found.
+func TestMerge(t *testing.T) {
+	a := []Cell{{Column: "x", Took: []time.Duration{1}, Executions: 2}}
+	b := []Cell{{Column: "x", Took: []time.Duration{3}, Executions: 1, Failures: []string{"f"}}}
+	got := merge(merge(nil, a), b)[0]
+	if len(got.Took) != 2 || got.Executions != 2 || !got.Failed() || longest(got.Took) != 3 || p50(nil) != 0 || longest(nil) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -1,0 +1,8 @@
+package matrix
+
+import _ "embed"
+
+// pageText is the template of the page.
+//
+//go:embed page.html
+var pageText string

@@ -1,0 +1,316 @@
+package matrix
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// routeColumn is one route of the service, or the end of a turn on one.
+type routeColumn struct {
+	route  route
+	tb     testing.TB
+	client *http.Client
+	base   string
+	keys   string
+	agent  *gatedAgent
+
+	id    string // of the conversation with an acknowledged turn
+	asked int    // how often the agent had been asked before the call
+
+	answers chan outcome // of the call that is on its way
+	got     reply        // what the last call was answered
+	tries   int          // conversations that works may have begun
+	down    bool         // whether health is to tell of the fault
+}
+
+// route is what a column asks.
+type route struct {
+	method, path string
+	// commit columns are fired when the agent has been asked: the fault stands
+	// between its answer and the store.
+	commit bool
+	expect func(r Row) Expect
+	body   func(id string) any
+	// asks is how often the agent is asked for it.
+	asks int
+	// adds is what it leaves in a history, by roles.
+	adds string
+	// opens says that it begins a conversation of its own.
+	opens bool
+}
+
+type m map[string]any
+
+// posts are the routes that run a turn.
+func posts() []route {
+	return []route{
+		{method: "POST", path: "/api/chat/start", asks: 1, adds: "assistant", opens: true, body: func(string) any { return m{} }},
+		{method: "POST", path: "/api/chat/send", asks: 1, adds: "user assistant", body: func(id string) any { return m{"conversationId": id, "text": "question"} }},
+		{method: "POST", path: "/api/chat/card-action", asks: 1, adds: "user assistant", body: func(id string) any {
+			return m{"conversationId": id, "cardId": "c", "userSummary": "question", "submitData": m{"action": "Action.Submit"}}
+		}},
+		{method: "POST", path: "/api/chat/orchestrate", asks: 2, adds: "assistant user assistant", opens: true, body: func(string) any { return m{"query": "question"} }},
+	}
+}
+
+// routes are all that is asked under each fault.
+func routes() []route {
+	var all []route
+	for _, p := range posts() {
+		p.expect = func(r Row) Expect { return r.Begins }
+		if !p.opens {
+			p.expect = func(r Row) Expect { return r.held(r.Begins) }
+		}
+		all = append(all, p)
+	}
+	for _, p := range posts() {
+		p.commit, p.expect = true, func(r Row) Expect { return r.Commits }
+		all = append(all, p)
+	}
+	return append(
+		all,
+		route{method: "GET", path: "/api/chat/conversations", expect: func(r Row) Expect { return r.Reads }},
+		route{method: "GET", path: "/api/chat/conversations/{id}", expect: func(r Row) Expect { return r.held(r.Reads) }},
+		route{method: "PATCH", path: "/api/chat/conversations/{id}", expect: func(r Row) Expect { return r.held(r.Changes) }, body: func(string) any { return m{"status": "abandoned"} }},
+		route{method: "DELETE", path: "/api/chat/conversations/{id}", expect: func(r Row) Expect { return r.held(r.Deletes) }},
+	)
+}
+
+func (c *routeColumn) name() string {
+	name := c.route.method + " " + c.route.path
+	if c.route.commit {
+		name += " (answer)"
+	}
+	return name
+}
+func (c *routeColumn) prefix() string        { return c.keys }
+func (c *routeColumn) within() time.Duration { return Recovery }
+func (c *routeColumn) expect(r Row) Expect   { return c.route.expect(r) }
+
+// reply is what any route may answer.
+type reply struct {
+	status         int
+	header         http.Header
+	ConversationID string
+	Messages       []struct{ Role, Text string }
+	Conversations  []struct{ ConversationID string }
+	PendingTurn    int
+	Failures       []struct {
+		Turn  int
+		Class string
+	}
+	Class, Error string
+	Status       any // of a problem a number, of a conversation and of health a word
+	Retryable    bool
+	Redis        string
+	raw          string
+}
+
+// call asks the service.
+func (c *routeColumn) call(ctx context.Context, method, path string, body any, key string) (reply, error) {
+	var sent bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&sent).Encode(body); err != nil {
+			return reply{}, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+strings.Replace(path, "{id}", c.id, 1), &sent)
+	if err != nil {
+		return reply{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if key != "" && method == http.MethodPost {
+		req.Header.Set("Idempotency-Key", key)
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var raw bytes.Buffer
+	if _, err := raw.ReadFrom(resp.Body); err != nil {
+		return reply{}, err
+	}
+	r := reply{status: resp.StatusCode, header: resp.Header, raw: raw.String()}
+	if raw.Len() > 0 {
+		if err := json.Unmarshal(raw.Bytes(), &r); err != nil {
+			return r, fmt.Errorf("status %d: %w", r.status, err)
+		}
+	}
+	return r, nil
+}
+
+// must asks for something that has to succeed.
+func (c *routeColumn) must(method, path string, body any, key string) (reply, error) {
+	r, err := c.call(c.tb.Context(), method, path, body, key)
+	if err == nil && r.status/100 != 2 {
+		err = fmt.Errorf("%s %s: %d %s", method, path, r.status, r.Class)
+	}
+	return r, err
+}
+
+func (c *routeColumn) prepare() error {
+	started, err := c.must("POST", "/api/chat/start", m{}, "")
+	if err != nil {
+		return err
+	}
+	c.id = started.ConversationID
+	_, err = c.must("POST", "/api/chat/send", m{"conversationId": c.id, "text": "acknowledged"}, "")
+	return err
+}
+
+func (c *routeColumn) approach() error {
+	c.asked = c.agent.count()
+	if !c.route.commit {
+		return nil
+	}
+	arrived := c.agent.hold()
+	c.answers = make(chan outcome, 1)
+	go func() { c.answers <- c.ask("key") }()
+	select {
+	case <-arrived:
+		return nil
+	case o := <-c.answers:
+		return fmt.Errorf("the agent was not asked: %d %s", o.status, o.class)
+	}
+}
+
+func (c *routeColumn) fire() outcome {
+	began := time.Now()
+	if c.answers == nil {
+		o := c.ask("key")
+		o.took = time.Since(began)
+		if n := c.agent.count() - c.asked; o.class != "" && n != 0 {
+			o.fault = errors.Join(o.fault, fmt.Errorf("the agent was asked %d times although the turn could not be begun", n))
+		}
+		return o
+	}
+	c.agent.release()
+	o := <-c.answers
+	o.took = time.Since(began)
+	return o
+}
+
+// ask sends the column's request and reads what came against what every answer
+// has to look like.
+func (c *routeColumn) ask(key string) outcome {
+	var body any
+	if c.route.body != nil {
+		body = c.route.body(c.id)
+	}
+	r, err := c.call(c.tb.Context(), c.route.method, c.route.path, body, key)
+	c.got = r
+	o := outcome{status: r.status, class: r.Class, fault: err}
+	if err != nil || r.status/100 == 2 {
+		return o
+	}
+	if o.class == "" {
+		o.class = "none"
+	}
+	var faults []error
+	if r.status != statusOf(r.Class) {
+		faults = append(faults, fmt.Errorf("status %d", r.status))
+	}
+	if r.Error != r.Class || r.Status != float64(r.status) || r.header.Get("Content-Type") != "application/problem+json" {
+		faults = append(faults, fmt.Errorf("not a whole problem: %s", r.raw))
+	}
+	after, _ := strconv.Atoi(r.header.Get("Retry-After"))
+	if may := retryable(r.Class); r.Retryable != may || may && r.status == http.StatusServiceUnavailable && after < 1 || !may && after != 0 {
+		faults = append(faults, fmt.Errorf("retryable %v, Retry-After %q", r.Retryable, r.header.Get("Retry-After")))
+	}
+	if strings.Contains(r.raw, "127.0.0.1") || strings.Contains(r.raw, c.keys) {
+		faults = append(faults, fmt.Errorf("gives something away: %s", r.raw))
+	}
+	o.fault = errors.Join(faults...)
+	return o
+}
+
+// works writes something new and leaves nothing: the agent's answer is what
+// makes a conversation visible, so a start is needed all the same.
+func (c *routeColumn) works() error {
+	if r, err := c.call(c.tb.Context(), "GET", "/api/chat/conversations/{id}", nil, ""); err != nil || r.status/100 != 2 && r.status != http.StatusNotFound {
+		return errors.Join(err, fmt.Errorf("reading: %d %s", r.status, r.Class))
+	}
+	c.tries++
+	_, err := c.must("POST", "/api/chat/start", m{}, "try-"+strconv.Itoa(c.tries))
+	return err
+}
+
+// verify repeats the request and looks at what is kept.
+func (c *routeColumn) verify(fired outcome) error {
+	before := c.agent.count()
+	o := c.ask("key")
+	switch {
+	case c.route.method == http.MethodDelete && o.status == http.StatusNotFound: // it had happened
+	case o.class == "turn_conflict":
+		return errHeld
+	case o.class != "" || o.fault != nil && o.status/100 == 2:
+		return fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault)
+	}
+	if c.route.method == http.MethodPost {
+		again := c.agent.count() - before
+		if fired.class == "" && (again != 0 || c.got.header.Get("Idempotency-Replayed") != "true") {
+			return fmt.Errorf("it had been answered, and the agent was asked %d times again", again)
+		}
+		if again > c.route.asks {
+			return fmt.Errorf("the agent was asked %d times for the repeat", again)
+		}
+	}
+	return c.kept()
+}
+
+// kept compares the history with what was said and acknowledged.
+func (c *routeColumn) kept() error {
+	r, err := c.call(c.tb.Context(), "GET", "/api/chat/conversations/{id}", nil, "")
+	if err != nil {
+		return err
+	}
+	if c.route.method == http.MethodDelete {
+		if r.status != http.StatusNotFound {
+			return fmt.Errorf("after the delete it answers %d", r.status)
+		}
+		return nil
+	}
+	want := "assistant user assistant"
+	if !c.route.opens && c.route.adds != "" {
+		want += " " + c.route.adds
+	}
+	if got := roles(r); got != want {
+		return fmt.Errorf("the history is %q, want %q", got, want)
+	}
+	if c.route.method == http.MethodPatch && r.Status != "abandoned" {
+		return fmt.Errorf("the status is %v", r.Status)
+	}
+	if !c.route.opens {
+		return nil
+	}
+	first := c.id
+	c.id = c.got.ConversationID
+	defer func() { c.id = first }()
+	opened, err := c.must("GET", "/api/chat/conversations/{id}", nil, "")
+	if got := roles(opened); err == nil && got != c.route.adds {
+		err = fmt.Errorf("the new conversation is %q, want %q", got, c.route.adds)
+	}
+	// Only what was asked for: the acknowledged one, the new one, and works'.
+	l, lerr := c.must("GET", "/api/chat/conversations", nil, "")
+	if n := len(l.Conversations); lerr == nil && (n < 2 || n > 2+c.tries) {
+		lerr = fmt.Errorf("%d conversations are listed, want 2 to %d", n, 2+c.tries)
+	}
+	return errors.Join(err, lerr)
+}
+
+func roles(r reply) string {
+	all := make([]string, len(r.Messages))
+	for i, m := range r.Messages {
+		all[i] = m.Role
+	}
+	return strings.Join(all, " ")
+}

@@ -1,0 +1,115 @@
+package matrix
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"parley/contracttest/redistest"
+	"parley/store"
+)
+
+// errHeld says that a turn of nobody's still holds the conversation.
+var errHeld = errors.New("a turn holds the conversation")
+
+// subject is one column: something that can be asked while the fault stands.
+// Each has keys, a service and an agent of its own, so that all of them can be
+// asked at the same time and none can be helped or harmed by another.
+type subject interface {
+	name() string
+	expect(r Row) Expect
+	// prepare makes a conversation with a turn that was acknowledged.
+	prepare() error
+	// approach goes as far as the fault is awaited at: for a commit, until the
+	// turn is begun and the agent asked.
+	approach() error
+	// fire asks, and tells what came of it.
+	fire() outcome
+	// works asks for anything that needs what the fault took away, and within is
+	// how soon after the fault it has to succeed.
+	works() error
+	within() time.Duration
+	// verify repeats what was fired and finds out whether anything was lost,
+	// doubled or invented.
+	verify(fired outcome) error
+	// prefix is what all its keys begin with.
+	prefix() string
+}
+
+// outcome is how a call ended.
+type outcome struct {
+	status int    // of HTTP; 0 for the store
+	class  string // "" for success
+	took   time.Duration
+	fault  error // what is wrong with the answer apart from its class
+}
+
+// Run checks a row against a target, in as many rounds as are asked for, and
+// tells what came. Rows that a Redis of somebody else's would suffer from start
+// their own. It is the caller who fails the test.
+func Run(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool, rounds int) []Cell {
+	tb.Helper()
+	var cells []Cell
+	for range rounds {
+		cells = merge(cells, once(tb, t, shared, r, secure))
+	}
+	return cells
+}
+
+// once checks a row once.
+func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool) []Cell {
+	tb.Helper()
+	l := newLab(tb, shared, r, secure)
+	if r.try != nil {
+		return r.try(l, t)
+	}
+	columns := append(l.routes(t), l.stores(t)...)
+	cells, fired := make([]Cell, len(columns)), make([]outcome, len(columns))
+	each := func(f func(i int, s subject, c *Cell)) {
+		var asking sync.WaitGroup
+		for i, s := range columns {
+			asking.Go(func() { f(i, s, &cells[i]) })
+		}
+		asking.Wait()
+	}
+	each(func(_ int, s subject, c *Cell) {
+		*c = Cell{Row: r.ID, Fault: r.Fault, Column: s.name(), Expected: s.expect(r), Secure: secure}
+		if !r.Cold {
+			c.fail("before the fault", s.prepare())
+			c.fail("before the fault", s.approach())
+		}
+	})
+	r.inject(l)
+	l.proxy.Reset()
+	each(func(i int, s subject, c *Cell) {
+		fired[i] = s.fire()
+		c.judge(fired[i], r.bound()+l.lag.late())
+	})
+	for i, s := range columns {
+		cells[i].executed(l.executions(s))
+	}
+	if r.Forever {
+		return cells
+	}
+	l.end()
+	healed := time.Now()
+	each(func(_ int, s subject, c *Cell) { c.recover(healed, s, l.lag) })
+	if r.Cold {
+		return cells // there was nothing before that could have been lost
+	}
+	each(func(i int, s subject, c *Cell) { c.fail("after the fault", l.verify(s, fired[i])) })
+	return cells
+}
+
+// verify lets the leases of turns that nobody runs any more lapse, which would
+// take some seconds, and then has the subject find out what is left. A begin
+// that was under way for longer than its caller waited may take another one.
+func (l *lab) verify(s subject, fired outcome) error {
+	for began := time.Now(); ; {
+		l.lapse(s)
+		if err := s.verify(fired); !errors.Is(err, errHeld) || time.Since(began) > store.LeaseTime {
+			return err
+		}
+	}
+}
