@@ -52,6 +52,8 @@ var only = map[string]struct {
 	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
 	"github.com/redis/":          {[]string{"store/redis"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
+	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
+	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
 	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
