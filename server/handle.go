@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"parley/server/auth"
@@ -64,17 +65,17 @@ func (s *Server) carry(rt route, w http.ResponseWriter, r *http.Request) (err er
 func (s *Server) admit(r *http.Request) error {
 	x := of(r)
 	x.stage = stageAuth
-	header := r.Header.Get("Authorization")
+	// Joined, as RFC 9110, section 5.3 has it, two headers are no token: a proxy
+	// may have checked the one, and this service the other.
+	header := strings.Join(r.Header.Values("Authorization"), ", ")
 	who, err := s.cfg.Auth.Verify(r.Context(), header)
 	if err == nil && s.cfg.AuthRequired && (who.Tenant == "" || who.User == "") {
 		// Half a principal would share its conversations with every other one.
 		err = auth.ErrUnauthenticated
 	}
 	switch {
-	case errors.Is(err, auth.ErrUnauthenticated) && header == "":
-		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {"Bearer"}}}
 	case errors.Is(err, auth.ErrUnauthenticated):
-		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {`Bearer error="invalid_token"`}}}
+		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {challenge(header, err)}}}
 	case err != nil:
 		return err
 	}
@@ -90,6 +91,18 @@ func (s *Server) admit(r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+// challenge is what WWW-Authenticate says (RFC 6750, section 3): nothing more to
+// somebody who showed no token, else what is wrong with it.
+func challenge(header string, err error) string {
+	if header == "" {
+		return "Bearer"
+	}
+	if e, ok := errors.AsType[*auth.TokenError](err); ok {
+		return `Bearer error="invalid_token", error_description="` + e.Description + `"`
+	}
+	return `Bearer error="invalid_token"`
 }
 
 // done reports a request that is over: one line in the log, one call of OnDone.

@@ -48,11 +48,13 @@ func (d *desk) settled(t *testing.T) {
 // token is let in or turned away for good while nobody knows.
 func TestIssuerFails(t *testing.T) {
 	for name, fault := range map[string]http.HandlerFunc{
-		"down":            authtest.Down,
-		"500":             func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"404":             http.NotFound,
-		"204":             func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
-		"redirect":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example", http.StatusFound) },
+		"down": authtest.Down,
+		"500":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"404":  http.NotFound,
+		"204":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example", http.StatusFound)
+		},
 		"nothing":         authtest.Says(""),
 		"HTML":            authtest.Says("<html>"),
 		"another's name":  authtest.Says(`{"issuer":"https://evil.example","jwks_uri":"https://evil.example/keys"}`),

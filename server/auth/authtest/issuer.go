@@ -75,6 +75,13 @@ func (i *Issuer) Rotate(keys ...*Key) {
 	i.keys = keys
 }
 
+// Add puts more keys beside those it has.
+func (i *Issuer) Add(keys ...*Key) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys = append(i.keys, keys...)
+}
+
 // Break has f answer every request from now on; nil mends it.
 func (i *Issuer) Break(f http.HandlerFunc) {
 	i.mu.Lock()
