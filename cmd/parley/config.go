@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store/redis"
 )
@@ -27,7 +28,8 @@ type config struct {
 
 	authRequired                   bool
 	azureTenantName, azureClientID string
-	allowedTenants                 []string
+	authIssuer, authKeysURL        string
+	allowedTenants, authAudiences  []string
 
 	emulator                                            bool
 	endpoint                                            copilot.Endpoint
@@ -66,9 +68,7 @@ func load(getenv func(string) string) (config, error) {
 func (c *config) check() []error {
 	var faults []error
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if c.authRequired {
-		bad("AUTH_REQUIRED: this version cannot verify tokens, and does not let anybody in unasked; expected false")
-	}
+	faults = append(faults, c.checkAuth()...)
 	if c.redisURL != "" {
 		s, err := redis.New(redis.Options{URL: c.redisURL})
 		switch {
@@ -93,6 +93,31 @@ func (c *config) check() []error {
 		bad("REDIS_TTL: %v is not longer than COPILOT_TIMEOUT (%v)", c.ttl, c.copilotTimeout)
 	}
 	return append(faults, c.checkAgent()...)
+}
+
+// checkAuth finds out whether tokens can be verified. Without sign-in nothing is
+// asked of these settings.
+func (c *config) checkAuth() []error {
+	if !c.authRequired {
+		return nil
+	}
+	var faults []error
+	bad := func(text string) { faults = append(faults, errors.New(text)) }
+	switch {
+	case c.authIssuer == "" && c.authKeysURL != "":
+		bad("AUTH_ISSUER: is missing, and AUTH_JWKS_URL is set; expected both, or neither")
+	case c.authIssuer == "" && c.azureTenantName == "":
+		bad("AZURE_TENANT_NAME: nobody is known who issues tokens; expected it, or AUTH_ISSUER, or AUTH_REQUIRED=false")
+	case c.authIssuer != "" && c.azureTenantName != "":
+		bad("AUTH_ISSUER: is set beside AZURE_TENANT_NAME; expected one of them")
+	}
+	if c.authIssuer != "" && c.authKeysURL == "" && !auth.ValidURL(c.authIssuer) {
+		bad("AUTH_ISSUER: leads to no keys; expected an https:// URL (http:// on loopback only), or AUTH_JWKS_URL beside it")
+	}
+	if c.azureClientID == "" && len(c.authAudiences) == 0 {
+		bad("AZURE_CLIENT_ID: nothing says whom tokens must be for; expected it, or AUTH_AUDIENCE")
+	}
+	return faults
 }
 
 // checkAgent finds out whether there is an agent to talk to.

@@ -45,6 +45,39 @@ func TestAuthFailsClosed(t *testing.T) {
 	}
 }
 
+// What verifies tokens is complete, and says one thing, or the service does not
+// start.
+func TestAuthSettings(t *testing.T) {
+	with := func(pairs ...string) func(string) string {
+		return env(append([]string{"COPILOT_EMULATOR", "true"}, pairs...)...)
+	}
+	for name, get := range map[string]func(string) string{
+		"customer tenant": with("AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"any issuer":      with("AUTH_ISSUER", "https://id.example/", "AUTH_AUDIENCE", "a, b"),
+		"many tenants":    with("AUTH_ISSUER", "https://id.example/{tenantid}/v2.0", "AUTH_JWKS_URL", "https://id.example/keys", "AZURE_CLIENT_ID", "app"),
+	} {
+		if c, err := load(get); err != nil || !c.authRequired {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for want, get := range map[string]func(string) string{
+		"AZURE_TENANT_NAME: nobody":    with("AZURE_CLIENT_ID", "app"),
+		"AZURE_TENANT_NAME: \"con":     with("AZURE_TENANT_NAME", "contoso.evil.example/", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: is missing":      with("AUTH_JWKS_URL", "https://id.example/keys", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: is set":          with("AUTH_ISSUER", "https://id.example", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: leads":           with("AUTH_ISSUER", "http://id.example", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: leads to no":     with("AUTH_ISSUER", "https://id.example/{tenantid}", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: \"a b\"":         with("AUTH_ISSUER", "a b", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_JWKS_URL: \"http://id":   with("AUTH_ISSUER", "https://id.example", "AUTH_JWKS_URL", "http://id.example/keys", "AZURE_CLIENT_ID", "app"),
+		"AZURE_CLIENT_ID: nothing":     with("AZURE_TENANT_NAME", "contoso"),
+		"AZURE_CLIENT_ID: nothing say": with("AZURE_TENANT_NAME", "contoso", "AUTH_AUDIENCE", " , "),
+	} {
+		if _, err := load(get); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("want a fault of %s, got %v", want, err)
+		}
+	}
+}
+
 // All faults come at once, each with its variable, and no secret with them.
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := load(env(
@@ -58,7 +91,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 	for _, name := range []string{
 		"PORT", "CORS_ORIGIN", "STATIC_DIR", "MAX_TURNS", "SHUTDOWN_TIMEOUT", "REDIS_URL", "REDIS_TTL", "REDIS_TIMEOUT", "REDIS_PREFIX", "REDIS_CA_FILE",
-		"MEMORY_MAX_CONVERSATIONS", "AUTH_REQUIRED", "COPILOT_EMULATOR", "COPILOT_TIMEOUT", "COPILOT_DIRECT_CONNECT_URL", "COPILOT_STUB_TOKEN", "LOG_LEVEL",
+		"MEMORY_MAX_CONVERSATIONS", "AZURE_TENANT_NAME", "AZURE_CLIENT_ID", "COPILOT_EMULATOR", "COPILOT_TIMEOUT", "COPILOT_DIRECT_CONNECT_URL", "COPILOT_STUB_TOKEN", "LOG_LEVEL",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+name+": ") {
 			t.Errorf("nothing is said of %s", name)
@@ -148,8 +181,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"--nonsense"}, 2, "usage:"},
 		{[]string{"check-config", "extra"}, 2, "extra"},
 		{[]string{"nonsense"}, 2, "there is no command"},
-		{[]string{"check-config"}, 2, "AUTH_REQUIRED: "},
-		{[]string{}, 2, "AUTH_REQUIRED: "},
+		{[]string{"check-config"}, 2, "AZURE_TENANT_NAME: "},
+		{[]string{}, 2, "AZURE_TENANT_NAME: "},
 		{[]string{"--env-file", "/nowhere/.env"}, 2, "--env-file"},
 	} {
 		var out bytes.Buffer

@@ -115,6 +115,8 @@ type answer struct {
 	Messages       []struct{ Role, Text string }
 	Conversations  []struct{ ConversationID string }
 	Class, Redis   string
+	AuthRequired   bool
+	Warnings       []string
 }
 
 func (a answer) said() string {
@@ -128,6 +130,12 @@ func (a answer) said() string {
 // call asks the service; a body makes it a POST. It may be used from any
 // goroutine of a test, so it ends none.
 func call(t *testing.T, url string, body any) answer {
+	t.Helper()
+	return callAs(t, "", url, body)
+}
+
+// callAs asks with a token.
+func callAs(t *testing.T, token, url string, body any) answer {
 	t.Helper()
 	method, reader := http.MethodGet, io.Reader(nil)
 	if body != nil {
@@ -144,6 +152,9 @@ func call(t *testing.T, url string, body any) answer {
 		return answer{}
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Error(err)
@@ -174,13 +185,16 @@ func TestInMemory(t *testing.T) {
 		if sent.Status != 200 || !strings.Contains(sent.said(), "hello") {
 			t.Errorf("send: %+v", sent)
 		}
-		if h := call(t, base+"/health", nil); h.Status != 200 || h.Redis != "not_configured" {
+		if h := call(t, base+"/health", nil); h.Status != 200 || h.Redis != "not_configured" || h.AuthRequired || len(h.Warnings) != 1 {
 			t.Errorf("health: %+v", h)
 		}
 	})
 	// The service has ended, so the log can be read.
 	if !strings.Contains(log.String(), `"msg":"listening"`) || !strings.Contains(log.String(), `"store":"memory"`) {
 		t.Errorf("the log does not name the store:\n%s", log.String())
+	}
+	if !strings.Contains(log.String(), "authentication is off") {
+		t.Errorf("the log does not warn that everybody may come in:\n%s", log.String())
 	}
 	if strings.Contains(log.String(), "hello") {
 		t.Errorf("the log repeats what was said:\n%s", log.String())

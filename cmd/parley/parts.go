@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/server/copilot/emulator"
 	"parley/store"
@@ -27,6 +29,41 @@ func openStore(c config) (s store.Store, backend string, err error) {
 		return nil, "", fmt.Errorf("REDIS_URL: %w", err)
 	}
 	return r, "redis", nil
+}
+
+// openAuth gives what decides who is asking, and what an operator should know of
+// it. The keys are fetched in the background: an issuer that is away must not keep
+// the service from starting.
+func openAuth(ctx context.Context, c config, log *slog.Logger) (v auth.Verifier, warnings []string, end func(), err error) {
+	if !c.authRequired {
+		return auth.Anyone{}, []string{"authentication is off: everybody who can reach this port is the same user"}, func() {}, nil
+	}
+	o := auth.Options{
+		Source: auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
+		OnRefresh: func(err error) {
+			if err != nil {
+				log.LogAttrs(ctx, slog.LevelWarn, "signing keys could not be fetched; those that are known stay in use", slog.String("error", err.Error()))
+			}
+		},
+	}
+	if c.authIssuer == "" {
+		o.Source = auth.CIAM(c.azureTenantName)
+	}
+	if len(o.Audiences) == 0 {
+		o.Audiences = []string{"api://" + c.azureClientID, c.azureClientID}
+	}
+	if len(o.Tenants) == 0 {
+		warnings = []string{"ALLOWED_TENANT_IDS is empty: nobody can come in"}
+	}
+	b, err := auth.NewBearer(o)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("AUTH_ISSUER: %w", err)
+	}
+	stop := background(ctx, func(ctx context.Context) { _ = b.Refresh(ctx) }) // OnRefresh has said why
+	return b, warnings, func() {
+		stop()
+		b.Close()
+	}, nil
 }
 
 // openAgent gives the agent to talk to, and a name for it that holds no secret.

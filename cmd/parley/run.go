@@ -17,6 +17,7 @@ import (
 	"github.com/joho/godotenv"
 
 	"parley/server"
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store"
 )
@@ -130,8 +131,16 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	defer endAgent()
 
-	health := server.NewHealth(server.HealthConfig{Backend: backend, Ping: places.Ping, Version: version()})
-	api, err := newServer(c, places, agent, health, log)
+	verifier, warnings, endAuth, err := openAuth(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer endAuth()
+
+	health := server.NewHealth(server.HealthConfig{
+		Backend: backend, Ping: places.Ping, Version: version(), Warnings: func() []string { return warnings },
+	})
+	api, err := newServer(c, places, agent, verifier, health, log)
 	if err != nil {
 		return err
 	}
@@ -145,8 +154,8 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
 		slog.String("store", backend), slog.String("agent", agentName), slog.Bool("auth_required", c.authRequired),
 		slog.String("version", version()))
-	if !c.authRequired {
-		log.LogAttrs(ctx, slog.LevelWarn, "authentication is off: everybody who can reach this port is the same user")
+	for _, w := range warnings {
+		log.LogAttrs(ctx, slog.LevelWarn, w)
 	}
 	announce(stdout, c, listener.Addr(), backend, agentName)
 
@@ -170,9 +179,9 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 }
 
 // newServer makes the HTTP API out of its parts.
-func newServer(c config, s store.Store, agent copilot.Agent, health *server.Health, log *slog.Logger) (*server.Server, error) {
+func newServer(c config, s store.Store, agent copilot.Agent, verifier auth.Verifier, health *server.Health, log *slog.Logger) (*server.Server, error) {
 	cfg := server.Config{
-		Store: s, Agent: agent, Health: health, AuthRequired: c.authRequired, Log: log,
+		Store: s, Agent: agent, Health: health, Auth: verifier, AuthRequired: c.authRequired, Log: log,
 		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, MaxTurns: c.maxTurns,
 	}
@@ -195,15 +204,15 @@ func announce(w io.Writer, c config, addr net.Addr, backend, agent string) {
 		host = "localhost"
 	}
 	base := "http://" + net.JoinHostPort(host, port)
-	auth := "off: everybody is the same user"
+	signIn, header := "off: everybody is the same user", ""
 	if c.authRequired {
-		auth = "on"
+		signIn, header = "on: callers show a bearer token", " -H \"Authorization: Bearer $TOKEN\""
 	}
 	fmt.Fprintf(w, `Parley %s is listening on %s
   store  %s
   agent  %s
   auth   %s
 Try:
-  curl -s -X POST %s/api/chat/start
-`, version(), base, backend, agent, auth, base)
+  curl -s -X POST%s %s/api/chat/start
+`, version(), base, backend, agent, signIn, header, base)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"parley/server"
+	"parley/server/auth"
 )
 
 // setting is one row of the table of settings: all that is known of an
@@ -46,9 +47,12 @@ func settings() []setting {
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 
 		{name: "AUTH_REQUIRED", group: "Sign-in", def: "true", expects: "true or false", about: "Whether callers must show a token. Anything but false means true.", read: func(c *config, v string) error { c.authRequired = v != "false"; return nil }},
-		{name: "AZURE_TENANT_NAME", group: "Sign-in", expects: "a tenant name", about: "Tenant that issues the callers' tokens.", read: text(func(c *config) *string { return &c.azureTenantName })},
-		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id", about: "Application that the callers' tokens are for.", read: text(func(c *config) *string { return &c.azureClientID })},
+		{name: "AZURE_TENANT_NAME", group: "Sign-in", expects: "the tenant's name alone, such as contoso", about: "Customer tenant (Entra External ID) that issues the callers' tokens.", read: tenantName},
+		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id", about: "Application that the callers' tokens are for, bare or after api://.", read: visible(func(c *config) *string { return &c.azureClientID })},
 		{name: "ALLOWED_TENANT_IDS", group: "Sign-in", expects: "tenant ids, separated by commas", about: "Tenants whose users may come in; empty for none.", read: list(func(c *config) *[]string { return &c.allowedTenants })},
+		{name: "AUTH_ISSUER", group: "Sign-in", expects: "an issuer as its tokens name it, such as https://login.microsoftonline.com/<tenant id>/v2.0", about: "Any other issuer, instead of AZURE_TENANT_NAME; {tenantid} in it stands for the token's own tenant, and needs AUTH_JWKS_URL.", read: visible(func(c *config) *string { return &c.authIssuer })},
+		{name: "AUTH_JWKS_URL", group: "Sign-in", expects: "an https:// URL (http:// on loopback only)", about: "Key set of AUTH_ISSUER; empty finds it by OpenID Connect discovery.", read: keysURL},
+		{name: "AUTH_AUDIENCE", group: "Sign-in", expects: "audiences, separated by commas", about: "Audiences that the callers' tokens may be for, instead of AZURE_CLIENT_ID.", read: list(func(c *config) *[]string { return &c.authAudiences })},
 
 		{name: "COPILOT_EMULATOR", group: "Agent", def: "false", expects: "true or false", about: "Talk to an emulated agent inside this process.", read: boolean(func(c *config) *bool { return &c.emulator })},
 		{name: "COPILOT_DIRECT_CONNECT_URL", group: "Agent", expects: "the agent's connection string: an https:// URL (http:// on loopback only)", about: "Where the agent is; wins over the environment and schema name.", read: text(func(c *config) *string { return &c.endpoint.DirectConnectURL })},
@@ -144,6 +148,34 @@ func domains(c *config, v string) error {
 			return errors.New("has something that is no domain")
 		}
 	}
+	return nil
+}
+
+// visible reads what can stand in a URL or a claim.
+func visible(field func(*config) *string) func(*config, string) error {
+	return func(c *config, v string) error {
+		if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("has a character that does not belong there")
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+// tenantName becomes part of a host name.
+func tenantName(c *config, v string) error {
+	if v != "" && !regexp.MustCompile(`^[A-Za-z0-9-]{1,63}$`).MatchString(v) {
+		return errors.New("is no such name")
+	}
+	c.azureTenantName = v
+	return nil
+}
+
+func keysURL(c *config, v string) error {
+	if v != "" && !auth.ValidURL(v) {
+		return errors.New("is no such URL")
+	}
+	c.authKeysURL = v
 	return nil
 }
 

@@ -30,8 +30,8 @@ type Options struct {
 	// Tenants are the values of the claim tid that may come in; none lets nobody
 	// in.
 	Tenants []string
-	// Transport carries the requests for keys; nil means http.DefaultTransport.
-	// Redirects are not followed.
+	// Transport carries the requests for keys; nil means one of its own. Redirects
+	// are not followed.
 	Transport http.RoundTripper
 	// OnRefresh is told how each attempt to fetch the keys ended; nil for nothing.
 	OnRefresh func(error)
@@ -60,7 +60,10 @@ func NewBearer(o Options) (*Bearer, error) {
 		return nil, errors.New("auth: Audiences are missing")
 	}
 	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
+		o.Transport = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			MaxResponseHeaderBytes: 64 << 10, IdleConnTimeout: time.Minute,
+		}
 	}
 	if o.OnRefresh == nil {
 		o.OnRefresh = func(error) {}
