@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"server/auth/authtest":    {},
 	"server/copilot":          {},
 	"server/copilot/emulator": {},
+	"server/copilot/entra":    {"server/copilot"},
 	"telemetry":               {"store", "server/copilot"},
 	"telemetry/provider":      {},
 	"contracttest":            {"store"},
@@ -33,7 +34,7 @@ var arrows = map[string][]string{
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
-		"server", "server/auth", "server/copilot", "server/copilot/emulator",
+		"server", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
 		"store", "store/memory", "store/redis", "telemetry", "telemetry/provider",
 	},
 }
@@ -53,6 +54,7 @@ var only = map[string]struct {
 	"github.com/redis/":          {[]string{"store/redis"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
 	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
+	"github.com/AzureAD/":        {[]string{"server/copilot/entra"}, "an agent must be possible without it"},
 	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
 	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }

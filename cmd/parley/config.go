@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ type config struct {
 	emulator                                            bool
 	endpoint                                            copilot.Endpoint
 	stubToken, copilotTenant, copilotApp, copilotSecret string
+	copilotFlow, copilotAuthority                       string
 	copilotTimeout                                      time.Duration
 
 	allowedActions, allowedDomains []string
@@ -136,8 +138,37 @@ func (c *config) checkAgent() []error {
 	if _, err := c.endpoint.URL(""); err != nil {
 		faults = append(faults, named(err)...)
 	}
-	if c.stubToken == "" {
-		faults = append(faults, errors.New("COPILOT_STUB_TOKEN: is missing, and this version has no other way to a token for the agent; expected a bearer token"))
+	return append(faults, c.checkToken()...)
+}
+
+// checkToken finds out whether there is a way to a token for the agent.
+func (c *config) checkToken() []error {
+	if c.stubToken != "" {
+		return nil
+	}
+	var faults []error
+	bad := func(name, text string) { faults = append(faults, errors.New(name+": "+text)) }
+	for _, s := range [][2]string{{"COPILOT_TENANT_ID", c.copilotTenant}, {"COPILOT_APP_ID", c.copilotApp}, {"COPILOT_CLIENT_SECRET", c.copilotSecret}} {
+		if s[1] == "" {
+			bad(s[0], "is missing, and with it the way to a token for the agent; expected it, or COPILOT_STUB_TOKEN")
+		}
+	}
+	switch len(faults) {
+	case 0:
+	case 3:
+		return []error{errors.New("COPILOT_STUB_TOKEN: there is no way to a token for the agent; expected it, or COPILOT_TENANT_ID, COPILOT_APP_ID and COPILOT_CLIENT_SECRET")}
+	default:
+		return faults
+	}
+	if c.copilotFlow == flowOnBehalfOf && !c.authRequired {
+		bad("COPILOT_TOKEN_FLOW", "nobody signs in whose token could be exchanged; expected client-credentials, or AUTH_REQUIRED=true")
+	}
+	_, wrong := c.endpoint.URL("") // which has been said
+	if _, err := c.endpoint.TokenScope(); err != nil && wrong == nil {
+		faults = append(faults, named(err)...)
+	}
+	if u, err := url.Parse(c.copilotAuthority); err != nil || u.Scheme != "https" || u.Host == "" {
+		bad("COPILOT_AUTHORITY", "leads to no tokens; expected an https:// URL")
 	}
 	return faults
 }
@@ -153,7 +184,7 @@ func named(err error) []error {
 	}
 	variables := map[string]string{
 		"DirectConnectURL": "COPILOT_DIRECT_CONNECT_URL", "Environment": "COPILOT_ENVIRONMENT_ID",
-		"Schema": "COPILOT_AGENT_SCHEMA_NAME", "Cloud": "COPILOT_CLOUD",
+		"Schema": "COPILOT_AGENT_SCHEMA_NAME", "Cloud": "COPILOT_CLOUD", "Scope": "COPILOT_SCOPE",
 	}
 	if e, ok := errors.AsType[*copilot.SettingError](err); ok && variables[e.Setting] != "" {
 		return []error{fmt.Errorf("%s: %s", variables[e.Setting], e.Problem)}

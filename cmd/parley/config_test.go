@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parley/server/copilot/entra"
 )
 
 // env makes a getenv out of names and values.
@@ -74,6 +76,59 @@ func TestAuthSettings(t *testing.T) {
 	} {
 		if _, err := load(get); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("want a fault of %s, got %v", want, err)
+		}
+	}
+}
+
+// A way to a token for the agent is complete, or there is none.
+func TestTokenSettings(t *testing.T) {
+	with := func(pairs ...string) func(string) string {
+		return env(append([]string{
+			"AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_AGENT_SCHEMA_NAME", "a",
+		}, pairs...)...)
+	}
+	whole := []string{"COPILOT_TENANT_ID", "t", "COPILOT_APP_ID", "a", "COPILOT_CLIENT_SECRET", "hunter2"}
+	signedIn := append([]string{"AUTH_REQUIRED", "true", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"}, whole...)
+	for name, c := range map[string]struct {
+		get  func(string) string
+		flow entra.Flow
+	}{
+		"callers sign in":         {with(signedIn...), entra.OnBehalfOf},
+		"as itself all the same":  {with(append(signedIn, "COPILOT_TOKEN_FLOW", "client-credentials")...), entra.ClientCredentials},
+		"nobody signs in":         {with(whole...), entra.ClientCredentials},
+		"an agent of no cloud":    {with(append(whole, "COPILOT_DIRECT_CONNECT_URL", "https://agent.example/conversations", "COPILOT_SCOPE", "s")...), entra.ClientCredentials},
+		"a sovereign authority":   {with(append(whole, "COPILOT_AUTHORITY", "https://login.microsoftonline.us/")...), entra.ClientCredentials},
+		"a token beside, no more": {with(append(whole, "COPILOT_STUB_TOKEN", "t", "COPILOT_AUTHORITY", "nowhere")...), entra.ClientCredentials},
+	} {
+		loaded, err := load(c.get)
+		if err != nil || loaded.flow() != c.flow {
+			t.Errorf("%s: flow %v, %v", name, loaded.flow(), err)
+			continue
+		}
+		_, _, end, err := openAgent(loaded)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		end()
+	}
+	for want, get := range map[string]func(string) string{
+		"COPILOT_STUB_TOKEN: there":       with(),
+		"COPILOT_CLIENT_SECRET: is":       with(whole[:4]...),
+		"COPILOT_TENANT_ID: is":           with(whole[2:]...),
+		"COPILOT_TENANT_ID: \"t/../x\"":   with(append(whole, "COPILOT_TENANT_ID", "t/../x")...),
+		"COPILOT_TOKEN_FLOW: nobody":      with(append(whole, "COPILOT_TOKEN_FLOW", "on-behalf-of")...),
+		"COPILOT_TOKEN_FLOW: \"obo\" is":  with(append(whole, "COPILOT_TOKEN_FLOW", "obo")...),
+		"COPILOT_AUTHORITY: leads":        with(append(whole, "COPILOT_AUTHORITY", "http://login.example")...),
+		"COPILOT_SCOPE: must be":          with(append(whole, "COPILOT_DIRECT_CONNECT_URL", "https://agent.example/conversations")...),
+		"COPILOT_CLOUD: must be one of P": with(append(whole, "COPILOT_CLOUD", "Moon")...),
+	} {
+		_, err := load(get)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "\n") != 0 {
+			t.Errorf("want a fault of %s, got %v", want, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("repeats the secret: %v", err)
 		}
 	}
 }

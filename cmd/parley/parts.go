@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/server/copilot/emulator"
+	"parley/server/copilot/entra"
 	"parley/store"
 	"parley/store/memory"
 	"parley/store/redis"
@@ -68,16 +70,29 @@ func openAuth(ctx context.Context, c config, log *slog.Logger) (v auth.Verifier,
 
 // openAgent gives the agent to talk to, and a name for it that holds no secret.
 func openAgent(c config) (agent copilot.Agent, name string, end func(), err error) {
-	endpoint, token, name, stop := c.endpoint, c.stubToken, "Copilot Studio", func() {}
-	if c.emulator {
+	endpoint, stop := c.endpoint, func() {}
+	var tokens copilot.TokenSource
+	switch {
+	case c.emulator:
 		var url string
 		if url, stop, err = startEmulator(); err != nil {
 			return nil, "", nil, err
 		}
-		endpoint, token, name = copilot.Endpoint{DirectConnectURL: url}, "emulator", "emulator in this process (say /help to it)"
+		endpoint, tokens, name = copilot.Endpoint{DirectConnectURL: url}, copilot.StaticToken(emulatorToken), "emulator in this process (say /help to it)"
+	case c.stubToken != "":
+		tokens, name = copilot.StaticToken(c.stubToken), "Copilot Studio, with COPILOT_STUB_TOKEN for everybody"
+	default:
+		s, err := newTokens(c)
+		if err != nil {
+			return nil, "", nil, fmt.Errorf("COPILOT_AUTHORITY: %w", err)
+		}
+		tokens, stop, name = s, s.Close, "Copilot Studio, on behalf of each user"
+		if c.flow() == entra.ClientCredentials {
+			name = "Copilot Studio, as this application"
+		}
 	}
 	client, err := copilot.NewClient(copilot.Options{
-		Endpoint: endpoint, Tokens: copilot.StaticToken(token), UserAgent: "parley/" + version(),
+		Endpoint: endpoint, Tokens: tokens, UserAgent: "parley/" + version(),
 		// A turn has one budget, COPILOT_TIMEOUT; silence within it is the agent's right.
 		Timeouts: copilot.Timeouts{FirstEvent: c.copilotTimeout, Idle: c.copilotTimeout},
 	})
@@ -91,6 +106,29 @@ func openAgent(c config) (agent copilot.Agent, name string, end func(), err erro
 	}, nil
 }
 
+// flow is how tokens for the agent are fetched.
+func (c *config) flow() entra.Flow {
+	if c.copilotFlow == flowClientCredentials || c.copilotFlow == "" && !c.authRequired {
+		return entra.ClientCredentials
+	}
+	return entra.OnBehalfOf
+}
+
+// newTokens makes what fetches tokens for the agent.
+func newTokens(c config) (*entra.Source, error) {
+	scope, err := c.endpoint.TokenScope()
+	if err != nil {
+		return nil, err
+	}
+	return entra.New(entra.Options{
+		Authority: strings.TrimSuffix(c.copilotAuthority, "/") + "/" + c.copilotTenant,
+		ClientID:  c.copilotApp, Secret: c.copilotSecret, Scope: scope, Flow: c.flow(),
+	})
+}
+
+// emulatorToken is what the emulated agent in this process lets in.
+const emulatorToken = "emulator"
+
 // startEmulator serves an emulated agent on a port of its own, so that what is
 // in between is the real protocol over a real connection.
 func startEmulator() (url string, stop func(), err error) {
@@ -98,7 +136,7 @@ func startEmulator() (url string, stop func(), err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("COPILOT_EMULATOR: cannot listen: %w", err)
 	}
-	web := &http.Server{Handler: emulator.New(emulator.Options{Token: "emulator"}), ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: emulator.New(emulator.Options{Token: emulatorToken}), ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -14,6 +14,12 @@ import (
 	"parley/server/auth"
 )
 
+// The values of COPILOT_TOKEN_FLOW.
+const (
+	flowOnBehalfOf        = "on-behalf-of"
+	flowClientCredentials = "client-credentials"
+)
+
 // setting is one row of the table of settings: all that is known of an
 // environment variable.
 type setting struct {
@@ -60,9 +66,12 @@ func settings() []setting {
 		{name: "COPILOT_AGENT_SCHEMA_NAME", group: "Agent", expects: "a schema name", about: "Schema name of the agent.", read: text(func(c *config) *string { return &c.endpoint.Schema })},
 		{name: "COPILOT_CLOUD", group: "Agent", def: "Prod", expects: "the name of a Power Platform cloud", about: "Cloud of the environment: Prod, Gov, High, DoD, Mooncake, ….", read: text(func(c *config) *string { return &c.endpoint.Cloud })},
 		{name: "COPILOT_STUB_TOKEN", group: "Agent", expects: "a bearer token", about: "Token that is sent to the agent for everybody.", secret: true, read: token},
-		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotTenant })},
-		{name: "COPILOT_APP_ID", group: "Agent", expects: "an application id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotApp })},
-		{name: "COPILOT_CLIENT_SECRET", group: "Agent", expects: "a client secret", about: "Read for compatibility; tokens are not fetched by this version.", secret: true, read: text(func(c *config) *string { return &c.copilotSecret })},
+		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Tenant of the application that fetches tokens for the agent.", read: tenantPath},
+		{name: "COPILOT_APP_ID", group: "Agent", expects: "an application id", about: "Application that fetches tokens for the agent.", read: visible(func(c *config) *string { return &c.copilotApp })},
+		{name: "COPILOT_CLIENT_SECRET", group: "Agent", expects: "a client secret", about: "Secret of that application.", secret: true, read: text(func(c *config) *string { return &c.copilotSecret })},
+		{name: "COPILOT_TOKEN_FLOW", group: "Agent", expects: "on-behalf-of or client-credentials", about: "How it fetches them: in exchange for the caller's token, or as itself. Empty means on-behalf-of when callers sign in.", read: tokenFlow},
+		{name: "COPILOT_AUTHORITY", group: "Agent", def: "https://login.microsoftonline.com", expects: "an https:// URL", about: "Where it fetches them; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.copilotAuthority })},
+		{name: "COPILOT_SCOPE", group: "Agent", expects: "a scope, such as https://api.powerplatform.com/.default", about: "What they are for; empty derives it from the agent's cloud.", read: visible(func(c *config) *string { return &c.endpoint.Scope })},
 		{name: "COPILOT_TIMEOUT", group: "Agent", def: "60000", expects: "milliseconds, 1000 to 5400000", about: "Milliseconds that the agent may take for a whole turn.", read: duration(func(c *config) *time.Duration { return &c.copilotTimeout }, time.Millisecond, 1000, 5_400_000)},
 
 		{name: "ALLOWED_ACTION_TYPES", group: "Cards", def: "Action.Submit,Action.OpenUrl", expects: "action types, separated by commas", about: "Card actions that are let through.", read: list(func(c *config) *[]string { return &c.allowedActions })},
@@ -169,6 +178,24 @@ func tenantName(c *config, v string) error {
 	}
 	c.azureTenantName = v
 	return nil
+}
+
+// tenantPath becomes part of a path.
+func tenantPath(c *config, v string) error {
+	c.copilotTenant = v
+	if v != "" && !regexp.MustCompile(`^[A-Za-z0-9.-]{1,128}$`).MatchString(v) {
+		return errors.New("is no such id")
+	}
+	return nil
+}
+
+func tokenFlow(c *config, v string) error {
+	switch v {
+	case "", flowOnBehalfOf, flowClientCredentials:
+		c.copilotFlow = v
+		return nil
+	}
+	return errors.New("is neither")
 }
 
 func keysURL(c *config, v string) error {
