@@ -15,7 +15,8 @@ import (
 // Failures that begin in this package. The exported ones may also be returned
 // by what surrounds it, such as a limiter in front of the store.
 var (
-	// ErrOverloaded says that this process has as many turns running as it takes.
+	// ErrOverloaded says that this process has as many turns running as it takes,
+	// in all or of one owner, or as many requests.
 	ErrOverloaded = errors.New("server: too many turns at once")
 	// ErrShuttingDown says that this process takes no new turns, or gave one up
 	// because its time was over.
@@ -100,7 +101,7 @@ var failures = [...]Failure{
 	{Class: "payload_too_large", Meaning: "the body has more than 256 KiB", Status: http.StatusRequestEntityTooLarge, Level: logInfo, Title: "Body too large", Detail: "A body may have at most 256 KiB.", is: []error{errTooLarge}},
 	{Class: "unsupported_media_type", Meaning: "the body is not `application/json`", Status: http.StatusUnsupportedMediaType, Level: logInfo, Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.", is: []error{errMediaType}},
 	{Class: "idempotency_mismatch", Meaning: "the idempotency key was used for another request", Status: http.StatusUnprocessableEntity, Level: logInfo, Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.", is: []error{store.ErrMismatch}},
-	{Class: "overloaded", Meaning: "this process has `MAX_TURNS` turns running; never Redis", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
+	{Class: "overloaded", Meaning: "as many turns run as may, in all (`MAX_TURNS`) or of this user (`MAX_TURNS_PER_USER`); never Redis", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
 	{Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure, too many clients", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrUnreachable}},
 	{Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrTimeout}},
 	{Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrPoolExhausted}},

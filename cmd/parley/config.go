@@ -19,7 +19,9 @@ import (
 // config is what the settings amount to.
 type config struct {
 	host, corsOrigin, staticDir string
-	port, maxTurns              int
+	port                        int
+	maxTurns, maxTurnsPerUser   int
+	maxConnections              int
 	shutdownTimeout             time.Duration
 
 	redisURL, redisPrefix, redisCAFile string

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -159,13 +158,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	announce(stdout, c, listener.Addr(), backend, agentName)
 
-	web := &http.Server{
-		Handler: api, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	unused := &unusedConns{conns: map[net.Conn]bool{}}
-	web.ConnState = unused.track
+	web, conns := newWeb(api, c.maxConnections, log)
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	select {
@@ -175,7 +168,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "stopping")
 	health.SetDraining()
-	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web, unused)
+	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web, conns)
 }
 
 // newServer makes the HTTP API out of its parts.
@@ -183,7 +176,12 @@ func newServer(c config, s store.Store, agent copilot.Agent, verifier auth.Verif
 	cfg := server.Config{
 		Store: s, Agent: agent, Health: health, Auth: verifier, AuthRequired: c.authRequired, Log: log,
 		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
-		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, MaxTurns: c.maxTurns,
+		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second,
+		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns,
+	}
+	if c.authRequired {
+		// Without sign-in, everybody is one user.
+		cfg.MaxTurnsPerOwner = c.maxTurnsPerUser
 	}
 	if c.staticDir != "" {
 		// A root, unlike os.DirFS, does not follow links out of the directory. It

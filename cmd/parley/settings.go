@@ -42,7 +42,9 @@ func settings() []setting {
 		{name: "HOST", group: "HTTP", expects: "a host name or address", about: "Address to listen on; empty for all.", read: text(func(c *config) *string { return &c.host })},
 		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none.", read: origin},
 		{name: "STATIC_DIR", group: "HTTP", expects: "an existing directory", about: "A built front end to serve beside the API; empty for none.", read: directory},
-		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
+		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once, and four times as many requests, before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
+		{name: "MAX_TURNS_PER_USER", group: "HTTP", def: "50", expects: "a number, 1 to 1000000", about: "Turns of one user that may run at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxTurnsPerUser }, 1, 1_000_000)},
+		{name: "MAX_CONNECTIONS", group: "HTTP", def: "10000", expects: "a number, 1 to 1000000", about: "Connections that are kept open at once; more are closed as they come.", read: number(func(c *config) *int { return &c.maxConnections }, 1, 1_000_000)},
 		{name: "SHUTDOWN_TIMEOUT", group: "HTTP", def: "25", expects: "seconds, 0 to 3600", about: "Seconds that running turns get to finish after SIGTERM.", read: duration(func(c *config) *time.Duration { return &c.shutdownTimeout }, time.Second, 0, 3600)},
 
 		{name: "REDIS_URL", group: "Store", expects: "redis://[user:password@]host:port[/db], or rediss:// for TLS", about: "Redis that keeps the conversations; empty keeps them in memory.", secret: true, read: redisURL},
