@@ -78,7 +78,17 @@ func service(t *testing.T, stderr io.Writer, pairs ...string) (base string) {
 // crash would.
 func child(t *testing.T, pairs ...string) (base string, kill func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	base, cmd := process(t, pairs...)
+	return base, func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// process is a child to which signals can be sent; it ends with the test.
+func process(t *testing.T, pairs ...string) (base string, cmd *exec.Cmd) {
+	t.Helper()
+	cmd = exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), asChild+"=1", "AUTH_REQUIRED=false", "HOST=127.0.0.1", "PORT=0")
 	for i := 0; i < len(pairs); i += 2 {
 		cmd.Env = append(cmd.Env, pairs[i]+"="+pairs[i+1])
@@ -90,12 +100,11 @@ func child(t *testing.T, pairs ...string) (base string, kill func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill = func() {
+	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-	}
-	t.Cleanup(kill)
-	return address(t, stdout), kill
+	})
+	return address(t, stdout), cmd
 }
 
 // agent serves an emulated agent and gives the settings that lead to it.
@@ -325,44 +334,6 @@ func TestSendCosts(t *testing.T) {
 		if n := len(e.Requests()) - before; n != 1 {
 			t.Errorf("after %d turns, /send asked the agent %d times", history, n)
 		}
-	}
-}
-
-// A turn that is cut off at the end of SHUTDOWN_TIMEOUT is answered as such, and
-// the service ends cleanly.
-func TestShutdownAnswers(t *testing.T) {
-	e, settings := agent(t)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	out, in := io.Pipe()
-	ended := make(chan error, 1)
-	settings = append(settings, "AUTH_REQUIRED", "false", "HOST", "127.0.0.1", "PORT", "0", "SHUTDOWN_TIMEOUT", "0")
-	go func() { ended <- run(ctx, nil, env(settings...), in, io.Discard) }()
-	base := address(t, out)
-	// One that never asks anything must not hold the end back.
-	idle, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = idle.Close() }()
-
-	const talking = 20
-	answers := make(chan answer, talking)
-	for range talking {
-		go func() {
-			id := call(t, base+"/api/chat/start", m{}).ConversationID
-			answers <- call(t, base+"/api/chat/send", m{"conversationId": id, "text": "/silent"})
-		}()
-	}
-	waitFor(t, func() bool { return len(e.Requests()) == 2*talking })
-	stop()
-	for range talking {
-		if a := <-answers; a.Status != 503 || a.Class != "shutting_down" {
-			t.Errorf("got %+v", a)
-		}
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("the service ended with %v", err)
 	}
 }
 
