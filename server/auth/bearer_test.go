@@ -151,6 +151,26 @@ func TestManyTenants(t *testing.T) {
 	}
 }
 
+// The issuer of a customer tenant is known by its document, and is held to it.
+func TestIssuerOfTheDocument(t *testing.T) {
+	d := newDesk(t, func(o *Options) { o.Source = Source{Discovery: o.Source.Issuer + wellKnown} })
+	const name = "https://11111111.ciamlogin.com/11111111/v2.0"
+	document := jsonText(t, map[string]string{"issuer": name, "jwks_uri": d.issuer.KeysURL()})
+	keys := jsonText(t, map[string]any{"keys": []any{d.key.JWK()}})
+	d.issuer.Break(func(w http.ResponseWriter, r *http.Request) {
+		answer := document
+		if r.URL.Path == "/keys" {
+			answer = keys
+		}
+		authtest.Says(answer)(w, r)
+	})
+	for iss, ok := range map[string]bool{name: true, d.issuer.URL(): false, "": false} {
+		if _, err := d.show(t, d.key.Token(d.issuer.Claims().With("iss", iss))); (err == nil) != ok {
+			t.Errorf("%q: %v", iss, err)
+		}
+	}
+}
+
 // A key that is one tenant's signs for that tenant only.
 func TestKeyOfOneTenant(t *testing.T) {
 	d := newDesk(t, func(o *Options) {

@@ -92,6 +92,27 @@ func TestIssuerFails(t *testing.T) {
 	}
 }
 
+// A document that names another issuer leads to no keys, be they good: whoever
+// serves it, it is not the one that was asked.
+func TestAnothersDocument(t *testing.T) {
+	d := newDesk(t)
+	keys := jsonText(t, map[string]any{"keys": []any{d.key.JWK()}})
+	for name, ok := range map[string]bool{d.issuer.URL(): true, d.issuer.URL() + "/": false, "https://evil.example": false, "": false} {
+		document := jsonText(t, map[string]string{"issuer": name, "jwks_uri": d.issuer.KeysURL()})
+		d.issuer.Break(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/keys" {
+				authtest.Says(keys)(w, r)
+				return
+			}
+			authtest.Says(document)(w, r)
+		})
+		d.clock.pass(keepFor)
+		if err := d.Refresh(t.Context()); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 // With no key at all, a token is neither good nor bad.
 func TestIssuerDownFromTheStart(t *testing.T) {
 	var mu sync.Mutex
