@@ -15,7 +15,7 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 export GO FUZZTIME
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test short contract lint fmt fuzz bench verify clean
+.PHONY: help run build test short contract lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ contract: ## Try every fault of Redis and of the agent on every route; print the
 lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.
 	$(GO) vet ./...
 	$(LINT) run ./...
+
+vuln: ## Look for known faults in what the code calls; REQUIRE_VULNDB=1 fails where the database cannot be reached.
+	.ci/vuln
 
 fmt: ## Format the code the way lint wants it.
 	$(LINT) fmt ./...

@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"server/auth/authtest":    {},
 	"server/copilot":          {},
 	"server/copilot/emulator": {},
+	"server/copilot/entra":    {"server/copilot"},
 	"telemetry":               {"store", "server/copilot"},
 	"telemetry/provider":      {},
 	"contracttest":            {"store"},
@@ -34,7 +35,7 @@ var arrows = map[string][]string{
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
-		"server", "server/auth", "server/copilot", "server/copilot/emulator",
+		"server", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
 		"store", "store/memory", "store/redis", "telemetry", "telemetry/provider",
 	},
 }
@@ -53,6 +54,9 @@ var only = map[string]struct {
 	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
 	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
+	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
+	"github.com/AzureAD/":        {[]string{"server/copilot/entra"}, "an agent must be possible without it"},
+	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
 	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 

@@ -15,7 +15,8 @@ import (
 // Failures that begin in this package. The exported ones may also be returned
 // by what surrounds it, such as a limiter in front of the store.
 var (
-	// ErrOverloaded says that this process has as many turns running as it takes.
+	// ErrOverloaded says that this process has as many turns running as it takes,
+	// in all or of one owner, or as many requests.
 	ErrOverloaded = errors.New("server: too many turns at once")
 	// ErrShuttingDown says that this process takes no new turns, or gave one up
 	// because its time was over.
@@ -100,7 +101,7 @@ var failures = [...]Failure{
 	{Class: "payload_too_large", Meaning: "the body has more than 256 KiB", Status: http.StatusRequestEntityTooLarge, Level: logInfo, Title: "Body too large", Detail: "A body may have at most 256 KiB.", is: []error{errTooLarge}},
 	{Class: "unsupported_media_type", Meaning: "the body is not `application/json`", Status: http.StatusUnsupportedMediaType, Level: logInfo, Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.", is: []error{errMediaType}},
 	{Class: "idempotency_mismatch", Meaning: "the idempotency key was used for another request", Status: http.StatusUnprocessableEntity, Level: logInfo, Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.", is: []error{store.ErrMismatch}},
-	{Class: "overloaded", Meaning: "this process has `MAX_TURNS` turns running; never Redis", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
+	{Class: "overloaded", Meaning: "as many turns run as may, in all (`MAX_TURNS`) or of this user (`MAX_TURNS_PER_USER`); never Redis", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
 	{Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure, too many clients, or circuit breaker open", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrUnreachable}},
 	{Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrTimeout}},
 	{Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrPoolExhausted}},
@@ -111,7 +112,7 @@ var failures = [...]Failure{
 	{Class: "store_protocol", Meaning: "what answers does not speak Redis as we know it", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrProtocol}},
 	{Class: classStoreRejected, Meaning: "any other error of Redis", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrRejected}},
 	{Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.", origin: ofStore, is: []error{store.ErrCorrupt}},
-	{Class: "auth_unavailable", Meaning: "signing keys cannot be fetched and none is cached", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.", is: []error{auth.ErrUnavailable}},
+	{Class: "auth_unavailable", Meaning: "signing keys cannot be fetched, and the token's is not known", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.", is: []error{auth.ErrUnavailable}},
 	{Class: "upstream_timeout", Meaning: "the agent did not finish within `COPILOT_TIMEOUT`", Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrTimeout}},
 	{Class: "upstream_unreachable", Meaning: "the agent: refused, name or TLS failure", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrUnreachable}},
 	{Class: "upstream_throttled", Meaning: "the agent answered 429; its `Retry-After` is passed on", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent throttled", Detail: "The agent takes no more requests right now. Repeat the request later.", origin: ofAgent, is: []error{copilot.ErrThrottled}},

@@ -153,6 +153,34 @@ func (c *countingStore) FailTurn(ctx context.Context, t store.Turn, class string
 	return c.Store.FailTurn(ctx, t, class)
 }
 
+func (c *countingStore) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+	if err := c.called("Conversation"); err != nil {
+		return store.Conversation{}, err
+	}
+	return c.Store.Conversation(ctx, o, id, after)
+}
+
+func (c *countingStore) List(ctx context.Context, o store.Owner, p store.Page) (store.Listing, error) {
+	if err := c.called("List"); err != nil {
+		return store.Listing{}, err
+	}
+	return c.Store.List(ctx, o, p)
+}
+
+func (c *countingStore) SetStatus(ctx context.Context, o store.Owner, id string, status store.Status) (store.Conversation, error) {
+	if err := c.called("SetStatus"); err != nil {
+		return store.Conversation{}, err
+	}
+	return c.Store.SetStatus(ctx, o, id, status)
+}
+
+func (c *countingStore) Delete(ctx context.Context, o store.Owner, id string) error {
+	if err := c.called("Delete"); err != nil {
+		return err
+	}
+	return c.Store.Delete(ctx, o, id)
+}
+
 func (c *countingStore) RenewLease(ctx context.Context, t store.Turn) error {
 	if err := c.called("RenewLease"); err != nil {
 		if errors.Is(err, errPanic) {

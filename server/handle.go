@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"parley/server/auth"
@@ -21,10 +22,8 @@ func (s *Server) adapt(rt route) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		x, r := s.begin(rt, r)
 		w := &statusWriter{ResponseWriter: raw}
-		h := w.Header()
-		h.Set("X-Request-Id", x.requestID)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
+		w.Header().Set("X-Request-Id", x.requestID)
+		secure(w.Header())
 
 		err := s.carry(rt, w, r)
 		broken := err != nil && w.status != 0
@@ -52,29 +51,44 @@ func (s *Server) carry(rt route, w http.ResponseWriter, r *http.Request) (err er
 			err = &panicError{value: v, stack: debug.Stack()}
 		}
 	}()
-	if !rt.open {
-		if err := s.admit(r); err != nil {
-			return err
-		}
+	if rt.open {
+		return rt.handle(w, r)
+	}
+	defer s.working.Add(-1)
+	if n := s.working.Add(1); s.cfg.MaxRequests > 0 && n > int64(s.cfg.MaxRequests) {
+		return ErrOverloaded
+	}
+	if err := s.admit(r); err != nil {
+		return err
 	}
 	return rt.handle(w, r)
+}
+
+// secure sets what a browser is told of every answer: it is what its type says,
+// nobody may keep it, show it in a frame or load anything for it, and where it
+// led to stays here (OWASP REST Security Cheat Sheet).
+func secure(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
 }
 
 // admit finds out who is asking.
 func (s *Server) admit(r *http.Request) error {
 	x := of(r)
 	x.stage = stageAuth
-	header := r.Header.Get("Authorization")
+	// Joined, as RFC 9110, section 5.3 has it, two headers are no token: a proxy
+	// may have checked the one, and this service the other.
+	header := strings.Join(r.Header.Values("Authorization"), ", ")
 	who, err := s.cfg.Auth.Verify(r.Context(), header)
 	if err == nil && s.cfg.AuthRequired && (who.Tenant == "" || who.User == "") {
 		// Half a principal would share its conversations with every other one.
 		err = auth.ErrUnauthenticated
 	}
 	switch {
-	case errors.Is(err, auth.ErrUnauthenticated) && header == "":
-		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {"Bearer"}}}
 	case errors.Is(err, auth.ErrUnauthenticated):
-		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {`Bearer error="invalid_token"`}}}
+		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {challenge(header, err)}}}
 	case err != nil:
 		return err
 	}
@@ -90,6 +104,18 @@ func (s *Server) admit(r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+// challenge is what WWW-Authenticate says (RFC 6750, section 3): nothing more to
+// somebody who showed no token, else what is wrong with it.
+func challenge(header string, err error) string {
+	if header == "" {
+		return "Bearer"
+	}
+	if e, ok := errors.AsType[*auth.TokenError](err); ok {
+		return `Bearer error="invalid_token", error_description="` + e.Description + `"`
+	}
+	return `Bearer error="invalid_token"`
 }
 
 // done reports a request that is over: one line in the log, one call of OnDone.
@@ -156,8 +182,23 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, mime 
 	x := of(r)
 	w.Header().Set("Content-Type", mime)
 	s.timing(w, x)
+	readWithin(w, answerTime)
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
+}
+
+// answerTime is how long a client may take to read an answer, and fileTime for a
+// file of the front end.
+const (
+	answerTime = time.Minute
+	fileTime   = 5 * time.Minute
+)
+
+// readWithin ends the connection of a client that does not read its answer; it
+// would hold the answer's memory for as long as it likes. The server lifts the
+// limit when the request is over. Writers in tests have no such limit.
+func readWithin(w http.ResponseWriter, limit time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 }
 
 // timing tells the client where its time went.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,8 +59,12 @@ type Config struct {
 	// request; 0 means DefaultStoreTimeout. It should exceed the store's own.
 	StoreTimeout time.Duration
 	// MaxTurns is how many turns run at once before more are refused with
-	// "overloaded"; 0 for no bound.
-	MaxTurns int
+	// "overloaded", MaxTurnsPerOwner how many of one owner; 0 for no bound.
+	MaxTurns, MaxTurnsPerOwner int
+	// MaxRequests is how many requests that ask who it is are worked on at once,
+	// before more are refused with "overloaded": each may hold a body, or wait for
+	// a signing key. 0 for no bound.
+	MaxRequests int
 
 	// OnDone is called once for every request, before the handler returns, with
 	// the request's own context; nil for nothing.
@@ -92,6 +97,7 @@ type Server struct {
 	handler http.Handler
 	turns   *turns
 	domains []string
+	working atomic.Int64 // requests that MaxRequests bounds
 }
 
 // New builds a Server and reports everything that is wrong with cfg at once.

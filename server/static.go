@@ -35,6 +35,9 @@ func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	// A page names its assets by their content, so only the page itself has to
 	// be asked for again.
 	w.Header().Set("Cache-Control", "no-cache")
+	// A page loads what it is made of, and may be framed by its own kind.
+	w.Header().Set("Content-Security-Policy", "frame-ancestors 'self'")
+	readWithin(w, fileTime)
 	http.ServeFileFS(w, withPath(r, "/"), s.cfg.Static, name) //nolint:gosec // an fs.FS takes only clean paths below its root, and ours without dot files
 	return nil
 }

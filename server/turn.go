@@ -33,7 +33,7 @@ type turns struct {
 
 func newTurns(cfg Config) *turns {
 	t := &turns{
-		store: cfg.Store, agent: cfg.Agent, health: cfg.Health, gate: newGate(cfg.MaxTurns),
+		store: cfg.Store, agent: cfg.Agent, health: cfg.Health, gate: newGate(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
 		upstreamTimeout: cfg.UpstreamTimeout, storeTimeout: cfg.StoreTimeout,
 		now: cfg.Now, newID: cfg.NewID, log: cfg.Log,
 	}
@@ -87,10 +87,10 @@ func (t *turns) run(ctx context.Context, p *progress, in input) (answer, error) 
 	if !in.start {
 		p.conversation = in.id // a new one has no name until it is there
 	}
-	if err := t.gate.enter(); err != nil {
+	if err := t.gate.enter(in.owner); err != nil {
 		return answer{}, err
 	}
-	defer t.gate.leave()
+	defer t.gate.leave(in.owner)
 
 	held, err := t.begin(ctx, p, in)
 	if err != nil {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store/redis"
 )
@@ -17,7 +19,9 @@ import (
 // config is what the settings amount to.
 type config struct {
 	host, corsOrigin, staticDir string
-	port, maxTurns              int
+	port                        int
+	maxTurns, maxTurnsPerUser   int
+	maxConnections              int
 	shutdownTimeout             time.Duration
 
 	redisURL, redisPrefix, redisCAFile string
@@ -27,11 +31,13 @@ type config struct {
 
 	authRequired                   bool
 	azureTenantName, azureClientID string
-	allowedTenants                 []string
+	authIssuer, authKeysURL        string
+	allowedTenants, authAudiences  []string
 
 	emulator                                            bool
 	endpoint                                            copilot.Endpoint
 	stubToken, copilotTenant, copilotApp, copilotSecret string
+	copilotFlow, copilotAuthority                       string
 	copilotTimeout                                      time.Duration
 
 	allowedActions, allowedDomains []string
@@ -66,9 +72,7 @@ func load(getenv func(string) string) (config, error) {
 func (c *config) check() []error {
 	var faults []error
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if c.authRequired {
-		bad("AUTH_REQUIRED: this version cannot verify tokens, and does not let anybody in unasked; expected false")
-	}
+	faults = append(faults, c.checkAuth()...)
 	if c.redisURL != "" {
 		s, err := redis.New(redis.Options{URL: c.redisURL})
 		switch {
@@ -103,6 +107,31 @@ func (c *config) readCAs() error {
 	return nil
 }
 
+// checkAuth finds out whether tokens can be verified. Without sign-in nothing is
+// asked of these settings.
+func (c *config) checkAuth() []error {
+	if !c.authRequired {
+		return nil
+	}
+	var faults []error
+	bad := func(text string) { faults = append(faults, errors.New(text)) }
+	switch {
+	case c.authIssuer == "" && c.authKeysURL != "":
+		bad("AUTH_ISSUER: is missing, and AUTH_JWKS_URL is set; expected both, or neither")
+	case c.authIssuer == "" && c.azureTenantName == "":
+		bad("AZURE_TENANT_NAME: nobody is known who issues tokens; expected it, or AUTH_ISSUER, or AUTH_REQUIRED=false")
+	case c.authIssuer != "" && c.azureTenantName != "":
+		bad("AUTH_ISSUER: is set beside AZURE_TENANT_NAME; expected one of them")
+	}
+	if c.authIssuer != "" && c.authKeysURL == "" && !auth.ValidURL(c.authIssuer) {
+		bad("AUTH_ISSUER: leads to no keys; expected an https:// URL (http:// on loopback only), or AUTH_JWKS_URL beside it")
+	}
+	if c.azureClientID == "" && len(c.authAudiences) == 0 {
+		bad("AZURE_CLIENT_ID: nothing says whom tokens must be for; expected it, or AUTH_AUDIENCE")
+	}
+	return faults
+}
+
 // checkAgent finds out whether there is an agent to talk to.
 func (c *config) checkAgent() []error {
 	given := c.endpoint.DirectConnectURL != "" || c.endpoint.Environment != "" || c.endpoint.Schema != ""
@@ -119,8 +148,37 @@ func (c *config) checkAgent() []error {
 	if _, err := c.endpoint.URL(""); err != nil {
 		faults = append(faults, named(err)...)
 	}
-	if c.stubToken == "" {
-		faults = append(faults, errors.New("COPILOT_STUB_TOKEN: is missing, and this version has no other way to a token for the agent; expected a bearer token"))
+	return append(faults, c.checkToken()...)
+}
+
+// checkToken finds out whether there is a way to a token for the agent.
+func (c *config) checkToken() []error {
+	if c.stubToken != "" {
+		return nil
+	}
+	var faults []error
+	bad := func(name, text string) { faults = append(faults, errors.New(name+": "+text)) }
+	for _, s := range [][2]string{{"COPILOT_TENANT_ID", c.copilotTenant}, {"COPILOT_APP_ID", c.copilotApp}, {"COPILOT_CLIENT_SECRET", c.copilotSecret}} {
+		if s[1] == "" {
+			bad(s[0], "is missing, and with it the way to a token for the agent; expected it, or COPILOT_STUB_TOKEN")
+		}
+	}
+	switch len(faults) {
+	case 0:
+	case 3:
+		return []error{errors.New("COPILOT_STUB_TOKEN: there is no way to a token for the agent; expected it, or COPILOT_TENANT_ID, COPILOT_APP_ID and COPILOT_CLIENT_SECRET")}
+	default:
+		return faults
+	}
+	if c.copilotFlow == flowOnBehalfOf && !c.authRequired {
+		bad("COPILOT_TOKEN_FLOW", "nobody signs in whose token could be exchanged; expected client-credentials, or AUTH_REQUIRED=true")
+	}
+	_, wrong := c.endpoint.URL("") // which has been said
+	if _, err := c.endpoint.TokenScope(); err != nil && wrong == nil {
+		faults = append(faults, named(err)...)
+	}
+	if u, err := url.Parse(c.copilotAuthority); err != nil || u.Scheme != "https" || u.Host == "" {
+		bad("COPILOT_AUTHORITY", "leads to no tokens; expected an https:// URL")
 	}
 	return faults
 }
@@ -136,7 +194,7 @@ func named(err error) []error {
 	}
 	variables := map[string]string{
 		"DirectConnectURL": "COPILOT_DIRECT_CONNECT_URL", "Environment": "COPILOT_ENVIRONMENT_ID",
-		"Schema": "COPILOT_AGENT_SCHEMA_NAME", "Cloud": "COPILOT_CLOUD",
+		"Schema": "COPILOT_AGENT_SCHEMA_NAME", "Cloud": "COPILOT_CLOUD", "Scope": "COPILOT_SCOPE",
 	}
 	if e, ok := errors.AsType[*copilot.SettingError](err); ok && variables[e.Setting] != "" {
 		return []error{fmt.Errorf("%s: %s", variables[e.Setting], e.Problem)}

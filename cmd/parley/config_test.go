@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parley/server/copilot/entra"
 )
 
 // env makes a getenv out of names and values.
@@ -45,6 +47,92 @@ func TestAuthFailsClosed(t *testing.T) {
 	}
 }
 
+// What verifies tokens is complete, and says one thing, or the service does not
+// start.
+func TestAuthSettings(t *testing.T) {
+	with := func(pairs ...string) func(string) string {
+		return env(append([]string{"COPILOT_EMULATOR", "true"}, pairs...)...)
+	}
+	for name, get := range map[string]func(string) string{
+		"customer tenant": with("AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"any issuer":      with("AUTH_ISSUER", "https://id.example/", "AUTH_AUDIENCE", "a, b"),
+		"many tenants":    with("AUTH_ISSUER", "https://id.example/{tenantid}/v2.0", "AUTH_JWKS_URL", "https://id.example/keys", "AZURE_CLIENT_ID", "app"),
+	} {
+		if c, err := load(get); err != nil || !c.authRequired {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for want, get := range map[string]func(string) string{
+		"AZURE_TENANT_NAME: nobody":    with("AZURE_CLIENT_ID", "app"),
+		"AZURE_TENANT_NAME: \"con":     with("AZURE_TENANT_NAME", "contoso.evil.example/", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: is missing":      with("AUTH_JWKS_URL", "https://id.example/keys", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: is set":          with("AUTH_ISSUER", "https://id.example", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: leads":           with("AUTH_ISSUER", "http://id.example", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: leads to no":     with("AUTH_ISSUER", "https://id.example/{tenantid}", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: \"a b\"":         with("AUTH_ISSUER", "a b", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_JWKS_URL: \"http://id":   with("AUTH_ISSUER", "https://id.example", "AUTH_JWKS_URL", "http://id.example/keys", "AZURE_CLIENT_ID", "app"),
+		"AZURE_CLIENT_ID: nothing":     with("AZURE_TENANT_NAME", "contoso"),
+		"AZURE_CLIENT_ID: nothing say": with("AZURE_TENANT_NAME", "contoso", "AUTH_AUDIENCE", " , "),
+	} {
+		if _, err := load(get); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("want a fault of %s, got %v", want, err)
+		}
+	}
+}
+
+// A way to a token for the agent is complete, or there is none.
+func TestTokenSettings(t *testing.T) {
+	with := func(pairs ...string) func(string) string {
+		return env(append([]string{
+			"AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_AGENT_SCHEMA_NAME", "a",
+		}, pairs...)...)
+	}
+	whole := []string{"COPILOT_TENANT_ID", "t", "COPILOT_APP_ID", "a", "COPILOT_CLIENT_SECRET", "hunter2"}
+	signedIn := append([]string{"AUTH_REQUIRED", "true", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"}, whole...)
+	for name, c := range map[string]struct {
+		get  func(string) string
+		flow entra.Flow
+	}{
+		"callers sign in":         {with(signedIn...), entra.OnBehalfOf},
+		"as itself all the same":  {with(append(signedIn, "COPILOT_TOKEN_FLOW", "client-credentials")...), entra.ClientCredentials},
+		"nobody signs in":         {with(whole...), entra.ClientCredentials},
+		"an agent of no cloud":    {with(append(whole, "COPILOT_DIRECT_CONNECT_URL", "https://agent.example/conversations", "COPILOT_SCOPE", "s")...), entra.ClientCredentials},
+		"a sovereign authority":   {with(append(whole, "COPILOT_AUTHORITY", "https://login.microsoftonline.us/")...), entra.ClientCredentials},
+		"a token beside, no more": {with(append(whole, "COPILOT_STUB_TOKEN", "t", "COPILOT_AUTHORITY", "nowhere")...), entra.ClientCredentials},
+	} {
+		loaded, err := load(c.get)
+		if err != nil || loaded.flow() != c.flow {
+			t.Errorf("%s: flow %v, %v", name, loaded.flow(), err)
+			continue
+		}
+		_, _, end, err := openAgent(loaded)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		end()
+	}
+	for want, get := range map[string]func(string) string{
+		"COPILOT_STUB_TOKEN: there":       with(),
+		"COPILOT_CLIENT_SECRET: is":       with(whole[:4]...),
+		"COPILOT_TENANT_ID: is":           with(whole[2:]...),
+		"COPILOT_TENANT_ID: \"t/../x\"":   with(append(whole, "COPILOT_TENANT_ID", "t/../x")...),
+		"COPILOT_TOKEN_FLOW: nobody":      with(append(whole, "COPILOT_TOKEN_FLOW", "on-behalf-of")...),
+		"COPILOT_TOKEN_FLOW: \"obo\" is":  with(append(whole, "COPILOT_TOKEN_FLOW", "obo")...),
+		"COPILOT_AUTHORITY: leads":        with(append(whole, "COPILOT_AUTHORITY", "http://login.example")...),
+		"COPILOT_SCOPE: must be":          with(append(whole, "COPILOT_DIRECT_CONNECT_URL", "https://agent.example/conversations")...),
+		"COPILOT_CLOUD: must be one of P": with(append(whole, "COPILOT_CLOUD", "Moon")...),
+	} {
+		_, err := load(get)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "\n") != 0 {
+			t.Errorf("want a fault of %s, got %v", want, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("repeats the secret: %v", err)
+		}
+	}
+}
+
 // All faults come at once, each with its variable, and no secret with them.
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := load(env(
@@ -58,7 +146,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 	for _, name := range []string{
 		"PORT", "CORS_ORIGIN", "STATIC_DIR", "MAX_TURNS", "SHUTDOWN_TIMEOUT", "REDIS_URL", "REDIS_TTL", "REDIS_TIMEOUT", "REDIS_PREFIX", "REDIS_CA_FILE",
-		"MEMORY_MAX_CONVERSATIONS", "AUTH_REQUIRED", "COPILOT_EMULATOR", "COPILOT_TIMEOUT", "COPILOT_DIRECT_CONNECT_URL", "COPILOT_STUB_TOKEN", "LOG_LEVEL",
+		"MEMORY_MAX_CONVERSATIONS", "AZURE_TENANT_NAME", "AZURE_CLIENT_ID", "COPILOT_EMULATOR", "COPILOT_TIMEOUT", "COPILOT_DIRECT_CONNECT_URL", "COPILOT_STUB_TOKEN", "LOG_LEVEL",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+name+": ") {
 			t.Errorf("nothing is said of %s", name)
@@ -148,8 +236,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"--nonsense"}, 2, "usage:"},
 		{[]string{"check-config", "extra"}, 2, "extra"},
 		{[]string{"nonsense"}, 2, "there is no command"},
-		{[]string{"check-config"}, 2, "AUTH_REQUIRED: "},
-		{[]string{}, 2, "AUTH_REQUIRED: "},
+		{[]string{"check-config"}, 2, "AZURE_TENANT_NAME: "},
+		{[]string{}, 2, "AZURE_TENANT_NAME: "},
 		{[]string{"--env-file", "/nowhere/.env"}, 2, "--env-file"},
 	} {
 		var out bytes.Buffer

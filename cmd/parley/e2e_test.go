@@ -78,7 +78,17 @@ func service(t testing.TB, stderr io.Writer, pairs ...string) (base string) {
 // crash would.
 func child(t *testing.T, pairs ...string) (base string, kill func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	base, cmd := process(t, pairs...)
+	return base, func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// process is a child to which signals can be sent; it ends with the test.
+func process(t *testing.T, pairs ...string) (base string, cmd *exec.Cmd) {
+	t.Helper()
+	cmd = exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), asChild+"=1", "AUTH_REQUIRED=false", "HOST=127.0.0.1", "PORT=0")
 	for i := 0; i < len(pairs); i += 2 {
 		cmd.Env = append(cmd.Env, pairs[i]+"="+pairs[i+1])
@@ -90,12 +100,11 @@ func child(t *testing.T, pairs ...string) (base string, kill func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill = func() {
+	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-	}
-	t.Cleanup(kill)
-	return address(t, stdout), kill
+	})
+	return address(t, stdout), cmd
 }
 
 // agent serves an emulated agent and gives the settings that lead to it.
@@ -115,6 +124,8 @@ type answer struct {
 	Messages       []struct{ Role, Text string }
 	Conversations  []struct{ ConversationID string }
 	Class, Redis   string
+	AuthRequired   bool
+	Warnings       []string
 }
 
 func (a answer) said() string {
@@ -128,6 +139,12 @@ func (a answer) said() string {
 // call asks the service; a body makes it a POST. It may be used from any
 // goroutine of a test, so it ends none.
 func call(t *testing.T, url string, body any) answer {
+	t.Helper()
+	return callAs(t, "", url, body)
+}
+
+// callAs asks with a token.
+func callAs(t *testing.T, token, url string, body any) answer {
 	t.Helper()
 	method, reader := http.MethodGet, io.Reader(nil)
 	if body != nil {
@@ -144,6 +161,9 @@ func call(t *testing.T, url string, body any) answer {
 		return answer{}
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Error(err)
@@ -174,13 +194,16 @@ func TestInMemory(t *testing.T) {
 		if sent.Status != 200 || !strings.Contains(sent.said(), "hello") {
 			t.Errorf("send: %+v", sent)
 		}
-		if h := call(t, base+"/health", nil); h.Status != 200 || h.Redis != "not_configured" {
+		if h := call(t, base+"/health", nil); h.Status != 200 || h.Redis != "not_configured" || h.AuthRequired || len(h.Warnings) != 1 {
 			t.Errorf("health: %+v", h)
 		}
 	})
 	// The service has ended, so the log can be read.
 	if !strings.Contains(log.String(), `"msg":"listening"`) || !strings.Contains(log.String(), `"store":"memory"`) {
 		t.Errorf("the log does not name the store:\n%s", log.String())
+	}
+	if !strings.Contains(log.String(), "authentication is off") {
+		t.Errorf("the log does not warn that everybody may come in:\n%s", log.String())
 	}
 	if strings.Contains(log.String(), "hello") {
 		t.Errorf("the log repeats what was said:\n%s", log.String())
@@ -311,44 +334,6 @@ func TestSendCosts(t *testing.T) {
 		if n := len(e.Requests()) - before; n != 1 {
 			t.Errorf("after %d turns, /send asked the agent %d times", history, n)
 		}
-	}
-}
-
-// A turn that is cut off at the end of SHUTDOWN_TIMEOUT is answered as such, and
-// the service ends cleanly.
-func TestShutdownAnswers(t *testing.T) {
-	e, settings := agent(t)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	out, in := io.Pipe()
-	ended := make(chan error, 1)
-	settings = append(settings, "AUTH_REQUIRED", "false", "HOST", "127.0.0.1", "PORT", "0", "SHUTDOWN_TIMEOUT", "0")
-	go func() { ended <- run(ctx, nil, env(settings...), in, io.Discard) }()
-	base := address(t, out)
-	// One that never asks anything must not hold the end back.
-	idle, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = idle.Close() }()
-
-	const talking = 20
-	answers := make(chan answer, talking)
-	for range talking {
-		go func() {
-			id := call(t, base+"/api/chat/start", m{}).ConversationID
-			answers <- call(t, base+"/api/chat/send", m{"conversationId": id, "text": "/silent"})
-		}()
-	}
-	waitFor(t, func() bool { return len(e.Requests()) == 2*talking })
-	stop()
-	for range talking {
-		if a := <-answers; a.Status != 503 || a.Class != "shutting_down" {
-			t.Errorf("got %+v", a)
-		}
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("the service ended with %v", err)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"parley/contracttest/matrix"
 	"parley/contracttest/redistest"
 	"parley/server"
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store"
 	"parley/store/memory"
@@ -126,7 +127,7 @@ func (m mutant) serve(tb testing.TB, w matrix.Wiring) string {
 		agent = m.agent(agent)
 	}
 	health := server.NewHealth(server.HealthConfig{Backend: kept.backend, Ping: kept.Ping, Warnings: kept.warnings})
-	api, err := newServer(c, kept.Store, agent, health, log)
+	api, err := newServer(c, kept.Store, agent, auth.Anyone{}, health, log)
 	if err != nil {
 		tb.Fatal(err)
 	}

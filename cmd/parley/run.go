@@ -8,15 +8,16 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/joho/godotenv"
 
 	"parley/server"
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store"
 )
@@ -130,10 +131,17 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	defer endAgent()
 
+	verifier, warnings, endAuth, err := openAuth(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer endAuth()
+
 	health := server.NewHealth(server.HealthConfig{
-		Backend: kept.backend, Ping: kept.Ping, Version: version(), Warnings: kept.warnings,
+		Backend: kept.backend, Ping: kept.Ping, Version: version(),
+		Warnings: func() []string { return slices.Concat(warnings, kept.warnings()) },
 	})
-	api, err := newServer(c, kept.Store, agent, health, log)
+	api, err := newServer(c, kept.Store, agent, verifier, health, log)
 	if err != nil {
 		return err
 	}
@@ -151,18 +159,12 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
 		slog.String("store", kept.backend), slog.String("agent", agentName), slog.Bool("auth_required", c.authRequired),
 		slog.String("version", version()))
-	if !c.authRequired {
-		log.LogAttrs(ctx, slog.LevelWarn, "authentication is off: everybody who can reach this port is the same user")
+	for _, w := range warnings {
+		log.LogAttrs(ctx, slog.LevelWarn, w)
 	}
 	announce(stdout, c, listener.Addr(), kept.backend, agentName)
 
-	web := &http.Server{
-		Handler: api, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	unused := &unusedConns{conns: map[net.Conn]bool{}}
-	web.ConnState = unused.track
+	web, conns := newWeb(api, c.maxConnections, log)
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	select {
@@ -172,15 +174,20 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "stopping")
 	health.SetDraining()
-	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web, unused)
+	return stop(context.WithoutCancel(ctx), c.shutdownTimeout, api, web, conns)
 }
 
 // newServer makes the HTTP API out of its parts.
-func newServer(c config, s store.Store, agent copilot.Agent, health *server.Health, log *slog.Logger) (*server.Server, error) {
+func newServer(c config, s store.Store, agent copilot.Agent, verifier auth.Verifier, health *server.Health, log *slog.Logger) (*server.Server, error) {
 	cfg := server.Config{
-		Store: s, Agent: agent, Health: health, AuthRequired: c.authRequired, Log: log,
+		Store: s, Agent: agent, Health: health, Auth: verifier, AuthRequired: c.authRequired, Log: log,
 		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
-		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, MaxTurns: c.maxTurns,
+		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second,
+		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns,
+	}
+	if c.authRequired {
+		// Without sign-in, everybody is one user.
+		cfg.MaxTurnsPerOwner = c.maxTurnsPerUser
 	}
 	if c.staticDir != "" {
 		// A root, unlike os.DirFS, does not follow links out of the directory. It
@@ -201,15 +208,15 @@ func announce(w io.Writer, c config, addr net.Addr, backend, agent string) {
 		host = "localhost"
 	}
 	base := "http://" + net.JoinHostPort(host, port)
-	auth := "off: everybody is the same user"
+	signIn, header := "off: everybody is the same user", ""
 	if c.authRequired {
-		auth = "on"
+		signIn, header = "on: callers show a bearer token", " -H \"Authorization: Bearer $TOKEN\""
 	}
 	fmt.Fprintf(w, `Parley %s is listening on %s
   store  %s
   agent  %s
   auth   %s
 Try:
-  curl -s -X POST %s/api/chat/start
-`, version(), base, backend, agent, auth, base)
+  curl -s -X POST%s %s/api/chat/start
+`, version(), base, backend, agent, signIn, header, base)
 }

@@ -11,6 +11,13 @@ import (
 	"time"
 
 	"parley/server"
+	"parley/server/auth"
+)
+
+// The values of COPILOT_TOKEN_FLOW.
+const (
+	flowOnBehalfOf        = "on-behalf-of"
+	flowClientCredentials = "client-credentials"
 )
 
 // setting is one row of the table of settings: all that is known of an
@@ -35,8 +42,10 @@ func settings() []setting {
 		{name: "HOST", group: "HTTP", expects: "a host name or address", about: "Address to listen on; empty for all.", read: text(func(c *config) *string { return &c.host })},
 		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none.", read: origin},
 		{name: "STATIC_DIR", group: "HTTP", expects: "an existing directory", about: "A built front end to serve beside the API; empty for none.", read: directory},
-		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
-		{name: "SHUTDOWN_TIMEOUT", group: "HTTP", def: "25", expects: "seconds, 0 to 3600", about: "Seconds that running turns get to finish after SIGTERM.", read: duration(func(c *config) *time.Duration { return &c.shutdownTimeout }, time.Second, 0, 3600)},
+		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once, and four times as many requests, before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
+		{name: "MAX_TURNS_PER_USER", group: "HTTP", def: "50", expects: "a number, 1 to 1000000", about: "Turns of one user that may run at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxTurnsPerUser }, 1, 1_000_000)},
+		{name: "MAX_CONNECTIONS", group: "HTTP", def: "10000", expects: "a number, 1 to 1000000", about: "Connections that are kept open at once; more are closed as they come.", read: number(func(c *config) *int { return &c.maxConnections }, 1, 1_000_000)},
+		{name: "SHUTDOWN_TIMEOUT", group: "HTTP", def: "25", expects: "seconds, 0 to 3600", about: "Seconds that running turns get to finish after SIGTERM; a second signal ends at once.", read: duration(func(c *config) *time.Duration { return &c.shutdownTimeout }, time.Second, 0, 3600)},
 
 		{name: "REDIS_URL", group: "Store", expects: "redis://[user:password@]host:port[/db], or rediss:// for TLS", about: "Redis that keeps the conversations; empty keeps them in memory.", secret: true, read: redisURL},
 		{name: "REDIS_TTL", group: "Store", def: "86400", expects: "seconds, 60 to 31536000", about: "Seconds that a conversation outlives its last write, in either store.", read: duration(func(c *config) *time.Duration { return &c.ttl }, time.Second, 60, 31_536_000)},
@@ -46,9 +55,12 @@ func settings() []setting {
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 
 		{name: "AUTH_REQUIRED", group: "Sign-in", def: "true", expects: "true or false", about: "Whether callers must show a token. Anything but false means true.", read: func(c *config, v string) error { c.authRequired = v != "false"; return nil }},
-		{name: "AZURE_TENANT_NAME", group: "Sign-in", expects: "a tenant name", about: "Tenant that issues the callers' tokens.", read: text(func(c *config) *string { return &c.azureTenantName })},
-		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id", about: "Application that the callers' tokens are for.", read: text(func(c *config) *string { return &c.azureClientID })},
+		{name: "AZURE_TENANT_NAME", group: "Sign-in", expects: "the tenant's name alone, such as contoso", about: "Customer tenant (Entra External ID) that issues the callers' tokens.", read: tenantName},
+		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id", about: "Application that the callers' tokens are for, bare or after api://.", read: visible(func(c *config) *string { return &c.azureClientID })},
 		{name: "ALLOWED_TENANT_IDS", group: "Sign-in", expects: "tenant ids, separated by commas", about: "Tenants whose users may come in; empty for none.", read: list(func(c *config) *[]string { return &c.allowedTenants })},
+		{name: "AUTH_ISSUER", group: "Sign-in", expects: "an issuer as its tokens name it, such as https://login.microsoftonline.com/<tenant id>/v2.0", about: "Any other issuer, instead of AZURE_TENANT_NAME; {tenantid} in it stands for the token's own tenant, and needs AUTH_JWKS_URL.", read: visible(func(c *config) *string { return &c.authIssuer })},
+		{name: "AUTH_JWKS_URL", group: "Sign-in", expects: "an https:// URL (http:// on loopback only)", about: "Key set of AUTH_ISSUER; empty finds it by OpenID Connect discovery.", read: keysURL},
+		{name: "AUTH_AUDIENCE", group: "Sign-in", expects: "audiences, separated by commas", about: "Audiences that the callers' tokens may be for, instead of AZURE_CLIENT_ID.", read: list(func(c *config) *[]string { return &c.authAudiences })},
 
 		{name: "COPILOT_EMULATOR", group: "Agent", def: "false", expects: "true or false", about: "Talk to an emulated agent inside this process.", read: boolean(func(c *config) *bool { return &c.emulator })},
 		{name: "COPILOT_DIRECT_CONNECT_URL", group: "Agent", expects: "the agent's connection string: an https:// URL (http:// on loopback only)", about: "Where the agent is; wins over the environment and schema name.", read: text(func(c *config) *string { return &c.endpoint.DirectConnectURL })},
@@ -56,9 +68,12 @@ func settings() []setting {
 		{name: "COPILOT_AGENT_SCHEMA_NAME", group: "Agent", expects: "a schema name", about: "Schema name of the agent.", read: text(func(c *config) *string { return &c.endpoint.Schema })},
 		{name: "COPILOT_CLOUD", group: "Agent", def: "Prod", expects: "the name of a Power Platform cloud", about: "Cloud of the environment: Prod, Gov, High, DoD, Mooncake, ….", read: text(func(c *config) *string { return &c.endpoint.Cloud })},
 		{name: "COPILOT_STUB_TOKEN", group: "Agent", expects: "a bearer token", about: "Token that is sent to the agent for everybody.", secret: true, read: token},
-		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotTenant })},
-		{name: "COPILOT_APP_ID", group: "Agent", expects: "an application id", about: "Read for compatibility; tokens are not fetched by this version.", read: text(func(c *config) *string { return &c.copilotApp })},
-		{name: "COPILOT_CLIENT_SECRET", group: "Agent", expects: "a client secret", about: "Read for compatibility; tokens are not fetched by this version.", secret: true, read: text(func(c *config) *string { return &c.copilotSecret })},
+		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Tenant of the application that fetches tokens for the agent.", read: tenantPath},
+		{name: "COPILOT_APP_ID", group: "Agent", expects: "an application id", about: "Application that fetches tokens for the agent.", read: visible(func(c *config) *string { return &c.copilotApp })},
+		{name: "COPILOT_CLIENT_SECRET", group: "Agent", expects: "a client secret", about: "Secret of that application.", secret: true, read: text(func(c *config) *string { return &c.copilotSecret })},
+		{name: "COPILOT_TOKEN_FLOW", group: "Agent", expects: "on-behalf-of or client-credentials", about: "How it fetches them: in exchange for the caller's token, or as itself. Empty means on-behalf-of when callers sign in.", read: tokenFlow},
+		{name: "COPILOT_AUTHORITY", group: "Agent", def: "https://login.microsoftonline.com", expects: "an https:// URL", about: "Where it fetches them; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.copilotAuthority })},
+		{name: "COPILOT_SCOPE", group: "Agent", expects: "a scope, such as https://api.powerplatform.com/.default", about: "What they are for; empty derives it from the agent's cloud.", read: visible(func(c *config) *string { return &c.endpoint.Scope })},
 		{name: "COPILOT_TIMEOUT", group: "Agent", def: "60000", expects: "milliseconds, 1000 to 5400000", about: "Milliseconds that the agent may take for a whole turn.", read: duration(func(c *config) *time.Duration { return &c.copilotTimeout }, time.Millisecond, 1000, 5_400_000)},
 
 		{name: "ALLOWED_ACTION_TYPES", group: "Cards", def: "Action.Submit,Action.OpenUrl", expects: "action types, separated by commas", about: "Card actions that are let through.", read: list(func(c *config) *[]string { return &c.allowedActions })},
@@ -144,6 +159,52 @@ func domains(c *config, v string) error {
 			return errors.New("has something that is no domain")
 		}
 	}
+	return nil
+}
+
+// visible reads what can stand in a URL or a claim.
+func visible(field func(*config) *string) func(*config, string) error {
+	return func(c *config, v string) error {
+		if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("has a character that does not belong there")
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+// tenantName becomes part of a host name.
+func tenantName(c *config, v string) error {
+	if v != "" && !regexp.MustCompile(`^[A-Za-z0-9-]{1,63}$`).MatchString(v) {
+		return errors.New("is no such name")
+	}
+	c.azureTenantName = v
+	return nil
+}
+
+// tenantPath becomes part of a path.
+func tenantPath(c *config, v string) error {
+	c.copilotTenant = v
+	if v != "" && !regexp.MustCompile(`^[A-Za-z0-9.-]{1,128}$`).MatchString(v) {
+		return errors.New("is no such id")
+	}
+	return nil
+}
+
+func tokenFlow(c *config, v string) error {
+	switch v {
+	case "", flowOnBehalfOf, flowClientCredentials:
+		c.copilotFlow = v
+		return nil
+	}
+	return errors.New("is neither")
+}
+
+func keysURL(c *config, v string) error {
+	if v != "" && !auth.ValidURL(v) {
+		return errors.New("is no such URL")
+	}
+	c.authKeysURL = v
 	return nil
 }
 

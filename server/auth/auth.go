@@ -1,5 +1,6 @@
-// Package auth turns a bearer token into a Principal. It knows no HTTP: reading
-// the header and answering 401 belong to package server.
+// Package auth turns a bearer token into a Principal. It knows no HTTP requests
+// but its own, for signing keys: reading the header and answering 401 belong to
+// package server.
 package auth
 
 import (
@@ -23,7 +24,24 @@ var (
 	ErrUnavailable     = errors.New("auth: signing keys cannot be fetched")
 )
 
-// Verifier decides who is asking. Every error matches one of the three above.
+// TokenError is an ErrUnauthenticated that may say why.
+type TokenError struct {
+	// Description is for error_description of RFC 6750, section 3: a fixed
+	// sentence in plain ASCII without quotes, with nothing of the token in it.
+	Description string
+}
+
+// Error implements error.
+func (e *TokenError) Error() string { return ErrUnauthenticated.Error() + ": " + e.Description }
+
+// Unwrap makes errors.Is(err, ErrUnauthenticated) true.
+func (e *TokenError) Unwrap() error { return ErrUnauthenticated }
+
+// refused is a TokenError.
+func refused(description string) error { return &TokenError{Description: description} }
+
+// Verifier decides who is asking. Every error matches one of the three above, or
+// is context.Canceled when the caller left before there was an answer.
 type Verifier interface {
 	// Verify checks the value of the Authorization header, which is empty when
 	// the request had none.

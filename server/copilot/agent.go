@@ -122,6 +122,12 @@ type TokenSource interface {
 	Token(ctx context.Context, id Identity) (string, error)
 }
 
+// TokenRejecter is a TokenSource that wants to hear of tokens that were no good.
+type TokenRejecter interface {
+	// Reject is called when the agent has answered 401 to a token of id's.
+	Reject(id Identity, token string)
+}
+
 // StaticToken is a TokenSource that always gives the same token.
 type StaticToken string
 

@@ -65,6 +65,9 @@ func (a *attempts) send() (*http.Response, *Error) {
 			return resp, nil
 		}
 		failed := a.refused(resp)
+		if tokens, ok := c.client.opts.Tokens.(TokenRejecter); ok && failed.Status == http.StatusUnauthorized {
+			tokens.Reject(c.identity, token)
+		}
 		if throttled || !errors.Is(failed, ErrThrottled) || !a.pause(failed.RetryAfter) {
 			return nil, failed
 		}

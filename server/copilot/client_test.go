@@ -192,6 +192,29 @@ type tokenFunc func(context.Context, copilot.Identity) (string, error)
 
 func (f tokenFunc) Token(ctx context.Context, id copilot.Identity) (string, error) { return f(ctx, id) }
 
+// rejecting is a TokenSource that keeps what it hears of.
+type rejecting struct {
+	copilot.StaticToken
+	rejected []string
+}
+
+func (r *rejecting) Reject(id copilot.Identity, token string) {
+	r.rejected = append(r.rejected, id.User+" "+token)
+}
+
+// A source hears of a token that the agent would not take, and of no other
+// refusal.
+func TestRejectedTokens(t *testing.T) {
+	for status, want := range map[int]string{200: "[]", 401: "[u old]", 403: "[]", 500: "[]"} {
+		src := &rejecting{StaticToken: "old"}
+		c := to(t, &answer{status: status, body: end}, func(o *copilot.Options) { o.Tokens = src })
+		collect(t, c.Turn(t.Context(), copilot.Turn{Identity: copilot.Identity{User: "u"}, ConversationID: "c"}))
+		if got := fmt.Sprint(src.rejected); got != want {
+			t.Errorf("%d: rejected %s, want %s", status, got, want)
+		}
+	}
+}
+
 func TestResponses(t *testing.T) {
 	const greet = "event: activity\ndata: {\"type\":\"message\",\"text\":\"hi\",\"conversation\":{\"id\":\"from-activity\"}}\n\n"
 	const delta = "event: activity\ndata: {\"type\":\"typing\",\"id\":\"s\",\"text\":\"h\",\"channelData\":{\"streamType\":\"streaming\",\"chunkType\":\"delta\",\"streamSequence\":1}}\n\n"

@@ -24,7 +24,7 @@ type Error struct {
 	Op         string        // "start" or "turn"
 	Kind       error         // one of the errors above
 	Status     int           // HTTP status of the agent's response, 0 if there was none
-	Code       string        // the agent's own error code, e.g. "Forbidden"; letters, digits, dots and underscores, at most 64
+	Code       string        // the agent's own error code, e.g. "Forbidden", or the token endpoint's; letters, digits, dots and underscores, at most 64
 	RetryAfter time.Duration // of ErrThrottled, 0 if the agent did not say
 	Cause      error         // may name hosts; never shown to a client
 }
@@ -32,6 +32,8 @@ type Error struct {
 // Error implements error. It carries neither the cause's text nor any body.
 func (e *Error) Error() string {
 	switch {
+	case e.Code != "" && e.Status == 0:
+		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, e.Code)
 	case e.Code != "":
 		return fmt.Sprintf("%s: %v (status %d, %s)", e.Op, e.Kind, e.Status, e.Code)
 	case e.Status != 0:

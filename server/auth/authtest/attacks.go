@@ -1,0 +1,145 @@
+package authtest
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Attack is a value of the Authorization header that must let nobody in.
+type Attack struct {
+	Header string
+	// Forbidden is a token that is good, of somebody who may not come in.
+	Forbidden bool
+	// Description is what error_description says of any other.
+	Description string
+}
+
+// Attacks are attacks by name, made for a service that accepts ClientID as its
+// audience, bare or after "api://", and Tenant alone. They add keys to
+// the issuer's, so no key may have been asked for just before.
+func Attacks(t testing.TB, issuer *Issuer) map[string]Attack {
+	t.Helper()
+	const (
+		invalid  = "The token is not valid."
+		malform  = "The Authorization header must hold one bearer token."
+		expired  = "The token has expired."
+		early    = "The token is not valid yet."
+		audience = "The token is for another audience."
+		stranger = "The token is from another issuer."
+		lacks    = "The token lacks the claims tid and oid."
+	)
+	rsa, ec, forger := NewRSA(t, "rsa-1"), NewEC(t, "ec-2"), NewRSA(t, "rsa-1")
+	issuer.Add(ec, rsa)
+	good := issuer.Claims()
+	token := rsa.Token(good)
+	der, err := x509.MarshalPKIXPublicKey(rsa.Private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs256 := func(secret []byte) func([]byte) []byte {
+		return func(input []byte) []byte {
+			mac := hmac.New(sha256.New, secret)
+			mac.Write(input)
+			return mac.Sum(nil)
+		}
+	}
+	hs := rsa.Header().With("alg", "HS256")
+	ago := func(d time.Duration) int64 { return time.Now().Add(-d).Unix() }
+	claim := func(name string, value any) string { return "Bearer " + rsa.Token(good.With(name, value)) }
+	header := func(name string, value any) string {
+		return "Bearer " + Token(rsa.Header().With(name, value), good, rsa.Sign)
+	}
+	parts := strings.Split(token, ".")
+	return map[string]Attack{
+		"alg none":                  {Header: "Bearer " + Token(rsa.Header().With("alg", "none"), good, nil), Description: invalid},
+		"alg nOnE":                  {Header: "Bearer " + Token(rsa.Header().With("alg", "nOnE"), good, nil), Description: invalid},
+		"alg none, signed":          {Header: "Bearer " + Token(rsa.Header().With("alg", "none"), good, rsa.Sign), Description: invalid},
+		"alg missing":               {Header: header("alg", nil), Description: invalid},
+		"alg no string":             {Header: header("alg", 256), Description: invalid},
+		"HS256 with the public key": {Header: "Bearer " + Token(hs, good, hs256(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))), Description: invalid},
+		"HS256 with its DER":        {Header: "Bearer " + Token(hs, good, hs256(der)), Description: invalid},
+		"HS256 with nothing":        {Header: "Bearer " + Token(hs, good, hs256(nil)), Description: invalid},
+		"RS384":                     {Header: header("alg", "RS384"), Description: invalid},
+		"PS256":                     {Header: header("alg", "PS256"), Description: invalid},
+		"ES256 with an RSA key":     {Header: "Bearer " + Token(rsa.Header().With("alg", "ES256"), good, ec.Sign), Description: invalid},
+		"RS256 with an EC key":      {Header: "Bearer " + Token(ec.Header().With("alg", "RS256"), good, rsa.Sign), Description: invalid},
+		"wrong key":                 {Header: "Bearer " + forger.Token(good), Description: invalid},
+		"unknown kid":               {Header: header("kid", "elsewhere"), Description: invalid},
+		"another key's kid":         {Header: header("kid", ec.ID), Description: invalid},
+		"no kid":                    {Header: header("kid", nil), Description: invalid},
+		"kid no string":             {Header: header("kid", []string{"rsa-1"}), Description: invalid},
+		"kid a path":                {Header: header("kid", "../../dev/null"), Description: invalid},
+		"kid with NUL":              {Header: header("kid", "rsa-1\x00"), Description: invalid},
+		"embedded jwk":              {Header: "Bearer " + Token(forger.Header().With("jwk", forger.JWK()), good, forger.Sign), Description: invalid},
+		"jku":                       {Header: "Bearer " + Token(forger.Header().With("jku", "https://evil.example/keys"), good, forger.Sign), Description: invalid},
+		"x5u":                       {Header: "Bearer " + Token(forger.Header().With("x5u", "https://evil.example/cert"), good, forger.Sign), Description: invalid},
+		"x5c":                       {Header: "Bearer " + Token(forger.Header().With("x5c", []string{"MIIB"}), good, forger.Sign), Description: invalid},
+		"embedded jwk, good key":    {Header: header("jwk", rsa.JWK()), Description: invalid},
+		"crit":                      {Header: header("crit", []string{"b64"}), Description: invalid},
+		"another purpose":           {Header: header("typ", "logout+jwt"), Description: invalid},
+		"typ no string":             {Header: header("typ", 1), Description: invalid},
+		"expired":                   {Header: claim("exp", ago(time.Hour)), Description: expired},
+		"just expired":              {Header: claim("exp", ago(40*time.Second)), Description: expired},
+		"no expiry":                 {Header: claim("exp", nil), Description: invalid},
+		"expiry no number":          {Header: claim("exp", "never"), Description: invalid},
+		"from the future":           {Header: claim("nbf", ago(-time.Hour)), Description: early},
+		"issued in the future":      {Header: claim("iat", ago(-time.Hour)), Description: early},
+		"wrong audience":            {Header: claim("aud", "api://other"), Description: audience},
+		"longer audience":           {Header: claim("aud", "api://"+ClientID+".evil.example"), Description: audience},
+		"no audience":               {Header: claim("aud", nil), Description: invalid},
+		"audience no string":        {Header: claim("aud", 7), Description: invalid},
+		"wrong issuer":              {Header: claim("iss", "https://evil.example"), Description: stranger},
+		"longer issuer":             {Header: claim("iss", issuer.URL()+"/"), Description: stranger},
+		"no issuer":                 {Header: claim("iss", nil), Description: stranger},
+		"issuer no string":          {Header: claim("iss", []string{issuer.URL()}), Description: stranger},
+		"template for issuer":       {Header: claim("iss", "{tenantid}"), Description: stranger},
+		"no tid":                    {Header: claim("tid", nil), Description: lacks},
+		"empty tid":                 {Header: claim("tid", ""), Description: lacks},
+		"tid a list":                {Header: claim("tid", []string{Tenant}), Description: lacks},
+		"tid a number":              {Header: claim("tid", 1), Description: lacks},
+		"tid with a space":          {Header: claim("tid", " "+Tenant), Description: lacks},
+		"tid under another name":    {Header: "Bearer " + rsa.Token(good.With("tid", nil).With("TID", Tenant)), Description: lacks},
+		"no oid":                    {Header: claim("oid", nil), Description: lacks},
+		"oid an object":             {Header: claim("oid", map[string]string{"a": "b"}), Description: lacks},
+		"endless oid":               {Header: claim("oid", strings.Repeat("a", 1<<10)), Description: lacks},
+		"oid of two lines":          {Header: claim("oid", "a\nb"), Description: lacks},
+		"tenant not allowed":        {Header: claim("tid", "66666666-2222-3333-4444-555555555555"), Forbidden: true},
+		"tenant in another case":    {Header: claim("tid", strings.ToUpper("a"+Tenant[1:])), Forbidden: true},
+		"no token":                  {Header: "Bearer", Description: malform},
+		"empty token":               {Header: "Bearer ", Description: malform},
+		"another scheme":            {Header: "Basic dXNlcjpwYXNz", Description: malform},
+		"no scheme":                 {Header: token, Description: malform},
+		"two tokens":                {Header: "Bearer " + token + " " + token, Description: malform},
+		"two tokens, comma":         {Header: "Bearer " + token + ", Bearer " + token, Description: malform},
+		"two spaces":                {Header: "Bearer  " + token, Description: malform},
+		"tab":                       {Header: "Bearer\t" + token, Description: malform},
+		"space after":               {Header: "Bearer " + token + " ", Description: malform},
+		"newline after":             {Header: "Bearer " + token + "\n", Description: malform},
+		"padding":                   {Header: "Bearer " + token + "==", Description: malform},
+		"padding inside":            {Header: "Bearer " + parts[0] + "=." + parts[1] + "." + parts[2], Description: malform},
+		"standard base64":           {Header: "Bearer " + parts[0] + "." + parts[1] + ".+/+/", Description: malform},
+		"trailing bits":             {Header: "Bearer " + parts[0] + "." + parts[1] + "." + parts[2][:len(parts[2])-1] + trailing(parts[2]), Description: invalid},
+		"two parts":                 {Header: "Bearer " + parts[0] + "." + parts[1], Description: malform},
+		"four parts":                {Header: "Bearer " + token + ".", Description: malform},
+		"five parts, as encrypted":  {Header: "Bearer " + token + "..", Description: malform},
+		"no signature":              {Header: "Bearer " + parts[0] + "." + parts[1] + ".", Description: invalid},
+		"no claims":                 {Header: "Bearer " + parts[0] + ".." + parts[2], Description: invalid},
+		"changed claims":            {Header: "Bearer " + parts[0] + "." + strings.Split(rsa.Token(good.With("oid", "other")), ".")[1] + "." + parts[2], Description: invalid},
+		"16 KiB":                    {Header: "Bearer " + rsa.Token(good.With("groups", strings.Repeat("g", 16<<10))), Description: malform},
+		"16 KiB of dots":            {Header: "Bearer " + strings.Repeat(".", 16<<10), Description: malform},
+		"dots":                      {Header: "Bearer ..", Description: invalid},
+		"not ASCII":                 {Header: "Bearer " + token + "é", Description: malform},
+	}
+}
+
+// trailing is another last character for the same bytes: the bits of the last one
+// that base64 does not need are not zero any more.
+func trailing(part string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(alphabet[strings.IndexByte(alphabet, part[len(part)-1])|1])
+}

@@ -1,0 +1,313 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley/server/auth/authtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func jsonText(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// later is the claims of a token that is minted when the clock stands there.
+func (d *desk) later() authtest.Object {
+	return d.issuer.Claims().With("exp", d.clock.now().Add(time.Hour).Unix())
+}
+
+// settled waits until no fetch runs.
+func (d *desk) settled(t *testing.T) {
+	t.Helper()
+	d.keys.mu.Lock()
+	flight := d.keys.flight
+	d.keys.mu.Unlock()
+	if err := d.keys.wait(t.Context(), flight); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever the issuer does, keys that are known stay good for a while, and no
+// token is let in or turned away for good while nobody knows.
+func TestIssuerFails(t *testing.T) {
+	for name, fault := range map[string]http.HandlerFunc{
+		"down": authtest.Down,
+		"500":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"404":  http.NotFound,
+		"204":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example", http.StatusFound)
+		},
+		"nothing":         authtest.Says(""),
+		"HTML":            authtest.Says("<html>"),
+		"another's name":  authtest.Says(`{"issuer":"https://evil.example","jwks_uri":"https://evil.example/keys"}`),
+		"no keys":         authtest.Says(`{"keys":[]}`),
+		"endless":         authtest.Says(strings.Repeat(" ", maxDocument) + `{"keys":[]}`),
+		"keys of a child": authtest.Says(`{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"ec-1"}]}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			if err := d.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			d.issuer.Break(fault)
+			for range 12 {
+				d.clock.pass(5 * time.Minute)
+				if _, err := d.show(t, d.key.Token(d.later())); err != nil {
+					t.Fatal(err)
+				}
+				d.settled(t)
+			}
+			d.clock.pass(time.Minute)
+			if _, err := d.show(t, authtest.NewEC(t, "new").Token(d.later())); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("unknown key: %v", err)
+			}
+			d.clock.pass(keepFor)
+			if _, err := d.show(t, d.key.Token(d.later())); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("a day later: %v", err)
+			}
+			d.issuer.Break(nil)
+			d.clock.pass(pauseFailed)
+			if _, err := d.show(t, d.key.Token(d.later())); err != nil {
+				t.Errorf("mended: %v", err)
+			}
+		})
+	}
+}
+
+// A document that names another issuer leads to no keys, be they good: whoever
+// serves it, it is not the one that was asked.
+func TestAnothersDocument(t *testing.T) {
+	d := newDesk(t)
+	keys := jsonText(t, map[string]any{"keys": []any{d.key.JWK()}})
+	for name, ok := range map[string]bool{d.issuer.URL(): true, d.issuer.URL() + "/": false, "https://evil.example": false, "": false} {
+		document := jsonText(t, map[string]string{"issuer": name, "jwks_uri": d.issuer.KeysURL()})
+		d.issuer.Break(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/keys" {
+				authtest.Says(keys)(w, r)
+				return
+			}
+			authtest.Says(document)(w, r)
+		})
+		d.clock.pass(keepFor)
+		if err := d.Refresh(t.Context()); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// With no key at all, a token is neither good nor bad.
+func TestIssuerDownFromTheStart(t *testing.T) {
+	var mu sync.Mutex
+	var told []bool
+	d := newDesk(t, func(o *Options) {
+		o.OnRefresh = func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, err == nil)
+		}
+	})
+	d.issuer.Break(authtest.Down)
+	for range 20 {
+		if _, err := d.show(t, d.key.Token(d.issuer.Claims())); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnauthenticated) {
+			t.Fatal(err)
+		}
+	}
+	before := d.issuer.Requests()
+	if before > 2 { // Go's client repeats a GET on a connection that was cut
+		t.Errorf("%d requests within a second", before)
+	}
+	d.issuer.Break(nil)
+	d.clock.pass(pauseFailed)
+	if _, err := d.show(t, d.key.Token(d.issuer.Claims())); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(told, []bool{false, true}) {
+		t.Errorf("was told %v", told)
+	}
+}
+
+// A slow issuer holds up nobody whose key is known, and nobody else for ever.
+func TestIssuerSlow(t *testing.T) {
+	d := newDesk(t)
+	if err := d.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.issuer.Break(authtest.Slow)
+	d.clock.pass(refreshAfter)
+	for range 100 {
+		if _, err := d.show(t, d.key.Token(d.later())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := d.issuer.Requests(); n > 3 {
+		t.Errorf("%d requests", n)
+	}
+	began := time.Now()
+	if _, err := d.show(t, authtest.NewEC(t, "new").Token(d.later())); !errors.Is(err, ErrUnavailable) {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 2*fetchLimit {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// A new key is found, an old one given up, and a flood of unknown ones costs the
+// issuer nothing.
+func TestRotation(t *testing.T) {
+	d := newDesk(t)
+	old, next := d.key, authtest.NewRSA(t, "rsa-2")
+	if _, err := d.show(t, old.Token(d.later())); err != nil {
+		t.Fatal(err)
+	}
+	d.issuer.Rotate(old, next)
+	d.clock.pass(pause)
+	if _, err := d.show(t, next.Token(d.later())); err != nil {
+		t.Errorf("new key: %v", err)
+	}
+	d.issuer.Rotate(next)
+	d.clock.pass(refreshAfter)
+	if _, err := d.show(t, next.Token(d.later())); err != nil {
+		t.Error(err)
+	}
+	d.settled(t)
+	if _, err := d.show(t, old.Token(d.later())); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("withdrawn key: %v", err)
+	}
+
+	d.clock.pass(pause)
+	before := d.issuer.Requests()
+	var flood sync.WaitGroup
+	for i := range 50 {
+		flood.Go(func() {
+			header := old.Header().With("kid", fmt.Sprint("made-up-", i))
+			_, err := d.Verify(t.Context(), "Bearer "+authtest.Token(header, d.later(), old.Sign))
+			if !errors.Is(err, ErrUnauthenticated) {
+				t.Error(err)
+			}
+		})
+	}
+	flood.Wait()
+	if n := d.issuer.Requests() - before; n != 2 {
+		t.Errorf("%d requests for 50 unknown keys, want one discovery and one key set", n)
+	}
+}
+
+// Only what may sign tokens is taken from a key set.
+func TestKeySets(t *testing.T) {
+	ec, rsa := authtest.NewEC(t, "ec"), authtest.NewRSA(t, "rsa")
+	with := func(k *authtest.Key, name string, value any) map[string]any {
+		jwk := k.JWK()
+		jwk[name] = value
+		return jwk
+	}
+	for name, c := range map[string]struct {
+		jwk map[string]any
+		alg string // "" when the key is left out
+	}{
+		"EC":            {ec.JWK(), algEC},
+		"RSA":           {rsa.JWK(), algRSA},
+		"ES256":         {with(ec, "alg", "ES256"), algEC},
+		"RS256":         {with(rsa, "alg", "RS256"), algRSA},
+		"verify":        {with(rsa, "key_ops", []string{"verify"}), algRSA},
+		"no use":        {with(rsa, "use", ""), algRSA},
+		"x5u":           {with(rsa, "x5u", "http://169.254.169.254/"), algRSA},
+		"x5c":           {with(rsa, "x5c", []string{"MIIB"}), algRSA},
+		"RS512":         {with(rsa, "alg", "RS512"), ""},
+		"HS256":         {with(rsa, "alg", "HS256"), ""},
+		"ES256 for RSA": {with(rsa, "alg", "ES256"), ""},
+		"encryption":    {with(rsa, "use", "enc"), ""},
+		"signing only":  {with(rsa, "key_ops", []string{"sign"}), ""},
+		"short":         {with(rsa, "n", "AQAB"), ""},
+		"no number":     {with(rsa, "n", 7), ""},
+		"P-384":         {with(ec, "crv", "P-384"), ""},
+		"off the curve": {with(ec, "y", rsa.JWK()["e"]), ""},
+		"no kid":        {with(rsa, "kid", ""), ""},
+		"secret":        {map[string]any{"kty": "oct", "k": "c2VjcmV0", "kid": "s"}, ""},
+	} {
+		beside := with(ec, "kid", "beside")
+		keys, err := parseKeys([]byte(jsonText(t, map[string]any{"keys": []any{c.jwk, beside}})))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		delete(keys, "beside")
+		if c.alg == "" && len(keys) != 0 || c.alg != "" && (len(keys) != 1 || keys[c.jwk["kid"].(string)].alg != c.alg) {
+			t.Errorf("%s: %v", name, slices.Collect(maps.Keys(keys)))
+		}
+	}
+}
+
+func FuzzParseKeys(f *testing.F) {
+	f.Add([]byte(`{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB"}]}`))
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA"}]}`))
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","kid":"11","use":"sig","x":"WKn-ZIGevcwGIyyrzFoZNBdaq9_TsqzGl96oc0CWuis","y":"y77t-RvAHRKTsSGdIYUfweuOvwrvDD-Q3Hv5J0fSKbE"}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		keys, err := parseKeys(body)
+		if (err == nil) != (len(keys) > 0) {
+			t.Errorf("%d keys, %v", len(keys), err)
+		}
+		for kid, k := range keys {
+			if kid == "" || k.alg != algRSA && k.alg != algEC || k.public == nil {
+				t.Errorf("%q: %+v", kid, k)
+			}
+		}
+	})
+}
+
+// Whatever stands in the header, only the one good token is let in.
+func FuzzVerify(f *testing.F) {
+	key := authtest.NewEC(f, "ec")
+	now := time.Now()
+	claims := authtest.Object{"iss": "https://a.example", "aud": "a", "tid": "t", "oid": "u", "exp": now.Add(time.Hour).Unix()}
+	good := "Bearer " + key.Token(claims)
+	body, err := json.Marshal(map[string]any{"keys": []any{key.JWK()}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	issuer := authtest.NewIssuer(f)
+	issuer.Break(authtest.Says(string(body)))
+	b, err := NewBearer(Options{
+		Source: Source{Issuer: "https://a.example", KeysURL: issuer.KeysURL()}, Audiences: []string{"a"}, Tenants: []string{"t"},
+		Transport: issuer.Transport(), Now: func() time.Time { return now },
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(b.Close)
+	f.Add(good)
+	f.Add("Bearer " + authtest.Token(key.Header().With("alg", "none"), claims, nil))
+	f.Add("Bearer " + authtest.Token(key.Header().With("kid", "x"), claims, key.Sign))
+	f.Add("Bearer " + key.Token(claims.With("exp", 1e300)))
+	f.Add("Bearer " + key.Token(claims.With("exp", -1)))
+	f.Add("Bearer a.b.c")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, header string) {
+		who, err := b.Verify(t.Context(), header)
+		if err == nil && !strings.HasSuffix(header, good[len("Bearer "):]) {
+			t.Errorf("%q lets in %v", header, who)
+		}
+		if err != nil && (who != (Principal{}) || !errors.Is(err, ErrUnauthenticated)) {
+			t.Errorf("%q: %v, %v", header, who, err)
+		}
+	})
+}

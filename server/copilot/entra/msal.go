@@ -1,0 +1,84 @@
+package entra
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	msal "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
+
+	"parley/server/copilot"
+)
+
+// fetch asks for a token, with a client that is made for it: the library's client
+// keeps the token of every sign-in it ever saw, without a bound, and would give out
+// again what the agent has refused. The price is one more request, for the tenant's
+// endpoints.
+func (s *Source) fetch(ctx context.Context, assertion string) (confidential.AuthResult, error) {
+	client, err := s.client()
+	switch {
+	case err != nil:
+		return confidential.AuthResult{}, err
+	case s.flow == ClientCredentials:
+		return client.AcquireTokenByCredential(ctx, s.scopes)
+	}
+	return client.AcquireTokenOnBehalfOf(ctx, assertion, s.scopes)
+}
+
+// bounded cuts answers that are too long; the library reads them whole.
+type bounded struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is for http.Client.
+func (b bounded) CloseIdleConnections() {
+	(&http.Client{Transport: b.RoundTripper}).CloseIdleConnections()
+}
+
+// failure is a token that did not come, as a failure of the agent's: the caller is
+// signed in well, it is we who are not. Whatever says no is a rejection; whatever
+// says nothing, or nothing that makes sense, cannot be reached. The texts are left
+// behind: the token endpoint's name users.
+func failure(err error) *copilot.Error {
+	if e, ok := errors.AsType[msal.CallErr](err); ok {
+		f := &copilot.Error{Kind: copilot.ErrRejected, Code: code(e.Resp.Body), Cause: fmt.Errorf("token endpoint answered with status %d", e.Resp.StatusCode)}
+		switch status := e.Resp.StatusCode; {
+		case status >= 500, status < 400, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusNotFound && f.Code == "":
+			f.Kind = copilot.ErrUnreachable
+		}
+		return f
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: fmt.Errorf("token endpoint: %w", e.Err)}
+	}
+	if _, ok := errors.AsType[msal.InvalidJsonErr](err); ok {
+		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: errors.New("token endpoint answered with something that is not JSON")}
+	}
+	return &copilot.Error{Kind: copilot.ErrRejected, Cause: fmt.Errorf("token endpoint: %T", err)}
+}
+
+// code is the number that Microsoft documents for a refusal, "AADSTS65001".
+func code(body io.Reader) string {
+	var answer struct {
+		Codes []uint32 `json:"error_codes"`
+	}
+	if err := json.NewDecoder(body).Decode(&answer); err != nil || len(answer.Codes) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("AADSTS%d", answer.Codes[0])
+}
