@@ -171,6 +171,20 @@ func TestPipeline(t *testing.T) {
 	}
 }
 
+func TestNothingRunsBehindACut(t *testing.T) {
+	s, p := start(t)
+	for _, how := range []faultproxy.How{faultproxy.RST, faultproxy.FIN} {
+		c := dial(t, p)
+		p.Set(faultproxy.CutBefore(how).On(faultproxy.Names("INCR")))
+		c.sendRaw(words("INCR") + strings.Repeat(words("RAW", "+OK\r\n"), 20))
+		c.expectEnd("", how)
+		until(t, "Redis has seen it leave", func() bool { return s.open() == 0 })
+	}
+	if n := s.executed("RAW"); n != 0 {
+		t.Errorf("%d ran", n)
+	}
+}
+
 func TestLatency(t *testing.T) {
 	_, p := start(t)
 	c := dial(t, p)

@@ -1,10 +1,12 @@
 package faultproxy_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"parley/contracttest/faultproxy"
 )
@@ -25,4 +27,27 @@ func TestPortIsKept(t *testing.T) {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("somebody else dialed from the proxy's port: %v", err)
 	}
+}
+
+// retransmits is how often the kernel had to send something again on a
+// connection, its SYN included: a dropped one costs a second, which a slow
+// machine may take as well.
+func retransmits(t *testing.T, c net.Conn) int {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// struct tcp_info of linux/tcp.h, up to tcpi_total_retrans, its last four bytes.
+	var info [104]byte
+	size := uint32(len(info))
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	})
+	if err != nil || errno != 0 || int(size) != len(info) {
+		t.Fatalf("TCP_INFO: %v, %v, %d bytes", err, errno, size)
+	}
+	return int(binary.NativeEndian.Uint32(info[100:]))
 }
