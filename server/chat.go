@@ -19,6 +19,10 @@ type chatAnswer struct {
 	Restarted    bool            `json:"conversationRestarted,omitempty"`
 }
 
+func chatAnswerOf(a answer) chatAnswer {
+	return chatAnswer{Conversation: a.id, Messages: a.messages, State: a.extra.State, Restarted: a.extra.Restarted}
+}
+
 // orchestrateAnswer is the body of orchestrate.
 type orchestrateAnswer struct {
 	Conversation string          `json:"conversationId"`
@@ -129,7 +133,7 @@ func (s *Server) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	in.said = s.userSays(query, "")
 	in.fingerprint = fingerprint("orchestrate", wc, query)
 
-	a, err := s.turns.run(r.Context(), &of(r).progress, in)
+	a, err := s.turns.run(r.Context(), &of(r).progress, in, nil)
 	if err != nil {
 		return err
 	}
@@ -139,15 +143,16 @@ func (s *Server) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// chat runs a turn and answers in the common form.
+// chat runs a turn and answers in the common form, in one piece or as it comes.
 func (s *Server) chat(w http.ResponseWriter, r *http.Request, in input) error {
-	a, err := s.turns.run(r.Context(), &of(r).progress, in)
+	if wantsStream(r.Header) {
+		return s.stream(w, r, in)
+	}
+	a, err := s.turns.run(r.Context(), &of(r).progress, in, newFeed())
 	if err != nil {
 		return err
 	}
-	return s.answer(w, r, a, chatAnswer{
-		Conversation: a.id, Messages: a.messages, State: a.extra.State, Restarted: a.extra.Restarted,
-	})
+	return s.answer(w, r, a, chatAnswerOf(a))
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer, body any) error {

@@ -27,7 +27,7 @@ func (s *Server) adapt(rt route) http.Handler {
 		h.Set("Cache-Control", "no-store")
 
 		err := s.carry(rt, w, r)
-		broken := err != nil && w.status != 0
+		broken := x.cut || err != nil && w.status != 0 && !x.told
 		if err != nil && !broken {
 			err = s.problem(w, r, err)
 		}
@@ -98,7 +98,7 @@ func (s *Server) done(w *statusWriter, r *http.Request, err error) {
 	d := Done{
 		Method: r.Method, Route: x.route, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
 		Conversation: x.conversation, RequestID: x.requestID, TraceID: x.traceID, Owner: x.owner,
-		Replayed: x.replayed, Restarted: x.restarted, AgentError: x.agentError,
+		Replayed: x.replayed, Streamed: x.streamed, Joined: x.joined, Restarted: x.restarted, AgentError: x.agentError,
 	}
 	level := logInfo
 	switch {
@@ -157,7 +157,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, mime 
 	w.Header().Set("Content-Type", mime)
 	s.timing(w, x)
 	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) //nolint:gosec // not HTML: its type says so, and nosniff
 }
 
 // timing tells the client where its time went.

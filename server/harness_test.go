@@ -45,6 +45,12 @@ func (w *world) lastDone() Done {
 	return w.done[len(w.done)-1]
 }
 
+func (w *world) allDone() []Done {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]Done{}, w.done...)
+}
+
 // newWorld builds a server on an empty memory store. Ids count upwards and time
 // stands still unless a test says otherwise.
 func newWorld(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {

@@ -24,6 +24,7 @@ type turns struct {
 	now             func() time.Time
 	newID           func() string
 	log             *slog.Logger
+	running         running
 
 	// life ends, with ErrShuttingDown as its cause, when turns that still run
 	// have to give up.
@@ -36,6 +37,7 @@ func newTurns(cfg Config) *turns {
 		store: cfg.Store, agent: cfg.Agent, health: cfg.Health, gate: newGate(cfg.MaxTurns),
 		upstreamTimeout: cfg.UpstreamTimeout, storeTimeout: cfg.StoreTimeout,
 		now: cfg.Now, newID: cfg.NewID, log: cfg.Log,
+		running: running{feeds: map[request]*feed{}},
 	}
 	t.life, t.kill = context.WithCancelCause(context.Background())
 	return t
@@ -81,8 +83,15 @@ type answer struct {
 // run is the turn protocol: begin, ask, complete. A store that is down fails it
 // before the agent has been asked; from then on nothing but the agent, a lost
 // lease or the end of the process ends it, so that an answer which was given is
-// also stored, whether or not the client still waits.
-func (t *turns) run(ctx context.Context, p *progress, in input) (answer, error) {
+// also stored, whether or not the client still waits. What the agent says goes
+// to f as it comes, and what the turn came to when it is stored; f may be nil.
+func (t *turns) run(ctx context.Context, p *progress, in input, f *feed) (a answer, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+		f.end(a, err, p.stage)
+	}()
 	p.stage = stageBegin
 	if !in.start {
 		p.conversation = in.id // a new one has no name until it is there
@@ -101,8 +110,9 @@ func (t *turns) run(ctx context.Context, p *progress, in input) (answer, error) 
 		return replay(in, *held.Replay)
 	}
 
+	defer t.running.add(in, f)()
 	p.stage = stageUpstream
-	done, ex, err := t.ask(ctx, p, in, held)
+	done, ex, err := t.ask(ctx, p, in, held, f)
 	if err != nil {
 		return answer{}, err
 	}
@@ -142,7 +152,7 @@ func (t *turns) begin(ctx context.Context, p *progress, in input) (held store.Tu
 
 // ask has the agent answer while it keeps the lease, and records the turn as
 // failed when nothing comes of it.
-func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn) (done store.Completion, ex extra, err error) {
+func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn, f *feed) (done store.Completion, ex extra, err error) {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.upstreamTimeout)
 	defer cancel()
 	work, release := t.keep(work, held)
@@ -165,7 +175,7 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn)
 
 	var said reply
 	err = t.timed(&p.upstream, func() error {
-		said, err = t.converse(work, in, held)
+		said, err = t.converse(work, in, held, f)
 		return err
 	})
 	switch cause := context.Cause(work); {
