@@ -89,6 +89,11 @@ func newWorld(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w.server = s
+	t.Cleanup(func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.Shutdown(over) // what still runs or waits has no time left
+	})
 	return w
 }
 

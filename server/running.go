@@ -11,7 +11,7 @@ import (
 const maxJoined = 8
 
 // feed is what a running turn has said so far, for everybody who streams it.
-// A reader has a place of its own and takes what is new to it, so a slow one
+// A reader has a position of its own and takes what is new to it, so a slow one
 // holds nothing back and costs no memory: it misses states of texts that are
 // still being written, never a message.
 type feed struct {
@@ -35,8 +35,8 @@ type delta struct {
 	version int
 }
 
-// place is how far a reader of a feed has come.
-type place struct {
+// position is how far a reader of a feed has come.
+type position struct {
 	messages int
 	version  int
 }
@@ -97,10 +97,10 @@ func (f *feed) change() {
 	f.changed = make(chan struct{})
 }
 
-// news gives what is new to a reader and moves its place: whole messages first,
+// news gives what is new to a reader and moves its position: whole messages first,
 // then how far the others have come. When there is nothing and the turn is not
 // over, changed is closed as soon as there is.
-func (f *feed) news(at *place) (messages []store.Message, deltas []delta, over bool, changed <-chan struct{}) {
+func (f *feed) news(at *position) (messages []store.Message, deltas []delta, over bool, changed <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	messages = f.messages[at.messages:]

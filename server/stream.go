@@ -105,9 +105,9 @@ var errGone = errors.New("server: client is gone or too slow")
 type eventStream struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
-	open bool  // headers are out
-	at   place // in the feed it follows
-	err  error // why nothing is written any more; errGone is the client's doing
+	open bool     // headers are out
+	at   position // in the feed it follows
+	err  error    // why nothing is written any more; errGone is the client's doing
 }
 
 // follow writes what a feed has until the feed ends or the client is gone.

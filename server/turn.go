@@ -25,6 +25,7 @@ type turns struct {
 	newID           func() string
 	log             *slog.Logger
 	running         running
+	commits         *commits
 
 	// life ends, with ErrShuttingDown as its cause, when turns that still run
 	// have to give up.
@@ -37,14 +38,16 @@ func newTurns(cfg Config) *turns {
 		store: cfg.Store, agent: cfg.Agent, health: cfg.Health, gate: newGate(cfg.MaxTurns),
 		upstreamTimeout: cfg.UpstreamTimeout, storeTimeout: cfg.StoreTimeout,
 		now: cfg.Now, newID: cfg.NewID, log: cfg.Log,
-		running: running{feeds: map[request]*feed{}},
+		running: running{feeds: map[request]*feed{}}, commits: newCommits(cfg),
 	}
 	t.life, t.kill = context.WithCancelCause(context.Background())
 	return t
 }
 
-// shutdown waits for the turns that run, and ends them when ctx is done.
+// shutdown waits for the turns that run, and ends them when ctx is done. What
+// has not been stored by then is dropped.
 func (t *turns) shutdown(ctx context.Context) error {
+	defer t.commits.close(ctx)
 	empty := t.gate.close()
 	select {
 	case <-empty:
@@ -121,11 +124,7 @@ func (t *turns) run(ctx context.Context, p *progress, in input, f *feed) (a answ
 	p.restarted, p.agentError = ex.Restarted, agentErrorIn(done.Messages)
 	// Not failed when this fails: the acknowledgement may be what got lost, and
 	// the answer stored all the same.
-	err = t.timed(&p.store, func() error {
-		ctx, cancel := detached(ctx, t.storeTimeout)
-		defer cancel()
-		return late("CompleteTurn", t.store.CompleteTurn(ctx, held, done))
-	})
+	err = t.timed(&p.store, func() error { return t.commit(ctx, held, done) })
 	if err != nil {
 		return answer{}, err
 	}
@@ -144,6 +143,9 @@ func (t *turns) begin(ctx context.Context, p *progress, in input) (held store.Tu
 		b.Input = in.said
 	}
 	err = t.timed(&p.store, func() error {
+		if err = t.commits.settle(ctx, place{in.owner, in.id}); err != nil {
+			return err
+		}
 		held, err = t.store.BeginTurn(ctx, b)
 		return err
 	})
@@ -166,7 +168,10 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn,
 		release()
 		fail, cancel := detached(ctx, t.storeTimeout)
 		defer cancel()
-		failErr := t.timed(&p.store, func() error { return t.store.FailTurn(fail, held, class) })
+		failErr := t.timed(&p.store, func() error { return late("FailTurn", t.store.FailTurn(fail, held, class)) })
+		if outage(failErr) {
+			t.commits.push(&ending{turn: held, class: class}, failErr)
+		}
 		if failErr != nil {
 			t.log.LogAttrs(fail, logWarn, "turn could not be recorded as failed",
 				slog.String("class", class), slog.String("store_class", Class(failErr)))

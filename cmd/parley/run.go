@@ -174,7 +174,7 @@ func newServer(c config, s store.Store, agent copilot.Agent, health *server.Heal
 	cfg := server.Config{
 		Store: s, Agent: agent, Health: health, AuthRequired: c.authRequired, Log: log,
 		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
-		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, MaxTurns: c.maxTurns,
+		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout, MaxTurns: c.maxTurns,
 	}
 	if c.staticDir != "" {
 		// A root, unlike os.DirFS, does not follow links out of the directory. It
