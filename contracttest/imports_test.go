@@ -28,6 +28,7 @@ var arrows = map[string][]string{
 	"telemetry":               {"store", "server/copilot"},
 	"telemetry/provider":      {},
 	"contracttest":            {"store"},
+	"contracttest/history":    {"store", "contracttest"},
 	"contracttest/faultproxy": {},
 	"contracttest/redistest":  {},
 	"testdata":                {},
@@ -40,7 +41,7 @@ var arrows = map[string][]string{
 
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
-	"contracttest", "contracttest/faultproxy", "contracttest/redistest", "testdata",
+	"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/redistest", "testdata",
 	"server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
@@ -51,8 +52,10 @@ var only = map[string]struct {
 }{
 	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
 	"github.com/redis/":          {[]string{"store/redis"}, "another backend must be possible without it"},
+	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
+	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
-	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // The files are parsed here, not by a go command run from here: the test cache

@@ -179,7 +179,7 @@ func (e *eventStream) send(b []byte) {
 		e.w.WriteHeader(http.StatusOK)
 	}
 	e.deadline(time.Now().Add(writeLimit))
-	if _, err := e.w.Write(b); err != nil { //nolint:gosec // not HTML: its type says so, and nosniff
+	if _, err := e.w.Write(b); err != nil {
 		e.err = errGone
 		return
 	}

@@ -133,7 +133,7 @@ type Begin struct {
 	// It is scoped to the conversation and lives as long as it.
 	Key string
 	// Fingerprint identifies the input: equal for equal requests, whatever
-	// their key. At most 64 bytes, never empty.
+	// their key. 1 to 64 bytes of visible ASCII.
 	Fingerprint string
 	// Workflow replaces the conversation's non-empty fields when not zero.
 	Workflow Workflow
