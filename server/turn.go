@@ -201,27 +201,37 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn,
 	return done, ex, err
 }
 
+// When a lease is renewed, and when again if that failed.
+const (
+	renewEvery = store.LeaseTime / 3
+	renewAgain = store.LeaseTime / 15
+)
+
 // keep renews the lease of a turn until release is called, and ends the context
 // it returns, with the reason as its cause, when the turn is lost or the process
-// ends. A renewal that fails otherwise changes nothing: the fence decides at
-// the commit.
+// ends. A renewal that fails otherwise is soon tried again, so that a store that
+// blinks costs no lease; it changes nothing more: the fence decides at the commit.
 func (t *turns) keep(ctx context.Context, held store.Turn) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unlink := context.AfterFunc(t.life, func() { cancel(context.Cause(t.life)) })
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		tick := time.NewTicker(store.LeaseTime / 3)
-		defer tick.Stop()
+		next := time.NewTimer(renewEvery)
+		defer next.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-next.C:
 			}
-			err := t.renew(ctx, held)
-			if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound) {
+			switch err := t.renew(ctx, held); {
+			case err == nil:
+				next.Reset(renewEvery)
+			case errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound):
 				cancel(err)
 				return
+			default:
+				next.Reset(renewAgain)
 			}
 		}
 	})
@@ -242,7 +252,7 @@ func (t *turns) renew(ctx context.Context, held store.Turn) (err error) {
 			err = p
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, store.LeaseTime/3)
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
 	return t.store.RenewLease(ctx, held)
 }
