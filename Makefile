@@ -5,6 +5,9 @@ GO       ?= go
 RACE     ?= -race
 TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
+# How long the chaos lasts, in seconds, and what happens in it; empty for anything.
+CHAOS    ?= 60
+SEED     ?=
 BIN      := bin
 
 # A module file of their own keeps the tools' dependencies out of go.mod, and
@@ -14,7 +17,7 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 export GO FUZZTIME
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test short lint fmt fuzz bench verify clean
+.PHONY: help run build test short chaos lint fmt fuzz bench verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +35,11 @@ test: ## Run all tests, with Redis in a container that is set up if need be; REQ
 short: ## Run the tests that need no container.
 	.ci/race.sh
 	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
+
+chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, by a SEED, and see that nothing is lost.
+	.ci/race.sh
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SEED=$(SEED) \
+		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestChaos' -v ./cmd/parley
 
 lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.
 	$(GO) vet ./...

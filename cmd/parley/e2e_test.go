@@ -29,7 +29,11 @@ import (
 const asChild = "PARLEY_TEST_AS_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asChild) != "" {
+	switch {
+	case os.Getenv(asMutant) != "":
+		mutantMain(os.Getenv(asMutant))
+		return
+	case os.Getenv(asChild) != "":
 		main()
 		return
 	}
@@ -78,7 +82,17 @@ func service(t *testing.T, stderr io.Writer, pairs ...string) (base string) {
 // crash would.
 func child(t *testing.T, pairs ...string) (base string, kill func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd, base := process(t, pairs...)
+	return base, func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// process runs the program as a process that is killed with the test.
+func process(t *testing.T, pairs ...string) (cmd *exec.Cmd, base string) {
+	t.Helper()
+	cmd = exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), asChild+"=1", "AUTH_REQUIRED=false", "HOST=127.0.0.1", "PORT=0")
 	for i := 0; i < len(pairs); i += 2 {
 		cmd.Env = append(cmd.Env, pairs[i]+"="+pairs[i+1])
@@ -90,12 +104,11 @@ func child(t *testing.T, pairs ...string) (base string, kill func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill = func() {
+	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-	}
-	t.Cleanup(kill)
-	return address(t, stdout), kill
+	})
+	return cmd, address(t, stdout)
 }
 
 // agent serves an emulated agent and gives the settings that lead to it.
