@@ -284,16 +284,16 @@ func (c *commits) close(ctx context.Context) {
 // commit stores the agent's answer. While the store is away it tries again until
 // the request's time for it is over; then the answer goes to those that wait, and
 // the error to the client.
-func (t *turns) commit(ctx context.Context, held store.Turn, done store.Completion) error {
+func (t *turns) commit(ctx context.Context, held *store.Turn, done *store.Completion) error {
 	ctx, cancel := detached(ctx, t.commits.timeout)
 	defer cancel()
-	e := &ending{turn: held, done: &done}
+	e := &ending{turn: *held, done: done}
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(t.life, stop)() // an attempt that is made may end, the next is not made
 	var why error
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
-		err := late("CompleteTurn", t.store.CompleteTurn(ctx, held, done))
+		err := late("CompleteTurn", t.store.CompleteTurn(ctx, *held, *done))
 		if !outage(err) {
 			return err
 		}

@@ -34,7 +34,7 @@ type extra struct {
 // converse opens the upstream conversation where there is none yet and says
 // what there is to say. Records of the predecessor have no upstream
 // conversation: the agent begins one in silence, without what was said before.
-func (t *turns) converse(ctx context.Context, in input, held store.Turn, f *feed) (reply, error) {
+func (t *turns) converse(ctx context.Context, in *input, held *store.Turn, f *feed) (reply, error) {
 	re := reply{upstreamID: held.UpstreamID}
 	began := t.now()
 	if in.start || re.upstreamID == "" {
@@ -66,7 +66,7 @@ func (t *turns) converse(ctx context.Context, in input, held store.Turn, f *feed
 }
 
 // numberOf is the number of the turn in which the user says something.
-func numberOf(in input, held store.Turn) int {
+func numberOf(in *input, held *store.Turn) int {
 	if in.start && in.talk {
 		return 1
 	}
@@ -113,8 +113,8 @@ func (t *turns) collect(re *reply, events iter.Seq2[copilot.Event, error], turn 
 }
 
 // completion is what gets stored of a reply, and what is answered beside it.
-func (t *turns) completion(in input, held store.Turn, re reply) (store.Completion, extra) {
-	c := store.Completion{UpstreamID: re.upstreamID, Ended: re.ended}
+func (t *turns) completion(in *input, held *store.Turn, re *reply) (*store.Completion, extra) {
+	c := &store.Completion{UpstreamID: re.upstreamID, Ended: re.ended}
 	number := numberOf(in, held)
 	if in.start {
 		c.Messages = re.greeting
@@ -147,7 +147,7 @@ func (t *turns) completion(in input, held store.Turn, re reply) (store.Completio
 
 // stateOf is the state of the workflow: told whenever the caller speaks of one
 // or the conversation remembers one.
-func stateOf(in input, held store.Turn, number int) *workflowState {
+func stateOf(in *input, held *store.Turn, number int) *workflowState {
 	onceAndForAll := in.start && in.talk
 	if in.workflow == nil && held.Workflow.CurrentStep == "" && !onceAndForAll {
 		return nil
@@ -180,7 +180,7 @@ func (ex extra) encode() json.RawMessage {
 }
 
 // replay is the answer of the turn that had completed before.
-func replay(in input, o store.Outcome) (answer, error) {
+func replay(in *input, o *store.Outcome) (answer, error) {
 	var ex extra
 	if len(o.Extra) > 0 {
 		if err := json.Unmarshal(o.Extra, &ex); err != nil {
@@ -193,7 +193,7 @@ func replay(in input, o store.Outcome) (answer, error) {
 }
 
 // answerOf is what the caller gets of what was stored.
-func answerOf(in input, stored []store.Message, ex extra) answer {
+func answerOf(in *input, stored []store.Message, ex extra) answer {
 	a := answer{id: in.id, messages: []store.Message{}, extra: ex}
 	for _, m := range stored {
 		greeting := in.start && in.talk && m.Turn == 0

@@ -132,12 +132,12 @@ type request struct {
 	conversation, key, fingerprint string
 }
 
-func requestOf(in input) request {
+func requestOf(in *input) request {
 	return request{in.owner, in.id, in.key, in.fingerprint}
 }
 
 // add lets others join until leave is called.
-func (r *running) add(in input, f *feed) (leave func()) {
+func (r *running) add(in *input, f *feed) (leave func()) {
 	if f == nil || in.key == "" {
 		return func() {}
 	}
@@ -157,7 +157,7 @@ func (r *running) add(in input, f *feed) (leave func()) {
 // join finds the turn that an earlier request like this one runs; leave must be
 // called when its reader goes. It is nil when there is none here, or when too
 // many have joined it.
-func (r *running) join(in input) (f *feed, leave func()) {
+func (r *running) join(in *input) (f *feed, leave func()) {
 	r.mu.Lock()
 	f = r.feeds[requestOf(in)]
 	r.mu.Unlock()

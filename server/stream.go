@@ -52,7 +52,7 @@ func wantsStream(h http.Header) bool {
 // stream runs a turn and tells of it while it runs, or joins the one that an
 // earlier request with the same key runs. Until the first event a failure is
 // answered as ever; after it, as the last event.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, in input) error {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *input) error {
 	x, f := of(r), newFeed()
 	out := &eventStream{w: w, rc: http.NewResponseController(w)}
 	a, err := func() (answer, error) {
@@ -77,6 +77,13 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, in input) error 
 	if err != nil && !out.open {
 		return err
 	}
+	return s.lastEvent(out, r, a, err)
+}
+
+// lastEvent ends a stream with what the turn came to. The error is what the log
+// is told.
+func (s *Server) lastEvent(out *eventStream, r *http.Request, a answer, err error) error {
+	x, w := of(r), out.w
 	x.streamed = true
 	if err != nil {
 		out.event(eventError, s.problemOf(r, err))

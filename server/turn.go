@@ -88,7 +88,7 @@ type answer struct {
 // lease or the end of the process ends it, so that an answer which was given is
 // also stored, whether or not the client still waits. What the agent says goes
 // to f as it comes, and what the turn came to when it is stored; f may be nil.
-func (t *turns) run(ctx context.Context, p *progress, in input, f *feed) (a answer, err error) {
+func (t *turns) run(ctx context.Context, p *progress, in *input, f *feed) (a answer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &panicError{value: v, stack: debug.Stack()}
@@ -110,7 +110,7 @@ func (t *turns) run(ctx context.Context, p *progress, in input, f *feed) (a answ
 	}
 	if held.Replay != nil {
 		p.replayed, p.conversation = true, in.id
-		return replay(in, *held.Replay)
+		return replay(in, held.Replay)
 	}
 
 	defer t.running.add(in, f)()
@@ -134,7 +134,7 @@ func (t *turns) run(ctx context.Context, p *progress, in input, f *feed) (a answ
 
 // begin takes the turn, on the request's own context: a client that has left by
 // now has nothing begun for it.
-func (t *turns) begin(ctx context.Context, p *progress, in input) (held store.Turn, err error) {
+func (t *turns) begin(ctx context.Context, p *progress, in *input) (*store.Turn, error) {
 	b := store.Begin{
 		Owner: in.owner, Conversation: in.id, New: in.start,
 		Key: in.key, Fingerprint: in.fingerprint, Workflow: in.workflow.stored(),
@@ -142,19 +142,20 @@ func (t *turns) begin(ctx context.Context, p *progress, in input) (held store.Tu
 	if !in.start {
 		b.Input = in.said
 	}
-	err = t.timed(&p.store, func() error {
-		if err = t.commits.settle(ctx, place{in.owner, in.id}); err != nil {
-			return err
+	var held store.Turn
+	err := t.timed(&p.store, func() error {
+		err := t.commits.settle(ctx, place{in.owner, in.id})
+		if err == nil {
+			held, err = t.store.BeginTurn(ctx, b)
 		}
-		held, err = t.store.BeginTurn(ctx, b)
 		return err
 	})
-	return held, err
+	return &held, err
 }
 
 // ask has the agent answer while it keeps the lease, and records the turn as
 // failed when nothing comes of it.
-func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn, f *feed) (done store.Completion, ex extra, err error) {
+func (t *turns) ask(ctx context.Context, p *progress, in *input, held *store.Turn, f *feed) (done *store.Completion, ex extra, err error) {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.upstreamTimeout)
 	defer cancel()
 	work, release := t.keep(work, held)
@@ -168,9 +169,9 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn,
 		release()
 		fail, cancel := detached(ctx, t.storeTimeout)
 		defer cancel()
-		failErr := t.timed(&p.store, func() error { return late("FailTurn", t.store.FailTurn(fail, held, class)) })
+		failErr := t.timed(&p.store, func() error { return late("FailTurn", t.store.FailTurn(fail, *held, class)) })
 		if outage(failErr) {
-			t.commits.push(&ending{turn: held, class: class}, failErr)
+			t.commits.push(&ending{turn: *held, class: class}, failErr)
 		}
 		if failErr != nil {
 			t.log.LogAttrs(fail, logWarn, "turn could not be recorded as failed",
@@ -186,7 +187,7 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn,
 	switch cause := context.Cause(work); {
 	case err == nil:
 		t.health.sawUpstream("")
-		done, ex = t.completion(in, held, said)
+		done, ex = t.completion(in, held, &said)
 		class = ""
 	case errors.Is(cause, store.ErrStale) || errors.Is(cause, store.ErrNotFound):
 		// Another turn took this one's place, or the conversation was deleted:
@@ -211,7 +212,7 @@ const (
 // it returns, with the reason as its cause, when the turn is lost or the process
 // ends. A renewal that fails otherwise is soon tried again, so that a store that
 // blinks costs no lease; it changes nothing more: the fence decides at the commit.
-func (t *turns) keep(ctx context.Context, held store.Turn) (_ context.Context, release func()) {
+func (t *turns) keep(ctx context.Context, held *store.Turn) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unlink := context.AfterFunc(t.life, func() { cancel(context.Cause(t.life)) })
 	var renewing sync.WaitGroup
@@ -244,7 +245,7 @@ func (t *turns) keep(ctx context.Context, held store.Turn) (_ context.Context, r
 
 // renew must not outlast the interval, or one slow call would cost the lease. On
 // a goroutine of its own, a panic would end the process and every other turn.
-func (t *turns) renew(ctx context.Context, held store.Turn) (err error) {
+func (t *turns) renew(ctx context.Context, held *store.Turn) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			p := &panicError{value: v, stack: debug.Stack()}
@@ -254,7 +255,7 @@ func (t *turns) renew(ctx context.Context, held store.Turn) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
-	return t.store.RenewLease(ctx, held)
+	return t.store.RenewLease(ctx, *held)
 }
 
 // late gives an error its class when a limit of this package's own ran out
