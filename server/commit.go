@@ -301,6 +301,7 @@ func (t *turns) commit(ctx context.Context, held *store.Turn, done *store.Comple
 			why = err // but not that our own time was over, when more is known
 		}
 		if !lookup(err).Retryable || !pause(waiting, wait) {
+			done.Unheard = true
 			t.commits.push(e, why)
 			return why
 		}

@@ -94,6 +94,31 @@ func TestOutageAtTheCommit(t *testing.T) {
 	}
 }
 
+// Without a key, the same text after such a 503 is the same question, whoever
+// stored its answer meanwhile; after that it is a new one.
+func TestOutageWithoutAKey(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"stored by the repeat": 0, "stored before": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := blinking(t, nil)
+				id := w.begin()
+				w.store.breaks("CompleteTurn", away)
+				w.must(503, send(id, "yes"))
+				w.store.breaks("CompleteTurn", nil)
+				time.Sleep(wait)
+				rec := w.must(200, send(id, "yes"))
+				if h := w.history(id); len(h.Messages) != 3 || w.agent.asked() != 2 || rec.Header().Get("Idempotency-Replayed") != "true" {
+					t.Errorf("asked %d times, stored %+v", w.agent.asked(), h)
+				}
+				w.must(200, send(id, "yes"))
+				if h := w.history(id); h.Turns != 2 || len(h.Messages) != 5 || w.agent.asked() != 3 {
+					t.Errorf("asked %d times, stored %+v", w.agent.asked(), h)
+				}
+			})
+		})
+	}
+}
+
 // What waits is stored when the store is back, whether or not anybody asks.
 func TestWhatWaitsIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -120,7 +120,7 @@ func (p *pair) held(t *rapid.T) [2]store.Turn {
 func (p *pair) complete(t *rapid.T) {
 	turn := p.held(t)
 	c := store.Completion{UpstreamID: "u", Ended: rapid.IntRange(0, 9).Draw(t, "ends") == 0}
-	c.Extra = []byte(`{"x":1}`)
+	c.Extra, c.Unheard = []byte(`{"x":1}`), rapid.Bool().Draw(t, "unheard")
 	for range rapid.IntRange(0, 3).Draw(t, "messages") {
 		c.Messages = append(c.Messages, message(store.RoleAssistant, "answer")...)
 	}
