@@ -175,7 +175,7 @@ func (w *world) history(id string) store.Conversation {
 }
 
 // field reads one member of a JSON answer.
-func field[T any](t *testing.T, rec *httptest.ResponseRecorder, name string) T {
+func field[T any](t testing.TB, rec *httptest.ResponseRecorder, name string) T {
 	t.Helper()
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(rec.Body.Bytes(), &members); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"parley/server/copilot"
 	"parley/store"
+	"parley/store/memory"
 )
 
 // event is one event of a stream, "" with a text for a comment.
@@ -109,7 +110,7 @@ type heard struct {
 
 // ask carries a request out over a connection. The answer's body is closed with
 // the test.
-func (c call) ask(ctx context.Context, t *testing.T, base string) heard {
+func (c call) ask(ctx context.Context, t testing.TB, base string) heard {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, c.Method, base+c.Path, strings.NewReader(c.Body))
 	if err != nil {
@@ -315,18 +316,23 @@ func TestStreamOfASlowReader(t *testing.T) {
 			t.Fatal("the turn waits for its reader")
 		}
 	}
-	var whole, deltas int
+	var whole []string
+	deltas := 0
 	all := parseEvents(t, resp.body)
 	for _, e := range all {
 		switch e.name {
 		case "message":
-			whole++
+			whole = append(whole, e.data)
 		case "delta":
 			deltas++
 		}
 	}
-	if whole != messages || all[len(all)-1].name != "done" || deltas >= messages*16 {
-		t.Errorf("%d messages, %d deltas, last %s", whole, deltas, all[len(all)-1].name)
+	last := all[len(all)-1]
+	if len(whole) != messages || last.name != "done" || deltas >= messages*16 {
+		t.Errorf("%d messages, %d deltas, last %s", len(whole), deltas, last.name)
+	}
+	if !strings.Contains(last.data, `"messages":[`+strings.Join(whole, ",")+`]`) {
+		t.Error("the messages are not those of the answer, each once and in order")
 	}
 }
 
@@ -421,4 +427,37 @@ func TestWantsStream(t *testing.T) {
 			t.Errorf("%q: %v", accept, got)
 		}
 	}
+}
+
+// The time from the agent's first event to the client's first byte, over a real
+// connection.
+func BenchmarkFirstByte(b *testing.B) {
+	said := make(chan time.Time, 1)
+	agent := &fakeAgent{turn: func(_ context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
+		return func(yield func(copilot.Event, error) bool) {
+			said <- time.Now()
+			_ = yield(accepted(t), nil) && yield(writes("s", "So"), nil) && yield(says(copilot.Message{Text: "So", StreamID: "s"}), nil)
+		}
+	}}
+	kept := memory.New(memory.Options{})
+	s, err := New(Config{Agent: agent, Store: kept, Health: NewHealth(HealthConfig{Backend: "memory", Ping: kept.Ping})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	web := httptest.NewServer(s)
+	defer web.Close()
+	rec := httptest.NewRecorder()
+	s.ServeHTTP(rec, post("/api/chat/start", "{}").request(b.Context()))
+	c := streamed(send(field[string](b, rec, "conversationId"), "hello"))
+	var took []time.Duration
+	for b.Loop() {
+		h := c.ask(b.Context(), b, web.URL)
+		if _, err := h.body.ReadByte(); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(<-said))
+		_, _ = io.Copy(io.Discard, h.body)
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms-median")
 }
