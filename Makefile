@@ -6,6 +6,9 @@ RACE     ?= -race
 TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
 ROUNDS   ?= 3
+# How long the chaos lasts, in seconds, and what happens in it; empty for anything.
+CHAOS    ?= 60
+SEED     ?=
 BIN      := bin
 
 # A module file of their own keeps the tools' dependencies out of go.mod, and
@@ -15,7 +18,7 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 export GO FUZZTIME
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test short contract lint vuln fmt fuzz bench verify clean
+.PHONY: help run build test short contract chaos lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +41,11 @@ contract: ## Try every fault of Redis and of the agent on every route; print the
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \
 	{ $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix$$' ./cmd/parley -args -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS); \
 	status=$$?; cat $(BIN)/contract/matrix.txt; exit $$status; }
+
+chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, by a SEED, and see that nothing is lost.
+	.ci/race.sh
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SEED=$(SEED) \
+		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestChaos' -v ./cmd/parley
 
 lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.
 	$(GO) vet ./...

@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"telemetry":               {"store", "server/copilot"},
 	"telemetry/provider":      {},
 	"contracttest":            {"store"},
+	"contracttest/history":    {"store", "contracttest"},
 	"contracttest/faultproxy": {},
 	"contracttest/redistest":  {},
 	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/redistest"},
@@ -42,7 +43,7 @@ var arrows = map[string][]string{
 
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
-	"contracttest", "contracttest/faultproxy", "contracttest/matrix", "contracttest/redistest", "testdata",
+	"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/matrix", "contracttest/redistest", "testdata",
 	"server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
@@ -57,7 +58,9 @@ var only = map[string]struct {
 	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
 	"github.com/AzureAD/":        {[]string{"server/copilot/entra"}, "an agent must be possible without it"},
 	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
-	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
+	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
+	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
+	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // The files are parsed here, not by a go command run from here: the test cache

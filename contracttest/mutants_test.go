@@ -49,6 +49,7 @@ func mutants() []broken {
 		{"acknowledges and forgets", func(m *mutant) {
 			m.complete = func(store.Store, context.Context, store.Turn, store.Completion) error { return nil }
 		}, []string{"S5.complete", "S7.lapsed"}},
+		{"takes every answer for heard", completing(func(c *store.Completion) { c.Unheard = false }), []string{"S11.unheard"}},
 		{"ignores the end", completing(func(c *store.Completion) { c.Ended = false }), []string{"S5.ended"}},
 		{"forgets why", func(m *mutant) {
 			m.fail = func(s store.Store, ctx context.Context, t store.Turn, _ string) error {

@@ -18,6 +18,7 @@ func repeatRules() []Rule {
 		{ID: "S11.repeat", Sentence: "without a key, the same input right after a failed turn takes that turn over without a second user message", check: repeatAdopts},
 		{ID: "S11.repeat-lapsed", Sentence: "without a key, the same input after a lapsed turn takes that turn over", check: repeatAdoptsLapsed},
 		{ID: "S11.other", Sentence: "other input after a lapsed turn is a new turn, and the lapsed one is kept as such", check: otherInputIsNew},
+		{ID: "S11.unheard", Sentence: "without a key, the same input after an answer that nobody heard gets that answer, once, and is no new turn", check: repeatHears},
 		{ID: "S11.answered", Sentence: "the same input after an answered turn is a new turn", check: repeatAfterAnswer},
 		{ID: "S19.renew", Sentence: "a renewed lease holds the conversation for a whole lease from then on", check: renewHolds},
 		{ID: "S19.revive", Sentence: "a lapsed lease that nobody took can be renewed", check: renewRevives},
@@ -136,6 +137,31 @@ func otherInputIsNew(e *env) {
 	c := e.get(id)
 	e.same("texts", texts(c.Messages), []string{"hello", "one", "two", "answer"})
 	e.same("failures", c.Failures, []store.TurnFailure{{Turn: 1, Class: store.Lapsed}})
+}
+
+func repeatHears(e *env) {
+	for _, lost := range []bool{false, true} {
+		id := e.start()
+		t := e.begin(e.input(id, "question"))
+		c := reply("answer")
+		c.Extra = []byte(`{"a":1}`)
+		if lost { // it was stored before, and the acknowledgement got lost
+			e.complete(t, c)
+		}
+		c.Unheard = true
+		e.complete(t, c)
+		again := e.begin(e.input(id, "question"))
+		if again.Replay == nil {
+			e.broken("the repeat came as %+v", again)
+		}
+		e.same("replay", *again.Replay, store.Outcome{Messages: of(1, c.Messages), Extra: c.Extra})
+		e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer"})
+		e.complete(e.begin(e.input(id, "question")), reply("again"))
+		e.same("texts after another", texts(e.get(id).Messages), []string{"hello", "question", "answer", "question", "again"})
+		if next := e.begin(e.input(id, "question")); next.Replay != nil {
+			e.broken("it was told a second time: %+v", next)
+		}
+	}
 }
 
 func repeatAfterAnswer(e *env) {

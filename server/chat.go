@@ -19,6 +19,10 @@ type chatAnswer struct {
 	Restarted    bool            `json:"conversationRestarted,omitempty"`
 }
 
+func chatAnswerOf(a answer) chatAnswer {
+	return chatAnswer{Conversation: a.id, Messages: a.messages, State: a.extra.State, Restarted: a.extra.Restarted}
+}
+
 // orchestrateAnswer is the body of orchestrate.
 type orchestrateAnswer struct {
 	Conversation string          `json:"conversationId"`
@@ -129,7 +133,7 @@ func (s *Server) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	in.said = s.userSays(query, "")
 	in.fingerprint = fingerprint("orchestrate", wc, query)
 
-	a, err := s.turns.run(r.Context(), &of(r).progress, in)
+	a, err := s.turns.run(r.Context(), &of(r).progress, in, nil)
 	if err != nil {
 		return err
 	}
@@ -139,15 +143,16 @@ func (s *Server) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// chat runs a turn and answers in the common form.
-func (s *Server) chat(w http.ResponseWriter, r *http.Request, in input) error {
-	a, err := s.turns.run(r.Context(), &of(r).progress, in)
+// chat runs a turn and answers in the common form, in one piece or as it comes.
+func (s *Server) chat(w http.ResponseWriter, r *http.Request, in *input) error {
+	if wantsStream(r.Header) {
+		return s.stream(w, r, in)
+	}
+	a, err := s.turns.run(r.Context(), &of(r).progress, in, newFeed())
 	if err != nil {
 		return err
 	}
-	return s.answer(w, r, a, chatAnswer{
-		Conversation: a.id, Messages: a.messages, State: a.extra.State, Restarted: a.extra.Restarted,
-	})
+	return s.answer(w, r, a, chatAnswerOf(a))
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer, body any) error {
@@ -158,10 +163,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer, body a
 }
 
 // newInput is what a route that makes a conversation begins with.
-func (s *Server) newInput(r *http.Request) (input, error) {
+func (s *Server) newInput(r *http.Request) (*input, error) {
 	in, err := s.commonInput(r)
 	if err != nil {
-		return input{}, err
+		return nil, err
 	}
 	if in.key != "" {
 		in.id = startID(in.owner, in.key)
@@ -172,24 +177,24 @@ func (s *Server) newInput(r *http.Request) (input, error) {
 }
 
 // oldInput is what a route that talks in a conversation begins with.
-func (s *Server) oldInput(r *http.Request, o object) (input, error) {
+func (s *Server) oldInput(r *http.Request, o object) (*input, error) {
 	in, err := s.commonInput(r)
 	if err != nil {
-		return input{}, err
+		return nil, err
 	}
 	in.talk = true
 	id, err := o.string("conversationId")
 	if err != nil {
-		return input{}, err
+		return nil, err
 	}
 	in.id, err = conversationID(id)
 	return in, err
 }
 
-func (s *Server) commonInput(r *http.Request) (input, error) {
+func (s *Server) commonInput(r *http.Request) (*input, error) {
 	x := of(r)
 	key, err := idempotencyKey(r.Header)
-	return input{
+	return &input{
 		owner:    x.owner,
 		identity: copilot.Identity{Tenant: x.owner.Tenant, User: x.owner.User, Assertion: x.who.Token},
 		key:      key,

@@ -27,6 +27,8 @@ type Done struct {
 	Owner        store.Owner // zero when nobody was let in; for keyed hashes only
 
 	Replayed   bool   // the answer of an earlier request with the same idempotency key
+	Streamed   bool   // answered as server-sent events; Status is 200 even when Class says that it failed
+	Joined     bool   // streamed the turn that an earlier request with the same key ran
 	Restarted  bool   // the agent had forgotten the conversation
 	AgentError string // the platform's code of class agent_error
 }
@@ -55,6 +57,10 @@ type progress struct {
 type exchange struct {
 	progress
 	route     string
+	streamed  bool
+	joined    bool
+	told      bool // of the failure, in the stream's last event
+	cut       bool // the client has, or may have, half an answer
 	requestID string
 	traceID   string
 	began     time.Time

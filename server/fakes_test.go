@@ -102,6 +102,8 @@ type countingStore struct {
 	mu    sync.Mutex
 	calls []string
 	fail  map[string]error // by method
+	// refuse is a conversation whose turns are never completed.
+	refuse string
 }
 
 func (c *countingStore) called(name string) error {
@@ -142,6 +144,9 @@ func (c *countingStore) BeginTurn(ctx context.Context, b store.Begin) (store.Tur
 func (c *countingStore) CompleteTurn(ctx context.Context, t store.Turn, done store.Completion) error {
 	if err := c.called("CompleteTurn"); err != nil {
 		return err
+	}
+	if t.Conversation == c.refuse {
+		return away
 	}
 	return c.Store.CompleteTurn(ctx, t, done)
 }

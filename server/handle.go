@@ -26,7 +26,7 @@ func (s *Server) adapt(rt route) http.Handler {
 		secure(w.Header())
 
 		err := s.carry(rt, w, r)
-		broken := err != nil && w.status != 0
+		broken := x.cut || err != nil && w.status != 0 && !x.told
 		if err != nil && !broken {
 			err = s.problem(w, r, err)
 		}
@@ -124,7 +124,7 @@ func (s *Server) done(w *statusWriter, r *http.Request, err error) {
 	d := Done{
 		Method: r.Method, Route: x.route, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
 		Conversation: x.conversation, RequestID: x.requestID, TraceID: x.traceID, Owner: x.owner,
-		Replayed: x.replayed, Restarted: x.restarted, AgentError: x.agentError,
+		Replayed: x.replayed, Streamed: x.streamed, Joined: x.joined, Restarted: x.restarted, AgentError: x.agentError,
 	}
 	level := logInfo
 	switch {

@@ -45,6 +45,12 @@ func (w *world) lastDone() Done {
 	return w.done[len(w.done)-1]
 }
 
+func (w *world) allDone() []Done {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]Done{}, w.done...)
+}
+
 // newWorld builds a server on an empty memory store. Ids count upwards and time
 // stands still unless a test says otherwise.
 func newWorld(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {
@@ -83,6 +89,11 @@ func newWorld(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w.server = s
+	t.Cleanup(func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.Shutdown(over) // what still runs or waits has no time left
+	})
 	return w
 }
 
@@ -164,7 +175,7 @@ func (w *world) history(id string) store.Conversation {
 }
 
 // field reads one member of a JSON answer.
-func field[T any](t *testing.T, rec *httptest.ResponseRecorder, name string) T {
+func field[T any](t testing.TB, rec *httptest.ResponseRecorder, name string) T {
 	t.Helper()
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(rec.Body.Bytes(), &members); err != nil {

@@ -82,6 +82,27 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// A store that is away when a lease is to be renewed, and back before it lapses,
+// costs the turn nothing.
+func TestLeaseOutlivesABlink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent, begun, goOn := waiting()
+		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now })
+		id := w.begin()
+		w.store.breaks("RenewLease", away)
+		answer := w.later(t.Context(), send(id, "x"))
+		<-begun
+		time.Sleep(store.LeaseTime * 7 / 10)
+		w.store.breaks("RenewLease", nil)
+		time.Sleep(store.LeaseTime / 2)
+		w.must(409, send(id, "another"))
+		close(goOn)
+		if rec := <-answer; rec.Code != 200 {
+			t.Errorf("status %d", rec.Code)
+		}
+	})
+}
+
 func TestUpstreamTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		agent, _, _ := waiting()

@@ -50,19 +50,12 @@ type problem struct {
 	TraceID      string `json:"traceId"`
 	Conversation string `json:"conversationId,omitempty"`
 	Field        string `json:"field,omitempty"`
+	Turn         *int   `json:"turn,omitempty"` // the one that runs
 }
 
-// problem answers a failure and returns it for the log. Nothing of the error's
-// own text is in the answer, only what this package wrote itself.
-func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) error {
+// problemOf says what a client is told of a failure.
+func (s *Server) problemOf(r *http.Request, err error) problem {
 	x, f := of(r), s.failureOf(r, err)
-	if f.Status == statusClientClosed {
-		// Nobody is there to read it. A status all the same: without one net/http
-		// would send an empty 200, and a client that closed only its own half of
-		// the connection would take that for an answer.
-		w.WriteHeader(f.Status)
-		return err
-	}
 	p := problem{
 		Type: "urn:parley:problem:" + f.Class, Title: f.Title, Status: f.Status, Detail: f.Detail,
 		Class: f.Class, Error: f.Class, Retryable: f.Retryable, TraceID: x.traceID, Conversation: x.conversation,
@@ -72,6 +65,25 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) erro
 			p.Detail = e.detail
 		}
 		p.Field = e.field
+	}
+	if e, ok := errors.AsType[*store.BusyError](err); ok {
+		p.Turn = &e.Turn
+	}
+	return p
+}
+
+// problem answers a failure and returns it for the log. Nothing of the error's
+// own text is in the answer, only what this package wrote itself.
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) error {
+	f := s.failureOf(r, err)
+	if f.Status == statusClientClosed {
+		// Nobody is there to read it. A status all the same: without one net/http
+		// would send an empty 200, and a client that closed only its own half of
+		// the connection would take that for an answer.
+		w.WriteHeader(f.Status)
+		return err
+	}
+	if e, ok := errors.AsType[*requestError](err); ok {
 		for name, values := range e.header {
 			w.Header()[name] = values
 		}
@@ -79,9 +91,9 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) erro
 	if after := retryAfter(f, of(r).stage, err); after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(after))
 	}
-	body, encErr := encode(p)
+	body, encErr := encode(s.problemOf(r, err))
 	if encErr != nil {
-		return errors.Join(err, encErr) // cannot happen: p is made of strings
+		return errors.Join(err, encErr) // cannot happen: it is made of strings
 	}
 	s.write(w, r, f.Status, "application/problem+json", body)
 	return err

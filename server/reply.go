@@ -15,8 +15,8 @@ const maxExtra = 64 << 10
 
 // reply is all that the agent did in a turn.
 type reply struct {
-	greeting   []copilot.Message
-	messages   []copilot.Message
+	greeting   []store.Message
+	messages   []store.Message
 	upstreamID string
 	restarted  bool // the agent has forgotten what was said before
 	ended      bool
@@ -34,12 +34,16 @@ type extra struct {
 // converse opens the upstream conversation where there is none yet and says
 // what there is to say. Records of the predecessor have no upstream
 // conversation: the agent begins one in silence, without what was said before.
-func (t *turns) converse(ctx context.Context, in input, held store.Turn) (reply, error) {
+func (t *turns) converse(ctx context.Context, in *input, held *store.Turn, f *feed) (reply, error) {
 	re := reply{upstreamID: held.UpstreamID}
 	began := t.now()
 	if in.start || re.upstreamID == "" {
+		var greeted *feed
+		if !in.talk {
+			greeted = f // else the greeting is no part of the answer
+		}
 		var err error
-		re.greeting, err = re.collect(t.agent.Start(ctx, copilot.Start{Identity: in.identity, Silent: !in.start}))
+		re.greeting, err = t.collect(&re, t.agent.Start(ctx, copilot.Start{Identity: in.identity, Silent: !in.start}), 0, greeted)
 		if err != nil {
 			return reply{}, err
 		}
@@ -50,9 +54,9 @@ func (t *turns) converse(ctx context.Context, in input, held store.Turn) (reply,
 	}
 	if in.talk {
 		var err error
-		re.messages, err = re.collect(t.agent.Turn(ctx, copilot.Turn{
+		re.messages, err = t.collect(&re, t.agent.Turn(ctx, copilot.Turn{
 			Identity: in.identity, ConversationID: re.upstreamID, Text: in.text, Value: in.value,
-		}))
+		}), numberOf(in, held), f)
 		if err != nil {
 			return reply{}, err
 		}
@@ -61,9 +65,20 @@ func (t *turns) converse(ctx context.Context, in input, held store.Turn) (reply,
 	return re, nil
 }
 
-// collect takes in one call of the agent and returns its messages.
-func (re *reply) collect(events iter.Seq2[copilot.Event, error]) ([]copilot.Message, error) {
-	var messages []copilot.Message
+// numberOf is the number of the turn in which the user says something.
+func numberOf(in *input, held *store.Turn) int {
+	if in.start && in.talk {
+		return 1
+	}
+	return held.Number
+}
+
+// collect takes in one call of the agent and returns its messages. It passes
+// them on to f as they come, and each text on its way under the id that its
+// message will have.
+func (t *turns) collect(re *reply, events iter.Seq2[copilot.Event, error], turn int, f *feed) ([]store.Message, error) {
+	var messages []store.Message
+	ids := map[string]string{} // of messages, by the stream that becomes them
 	for e, err := range events {
 		if err != nil {
 			return nil, err
@@ -75,32 +90,45 @@ func (re *reply) collect(events iter.Seq2[copilot.Event, error]) ([]copilot.Mess
 			}
 			re.restarted = re.restarted || e.Restarted
 		case copilot.EventMessage:
-			messages = append(messages, e.Message)
+			said := t.messages([]copilot.Message{e.Message}, turn)
+			id := ids[e.Message.StreamID]
+			if id != "" && len(said) > 0 && said[0].Kind == store.KindText {
+				said[0].ID = id
+			}
+			messages = append(messages, said...)
+			f.say(id, said)
 		case copilot.EventEnded:
 			re.ended = true
-		case copilot.EventDelta: // progress of a message that comes whole later
+		case copilot.EventDelta:
+			if f == nil {
+				continue
+			}
+			if ids[e.StreamID] == "" {
+				ids[e.StreamID] = t.newID()
+			}
+			f.write(ids[e.StreamID], e.Text)
 		}
 	}
 	return messages, nil
 }
 
 // completion is what gets stored of a reply, and what is answered beside it.
-func (t *turns) completion(in input, held store.Turn, re reply) (store.Completion, extra) {
-	c := store.Completion{UpstreamID: re.upstreamID, Ended: re.ended}
-	number := held.Number
+func (t *turns) completion(in *input, held *store.Turn, re *reply) (*store.Completion, extra) {
+	c := &store.Completion{UpstreamID: re.upstreamID, Ended: re.ended}
+	number := numberOf(in, held)
 	if in.start {
-		c.Messages = t.messages(re.greeting, 0)
+		c.Messages = re.greeting
 	}
 	if in.start && in.talk {
 		// Greeting, question and answer in one go.
-		number, c.Turns = 1, 1
+		c.Turns = number
 		for _, m := range in.said {
 			m.Turn = number
 			c.Messages = append(c.Messages, m)
 		}
 	}
 	if in.talk {
-		c.Messages = append(c.Messages, t.messages(re.messages, number)...)
+		c.Messages = append(c.Messages, re.messages...)
 	}
 	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, State: stateOf(in, held, number)}
 	if ex.State != nil {
@@ -119,7 +147,7 @@ func (t *turns) completion(in input, held store.Turn, re reply) (store.Completio
 
 // stateOf is the state of the workflow: told whenever the caller speaks of one
 // or the conversation remembers one.
-func stateOf(in input, held store.Turn, number int) *workflowState {
+func stateOf(in *input, held *store.Turn, number int) *workflowState {
 	onceAndForAll := in.start && in.talk
 	if in.workflow == nil && held.Workflow.CurrentStep == "" && !onceAndForAll {
 		return nil
@@ -152,7 +180,7 @@ func (ex extra) encode() json.RawMessage {
 }
 
 // replay is the answer of the turn that had completed before.
-func replay(in input, o store.Outcome) (answer, error) {
+func replay(in *input, o *store.Outcome) (answer, error) {
 	var ex extra
 	if len(o.Extra) > 0 {
 		if err := json.Unmarshal(o.Extra, &ex); err != nil {
@@ -165,7 +193,7 @@ func replay(in input, o store.Outcome) (answer, error) {
 }
 
 // answerOf is what the caller gets of what was stored.
-func answerOf(in input, stored []store.Message, ex extra) answer {
+func answerOf(in *input, stored []store.Message, ex extra) answer {
 	a := answer{id: in.id, messages: []store.Message{}, extra: ex}
 	for _, m := range stored {
 		greeting := in.start && in.talk && m.Turn == 0

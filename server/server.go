@@ -58,6 +58,10 @@ type Config struct {
 	// StoreTimeout bounds a store call that no longer hangs on the client's
 	// request; 0 means DefaultStoreTimeout. It should exceed the store's own.
 	StoreTimeout time.Duration
+	// CommitTimeout is how long a request goes on trying to store the agent's
+	// answer, and how long one attempt after it may take; 0 means
+	// DefaultCommitTimeout. It should be the store's own limit for one call.
+	CommitTimeout time.Duration
 	// MaxTurns is how many turns run at once before more are refused with
 	// "overloaded", MaxTurnsPerOwner how many of one owner; 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
@@ -69,6 +73,10 @@ type Config struct {
 	// OnDone is called once for every request, before the handler returns, with
 	// the request's own context; nil for nothing.
 	OnDone func(context.Context, Done)
+	// OnCommitDropped is called for every end of a turn that was given up without
+	// being stored, with the class of what kept it from that; nil for nothing. It
+	// must not call the Server.
+	OnCommitDropped func(class string)
 	// TraceID names the trace that a request belongs to, for problem bodies and
 	// the log. When nil, or when it returns "", the id comes from the request's
 	// traceparent header, and is random when that has none.
@@ -82,6 +90,7 @@ type Config struct {
 const (
 	DefaultUpstreamTimeout = 60 * time.Second
 	DefaultStoreTimeout    = 6 * time.Second
+	DefaultCommitTimeout   = 5 * time.Second
 )
 
 // DefaultActions and DefaultDomains are the allow-lists of card actions when
@@ -116,9 +125,13 @@ func New(cfg Config) (*Server, error) {
 // request, so a handler around it finds the matched route in r.Pattern.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Shutdown refuses new turns and waits for those that run. When ctx is done
-// first, it ends them and returns the context's error: each is recorded as
-// failed with class "shutting_down".
+// PendingCommits is how many turns have ended and could not yet be stored.
+func (s *Server) PendingCommits() int { return s.turns.commits.pending() }
+
+// Shutdown refuses new turns and waits for those that run, and for what they
+// left to be stored. When ctx is done first, it ends them and returns the
+// context's error: each is recorded as failed with class "shutting_down", and
+// what the store has not taken by then is dropped.
 // Call it before the listener is closed for good and the store with it.
 func (s *Server) Shutdown(ctx context.Context) error { return s.turns.shutdown(ctx) }
 
@@ -163,6 +176,9 @@ func (c *Config) fill() {
 	if c.StoreTimeout == 0 {
 		c.StoreTimeout = DefaultStoreTimeout
 	}
+	if c.CommitTimeout == 0 {
+		c.CommitTimeout = DefaultCommitTimeout
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -171,6 +187,9 @@ func (c *Config) fill() {
 	}
 	if c.OnDone == nil {
 		c.OnDone = func(context.Context, Done) {}
+	}
+	if c.OnCommitDropped == nil {
+		c.OnCommitDropped = func(string) {}
 	}
 	if c.TraceID == nil {
 		c.TraceID = func(context.Context) string { return "" }

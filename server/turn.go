@@ -24,6 +24,8 @@ type turns struct {
 	now             func() time.Time
 	newID           func() string
 	log             *slog.Logger
+	running         running
+	commits         *commits
 
 	// life ends, with ErrShuttingDown as its cause, when turns that still run
 	// have to give up.
@@ -36,13 +38,16 @@ func newTurns(cfg Config) *turns {
 		store: cfg.Store, agent: cfg.Agent, health: cfg.Health, gate: newGate(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
 		upstreamTimeout: cfg.UpstreamTimeout, storeTimeout: cfg.StoreTimeout,
 		now: cfg.Now, newID: cfg.NewID, log: cfg.Log,
+		running: running{feeds: map[request]*feed{}}, commits: newCommits(cfg),
 	}
 	t.life, t.kill = context.WithCancelCause(context.Background())
 	return t
 }
 
-// shutdown waits for the turns that run, and ends them when ctx is done.
+// shutdown waits for the turns that run, and ends them when ctx is done. What
+// has not been stored by then is dropped.
 func (t *turns) shutdown(ctx context.Context) error {
+	defer t.commits.close(ctx)
 	empty := t.gate.close()
 	select {
 	case <-empty:
@@ -81,8 +86,15 @@ type answer struct {
 // run is the turn protocol: begin, ask, complete. A store that is down fails it
 // before the agent has been asked; from then on nothing but the agent, a lost
 // lease or the end of the process ends it, so that an answer which was given is
-// also stored, whether or not the client still waits.
-func (t *turns) run(ctx context.Context, p *progress, in input) (answer, error) {
+// also stored, whether or not the client still waits. What the agent says goes
+// to f as it comes, and what the turn came to when it is stored; f may be nil.
+func (t *turns) run(ctx context.Context, p *progress, in *input, f *feed) (a answer, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+		f.end(a, err, p.stage)
+	}()
 	p.stage = stageBegin
 	if !in.start {
 		p.conversation = in.id // a new one has no name until it is there
@@ -98,11 +110,12 @@ func (t *turns) run(ctx context.Context, p *progress, in input) (answer, error) 
 	}
 	if held.Replay != nil {
 		p.replayed, p.conversation = true, in.id
-		return replay(in, *held.Replay)
+		return replay(in, held.Replay)
 	}
 
+	defer t.running.add(in, f)()
 	p.stage = stageUpstream
-	done, ex, err := t.ask(ctx, p, in, held)
+	done, ex, err := t.ask(ctx, p, in, held, f)
 	if err != nil {
 		return answer{}, err
 	}
@@ -111,11 +124,7 @@ func (t *turns) run(ctx context.Context, p *progress, in input) (answer, error) 
 	p.restarted, p.agentError = ex.Restarted, agentErrorIn(done.Messages)
 	// Not failed when this fails: the acknowledgement may be what got lost, and
 	// the answer stored all the same.
-	err = t.timed(&p.store, func() error {
-		ctx, cancel := detached(ctx, t.storeTimeout)
-		defer cancel()
-		return late("CompleteTurn", t.store.CompleteTurn(ctx, held, done))
-	})
+	err = t.timed(&p.store, func() error { return t.commit(ctx, held, done) })
 	if err != nil {
 		return answer{}, err
 	}
@@ -125,7 +134,7 @@ func (t *turns) run(ctx context.Context, p *progress, in input) (answer, error) 
 
 // begin takes the turn, on the request's own context: a client that has left by
 // now has nothing begun for it.
-func (t *turns) begin(ctx context.Context, p *progress, in input) (held store.Turn, err error) {
+func (t *turns) begin(ctx context.Context, p *progress, in *input) (*store.Turn, error) {
 	b := store.Begin{
 		Owner: in.owner, Conversation: in.id, New: in.start,
 		Key: in.key, Fingerprint: in.fingerprint, Workflow: in.workflow.stored(),
@@ -133,16 +142,20 @@ func (t *turns) begin(ctx context.Context, p *progress, in input) (held store.Tu
 	if !in.start {
 		b.Input = in.said
 	}
-	err = t.timed(&p.store, func() error {
-		held, err = t.store.BeginTurn(ctx, b)
+	var held store.Turn
+	err := t.timed(&p.store, func() error {
+		err := t.commits.settle(ctx, place{in.owner, in.id})
+		if err == nil {
+			held, err = t.store.BeginTurn(ctx, b)
+		}
 		return err
 	})
-	return held, err
+	return &held, err
 }
 
 // ask has the agent answer while it keeps the lease, and records the turn as
 // failed when nothing comes of it.
-func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn) (done store.Completion, ex extra, err error) {
+func (t *turns) ask(ctx context.Context, p *progress, in *input, held *store.Turn, f *feed) (done *store.Completion, ex extra, err error) {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.upstreamTimeout)
 	defer cancel()
 	work, release := t.keep(work, held)
@@ -156,7 +169,10 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn)
 		release()
 		fail, cancel := detached(ctx, t.storeTimeout)
 		defer cancel()
-		failErr := t.timed(&p.store, func() error { return t.store.FailTurn(fail, held, class) })
+		failErr := t.timed(&p.store, func() error { return late("FailTurn", t.store.FailTurn(fail, *held, class)) })
+		if outage(failErr) {
+			t.commits.push(&ending{turn: *held, class: class}, failErr)
+		}
 		if failErr != nil {
 			t.log.LogAttrs(fail, logWarn, "turn could not be recorded as failed",
 				slog.String("class", class), slog.String("store_class", Class(failErr)))
@@ -165,13 +181,13 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn)
 
 	var said reply
 	err = t.timed(&p.upstream, func() error {
-		said, err = t.converse(work, in, held)
+		said, err = t.converse(work, in, held, f)
 		return err
 	})
 	switch cause := context.Cause(work); {
 	case err == nil:
 		t.health.sawUpstream("")
-		done, ex = t.completion(in, held, said)
+		done, ex = t.completion(in, held, &said)
 		class = ""
 	case errors.Is(cause, store.ErrStale) || errors.Is(cause, store.ErrNotFound):
 		// Another turn took this one's place, or the conversation was deleted:
@@ -186,27 +202,37 @@ func (t *turns) ask(ctx context.Context, p *progress, in input, held store.Turn)
 	return done, ex, err
 }
 
+// When a lease is renewed, and when again if that failed.
+const (
+	renewEvery = store.LeaseTime / 3
+	renewAgain = store.LeaseTime / 15
+)
+
 // keep renews the lease of a turn until release is called, and ends the context
 // it returns, with the reason as its cause, when the turn is lost or the process
-// ends. A renewal that fails otherwise changes nothing: the fence decides at
-// the commit.
-func (t *turns) keep(ctx context.Context, held store.Turn) (_ context.Context, release func()) {
+// ends. A renewal that fails otherwise is soon tried again, so that a store that
+// blinks costs no lease; it changes nothing more: the fence decides at the commit.
+func (t *turns) keep(ctx context.Context, held *store.Turn) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unlink := context.AfterFunc(t.life, func() { cancel(context.Cause(t.life)) })
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		tick := time.NewTicker(store.LeaseTime / 3)
-		defer tick.Stop()
+		next := time.NewTimer(renewEvery)
+		defer next.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-next.C:
 			}
-			err := t.renew(ctx, held)
-			if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound) {
+			switch err := t.renew(ctx, held); {
+			case err == nil:
+				next.Reset(renewEvery)
+			case errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound):
 				cancel(err)
 				return
+			default:
+				next.Reset(renewAgain)
 			}
 		}
 	})
@@ -219,7 +245,7 @@ func (t *turns) keep(ctx context.Context, held store.Turn) (_ context.Context, r
 
 // renew must not outlast the interval, or one slow call would cost the lease. On
 // a goroutine of its own, a panic would end the process and every other turn.
-func (t *turns) renew(ctx context.Context, held store.Turn) (err error) {
+func (t *turns) renew(ctx context.Context, held *store.Turn) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			p := &panicError{value: v, stack: debug.Stack()}
@@ -227,9 +253,9 @@ func (t *turns) renew(ctx context.Context, held store.Turn) (err error) {
 			err = p
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, store.LeaseTime/3)
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
-	return t.store.RenewLease(ctx, held)
+	return t.store.RenewLease(ctx, *held)
 }
 
 // late gives an error its class when a limit of this package's own ran out

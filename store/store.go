@@ -133,7 +133,7 @@ type Begin struct {
 	// It is scoped to the conversation and lives as long as it.
 	Key string
 	// Fingerprint identifies the input: equal for equal requests, whatever
-	// their key. At most 64 bytes, never empty.
+	// their key. 1 to 64 bytes of visible ASCII.
 	Fingerprint string
 	// Workflow replaces the conversation's non-empty fields when not zero.
 	Workflow Workflow
@@ -162,7 +162,7 @@ type Turn struct {
 type Outcome struct {
 	Messages []Message // everything the completion appended
 	// Extra is the caller's own small JSON about the answer, at most 64 KiB:
-	// what a replay needs beside the messages. Kept only for turns with a key.
+	// what a replay needs beside the messages. Kept only for turns that have one.
 	Extra json.RawMessage
 }
 
@@ -178,6 +178,9 @@ type Completion struct {
 	Turns int
 	// Workflow replaces the conversation's non-empty fields when not zero.
 	Workflow Workflow
+	// Unheard says that the caller was told that the turn failed, so that a repeat
+	// without a key gets the answer (S11).
+	Unheard bool
 }
 
 // Page asks for a part of a list.
@@ -232,7 +235,8 @@ const LeaseTime = 5 * time.Second
 //	     same number, higher fence, no second user message.
 //	S10  The same Key with another Fingerprint is ErrMismatch.
 //	S11  Without a Key, a repeat of the last turn's Fingerprint adopts that turn
-//	     if it failed or lapsed. Any other input begins a new turn, and a lapsed
+//	     if it failed or lapsed, and is a Replay, once, if it came without a Key
+//	     and was completed Unheard. Any other input begins a new turn, and a lapsed
 //	     one is kept as a failure of class Lapsed.
 //	S12  BeginTurn in a conversation that is not active is ErrClosed.
 //	S13  Conversation(after) returns the messages of turns later than after;

@@ -29,7 +29,11 @@ import (
 const asChild = "PARLEY_TEST_AS_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asChild) != "" {
+	switch {
+	case os.Getenv(asMutant) != "":
+		mutantMain(os.Getenv(asMutant))
+		return
+	case os.Getenv(asChild) != "":
 		main()
 		return
 	}

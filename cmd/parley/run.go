@@ -182,7 +182,7 @@ func newServer(c config, s store.Store, agent copilot.Agent, verifier auth.Verif
 	cfg := server.Config{
 		Store: s, Agent: agent, Health: health, Auth: verifier, AuthRequired: c.authRequired, Log: log,
 		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
-		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second,
+		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
 		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns,
 	}
 	if c.authRequired {

@@ -67,6 +67,8 @@ func NewTransport() *http.Transport {
 		MaxIdleConnsPerHost:    512,
 		IdleConnTimeout:        60 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
+		ReadBufferSize:         1 << 10, // a connection lasts as long as its answer,
+		WriteBufferSize:        1 << 10, // and most of that time nothing comes
 		DisableCompression:     true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}

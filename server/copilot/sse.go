@@ -55,7 +55,7 @@ type frameReader struct {
 	hasData bool
 }
 
-const firstBuffer = 8 << 10
+const firstBuffer = 1 << 10
 
 func newFrameReader(src io.Reader, l Limits) *frameReader {
 	return &frameReader{src: src, limits: l}

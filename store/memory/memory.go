@@ -127,6 +127,14 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 			return s.replay(c, b, rec)
 		}
 	}
+	if tag == "" && c.fields[wire.FieldInput] == b.Fingerprint && c.fields[wire.FieldUnheard] != "" && c.fields[wire.FieldHeard] == "" {
+		rec, err := wire.DecodeRecord(c.fields[wire.FieldUnheard])
+		if err != nil {
+			return store.Turn{}, corrupt("BeginTurn", err)
+		}
+		c.fields[wire.FieldHeard] = wire.NewToken()
+		return s.replay(c, b, rec)
+	}
 	if c.fields[wire.FieldStatus] != string(store.StatusActive) {
 		return store.Turn{}, store.ErrClosed
 	}
@@ -170,6 +178,8 @@ func (s *Store) next(c *conversation, b store.Begin, input []string, now time.Ti
 func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string, adopted bool) store.Turn {
 	turn, fence, token := c.int(wire.FieldTurns), c.int(wire.FieldFence)+1, wire.NewToken()
 	set(c.fields, wire.WorkflowFields(b.Workflow))
+	delete(c.fields, wire.FieldUnheard) // the next turn begins: it was heard, or never will be
+	delete(c.fields, wire.FieldHeard)
 	set(c.fields, map[string]string{
 		wire.FieldState: state, wire.FieldFence: strconv.Itoa(fence), wire.FieldToken: token,
 		wire.FieldInput: b.Fingerprint, wire.FieldCount: strconv.Itoa(len(c.messages)),
@@ -226,6 +236,9 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 	case c == nil:
 		return store.ErrNotFound
 	case c.fields[wire.FieldDone] == t.Token:
+		if done.Unheard {
+			c.unheard(t, len(c.messages)-len(elements), len(elements), done)
+		}
 		return nil
 	case c.fields[wire.FieldToken] != t.Token, c.fields[wire.FieldState] == wire.StateFailed:
 		return store.ErrStale
@@ -240,12 +253,27 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 			First: len(c.messages), Count: len(elements), Extra: string(done.Extra),
 		}.Encode()
 	}
+	if done.Unheard {
+		c.unheard(t, len(c.messages), len(elements), done)
+	}
 	c.messages = append(c.messages, elements...)
 	set(c.fields, wire.CompletionFields(t, done))
 	c.fields[wire.FieldCount] = strconv.Itoa(len(c.messages))
 	c.lease.token, c.lease.until = "", time.Time{}
 	s.touch(c, now)
 	return nil
+}
+
+// unheard keeps an answer for a repeat without a key, if it is the last one's and
+// that had no key either.
+func (c *conversation) unheard(t store.Turn, first, count int, done store.Completion) {
+	if c.fields[wire.FieldToken] != t.Token || c.fields[wire.FieldKey] != "" {
+		return
+	}
+	c.fields[wire.FieldUnheard] = wire.Record{
+		Fingerprint: c.fields[wire.FieldInput], Turn: c.int(wire.FieldTurns), Done: true,
+		First: first, Count: count, Extra: string(done.Extra),
+	}.Encode()
 }
 
 // FailTurn implements store.Store.

@@ -115,7 +115,11 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 		return err
 	}
 	stamp, score, ttl := s.stamp()
-	args := []any{t.Conversation, t.Token, stamp, score, ttl, string(c.Extra)}
+	unheard := "0"
+	if c.Unheard {
+		unheard = "1"
+	}
+	args := []any{t.Conversation, t.Token, stamp, score, ttl, string(c.Extra), unheard}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.CompletionFields(t, c))
 	return s.write(ctx, "CompleteTurn", s.scripts.complete, t.Owner, t.Conversation, args...)

@@ -43,14 +43,16 @@ const (
 	FieldStep       = "currentStep"
 	FieldStepData   = "stepData"
 	FieldMetadata   = "metadata"
-	FieldCount      = "n"     // elements of the message list
-	FieldState      = "state" // of the last turn: one of the State… values
-	FieldFence      = "fence" // counts the begins
-	FieldToken      = "token" // of the last begin
-	FieldDone       = "done"  // token of the turn that completed last
-	FieldInput      = "fp"    // fingerprint of the last turn's input
-	FieldKey        = "key"   // KeyTag of the last turn, empty if it came without one
-	FieldFailPrefix = "f"     // f3 = class: turn 3 failed
+	FieldCount      = "n"       // elements of the message list
+	FieldState      = "state"   // of the last turn: one of the State… values
+	FieldFence      = "fence"   // counts the begins
+	FieldToken      = "token"   // of the last begin
+	FieldDone       = "done"    // token of the turn that completed last
+	FieldInput      = "fp"      // fingerprint of the last turn's input
+	FieldKey        = "key"     // KeyTag of the last turn, empty if it came without one
+	FieldUnheard    = "unheard" // Record of the last turn, if its caller was told that it failed
+	FieldHeard      = "heard"   // token of the begin that was given that
+	FieldFailPrefix = "f"       // f3 = class: turn 3 failed
 )
 
 // States of a conversation's last turn.

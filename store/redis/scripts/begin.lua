@@ -6,7 +6,7 @@ local id, token, fp, key = shift(), shift(), shift(), shift()
 local now, score, ttl, leaseMs, new = shift(), shift(), shift(), shift(), shift() == '1'
 local input, created, workflow = list(), list(), list()
 
-local h = redis.call('HMGET', conv, 'v', 'state', 'turns', 'fence', 'token', 'fp', 'status', 'n', 'key')
+local h = redis.call('HMGET', conv, 'v', 'state', 'turns', 'fence', 'token', 'fp', 'status', 'n', 'key', 'unheard', 'heard')
 local exists, state, turn = h[1], h[2], tonumber(h[3] or 0)
 
 -- What is told of the conversation, behind the outcome and its numbers.
@@ -27,6 +27,9 @@ local function hold(state, turn, fence, adopted, count, fields)
     set[#set + 1] = 'key'
     set[#set + 1] = ''
   end
+  if h[10] and h[10] ~= '' then -- the next turn begins: it was heard, or never will be
+    for _, v in ipairs({'unheard', '', 'heard', ''}) do set[#set + 1] = v end
+  end
   commit(id, now, score, set)
   if key ~= '' then redis.call('HSET', recs, key, fp .. ' ' .. turn .. ' 0 0 0 ') end
   for i = 1, (adopted and 0 or #input) do redis.call('RPUSH', msgs, turn .. ' ' .. input[i]) end
@@ -44,6 +47,15 @@ if h[5] == token then -- this very begin has run before, its answer was lost
   return about({'BEGUN', h[3], h[4], '0'})
 end
 
+local function replay(t, extra, first, count)
+  local out = about({'REPLAY', t, extra, first, count})
+  if tonumber(count) > 0 then
+    local m = redis.call('LRANGE', msgs, first, first + count - 1)
+    for i = 1, #m do out[#out + 1] = m[i] end
+  end
+  return out
+end
+
 local recTurn
 if key ~= '' then
   local rec = redis.call('HGET', recs, key)
@@ -51,16 +63,15 @@ if key ~= '' then
     local recFp, t, done, first, count, extra = string.match(rec, '^(%S+) (%d+) ([01]) (%d+) (%d+) (.*)$')
     if not recFp then return {'CORRUPT'} end
     if recFp ~= fp then return {'MISMATCH'} end
-    if done == '1' then
-      local out = about({'REPLAY', t, extra, first, count})
-      if tonumber(count) > 0 then
-        local m = redis.call('LRANGE', msgs, first, first + count - 1)
-        for i = 1, #m do out[#out + 1] = m[i] end
-      end
-      return out
-    end
+    if done == '1' then return replay(t, extra, first, count) end
     recTurn = tonumber(t)
   end
+end
+if key == '' and h[6] == fp and h[10] and h[10] ~= '' and (not h[11] or h[11] == '' or h[11] == token) then
+  local t, first, count, extra = string.match(h[10], '^%S+ (%d+) 1 (%d+) (%d+) (.*)$')
+  if not t then return {'CORRUPT'} end
+  redis.call('HSET', conv, 'heard', token)
+  return replay(t, extra, first, count)
 end
 if h[7] ~= 'active' then return {'CLOSED'} end
 local left = redis.call('PTTL', lease)

@@ -37,9 +37,9 @@ type mutant struct {
 	timeout time.Duration // in place of what it is told
 }
 
-// mutants are the ways in which services like this one go wrong, each with the
+// matrixMutants are the ways in which services like this one go wrong, each with the
 // cell that finds it.
-func mutants() []mutant {
+func matrixMutants() []mutant {
 	const start, send, read = "POST /api/chat/start", "POST /api/chat/send", "GET /api/chat/conversations/{id}"
 	return []mutant{
 		{about: "falls back to memory", row: "refused", column: start, store: fallsBack},
@@ -63,7 +63,7 @@ func mutants() []mutant {
 // Each mutant breaks the promise of the cell that names it.
 func TestMatrixMutants(t *testing.T) {
 	shared := redistest.Start(t)
-	for _, m := range mutants() {
+	for _, m := range matrixMutants() {
 		t.Run(strings.ReplaceAll(m.about, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			for _, c := range m.run(t, shared) {

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/server/copilot/emulator"
+)
+
+// patience is how long a virtual user repeats one request.
+const patience = 25 * time.Second
+
+// crowd is all virtual users and what they were told.
+type crowd struct {
+	t     *testing.T
+	seed  uint64
+	bases func() []string // of the replicas that are there
+	stop  context.Context // ends the talking, not what was begun
+
+	mu       sync.Mutex
+	broken   []string
+	classes  map[string]int // how many answers of each there were; 200 among them
+	talks    []*talk
+	troubles []trouble // when the agent may have been asked twice
+}
+
+// trouble is a time in which a turn may lose its place: a replica died or stood
+// still, or Redis was away for about as long as a lease.
+type trouble struct{ from, to time.Time }
+
+// talk is what one user said in one conversation.
+type talk struct {
+	id       string
+	greeting []string
+	said     []*saying
+}
+
+// saying is one thing that a user said until it was answered.
+type saying struct {
+	text     string
+	key      string
+	from, to time.Time
+	failed   bool     // an attempt failed in a way that leaves open what came of it
+	answer   []string // ids of the messages of the 200; nil when there was none
+}
+
+func (c *crowd) breaks(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.broken) < 20 {
+		c.broken = append(c.broken, fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *crowd) saw(class string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.classes[class]++
+}
+
+// heard is what came back.
+type heard struct {
+	status  int // 0 when the connection broke
+	Class   string
+	ID      string `json:"conversationId"`
+	Message []struct {
+		ID, Role, Text string
+		Turn           int
+	} `json:"messages"`
+	Status any
+}
+
+func (h heard) ids() []string {
+	out := []string{}
+	for _, m := range h.Message {
+		out = append(out, m.ID)
+	}
+	return out
+}
+
+// ask sends one request to one replica.
+func (c *crowd) ask(base, method, path, key string, body any, stream bool) heard {
+	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Second)
+	defer cancel()
+	var reader io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			panic(err)
+		}
+		reader = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, reader)
+	if err != nil {
+		panic(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
+	if stream {
+		req.Header.Set("Accept", "text/event-stream")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return heard{}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	h := heard{}
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		h.status = c.lastEvent(resp.Body, &h)
+	} else if err := json.NewDecoder(resp.Body).Decode(&h); err == nil {
+		h.status = resp.StatusCode
+	}
+	return h
+}
+
+// lastEvent reads a stream to its end and gives the status that it tells.
+func (c *crowd) lastEvent(body io.Reader, into *heard) int {
+	lines := bufio.NewReader(body)
+	name, ends := "", 0
+	status := 0
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break
+		}
+		line = strings.TrimSuffix(line, "\n")
+		if n, ok := strings.CutPrefix(line, "event: "); ok {
+			name = n
+		}
+		data, ok := strings.CutPrefix(line, "data: ")
+		if !ok || name != "done" && name != "error" {
+			continue
+		}
+		ends++
+		if json.Unmarshal([]byte(data), into) != nil {
+			return 0
+		}
+		status = http.StatusOK
+		if name == "error" {
+			n, _ := into.Status.(float64)
+			status = int(n)
+		}
+	}
+	if ends > 1 {
+		c.breaks("a stream ended %d times", ends)
+	}
+	return status
+}
+
+// until repeats a request as the front end does, on any 5xx, and after a while
+// when the conversation is busy, until it is answered. It gives up after patience.
+func (c *crowd) until(r *rand.Rand, s *saying, path string, body any, stream bool) (heard, bool) {
+	s.from = time.Now()
+	defer func() { s.to = time.Now() }()
+	for time.Since(s.from) < patience {
+		bases := c.bases()
+		h := c.ask(bases[r.IntN(len(bases))], http.MethodPost, path, s.key, body, stream)
+		switch {
+		case h.status == http.StatusOK:
+			c.saw("200")
+			return h, true
+		case h.status == 0:
+			s.failed = true
+			c.saw("connection")
+		case h.status >= 500:
+			s.failed = true
+			c.saw(h.Class)
+			if h.status == 502 || h.status == 504 || h.status == 500 {
+				c.breaks("%s: %d %s, and the agent is well", path, h.status, h.Class)
+			}
+		case h.status == http.StatusConflict && h.Class == "turn_conflict":
+			c.saw(h.Class)
+		case h.status == http.StatusNotFound && path == "/api/chat/start":
+			c.saw(h.Class)
+		default:
+			c.breaks("%s: %d %s", path, h.status, h.Class)
+			return h, false
+		}
+		wait := time.Duration(50+r.IntN(250)) * time.Millisecond
+		time.Sleep(wait)
+	}
+	c.breaks("%s %q was not answered within %v", path, s.text, patience)
+	return heard{}, false
+}
+
+// user talks in one conversation after another until it is told to stop.
+func (c *crowd) user(n int) {
+	r := rand.New(rand.NewPCG(c.seed, uint64(n)+100))
+	for c.stop.Err() == nil {
+		t := &talk{}
+		s := &saying{text: "start", key: uuid.NewString()}
+		h, ok := c.until(r, s, "/api/chat/start", m{}, r.IntN(3) == 0)
+		if !ok {
+			return
+		}
+		t.id, t.greeting = h.ID, h.ids()
+		c.mu.Lock()
+		c.talks = append(c.talks, t)
+		c.mu.Unlock()
+		for i := 0; i < 8 && c.stop.Err() == nil; i++ {
+			s := &saying{text: fmt.Sprintf("user %d says %s", n, uuid.NewString())}
+			if r.IntN(3) > 0 {
+				s.key = uuid.NewString()
+			}
+			if r.IntN(2) == 0 {
+				s.text += fmt.Sprintf("\n/slow %dms", r.IntN(900))
+			}
+			t.said = append(t.said, s)
+			h, ok := c.until(r, s, "/api/chat/send", m{"conversationId": t.id, "text": s.text}, r.IntN(3) == 0)
+			if !ok {
+				return
+			}
+			s.answer = h.ids()
+			c.look(r, t, s)
+		}
+	}
+}
+
+// look reads the conversation from any replica: what was answered must be there.
+func (c *crowd) look(r *rand.Rand, t *talk, s *saying) {
+	bases := c.bases()
+	h := c.ask(bases[r.IntN(len(bases))], http.MethodGet, "/api/chat/conversations/"+t.id, "", nil, false)
+	if h.status != http.StatusOK {
+		return
+	}
+	for _, id := range s.answer {
+		if !slices.Contains(h.ids(), id) {
+			c.breaks("conversation %s: a 200 was given for %q, and its message is not there", t.id, s.text)
+		}
+	}
+}
+
+// check holds what the users were told against what is stored, when all is well
+// again.
+func (c *crowd) check(base string, agent *emulator.Emulator) {
+	asked := map[string]int{}
+	for _, r := range agent.Requests() {
+		if r.Kind == emulator.KindTurn {
+			asked[r.Text]++
+		}
+	}
+	for _, t := range c.talks {
+		h := c.ask(base, http.MethodGet, "/api/chat/conversations/"+t.id, "", nil, false)
+		if h.status != http.StatusOK {
+			c.breaks("conversation %s: %d", t.id, h.status)
+			continue
+		}
+		c.checkOrder(t, h)
+		c.checkTurns(t, h)
+		for _, s := range t.said {
+			if s.key != "" && asked[s.text] > 1 && !c.troubled(s) {
+				c.breaks("conversation %s: the agent was asked %d times for %q", t.id, asked[s.text], s.text)
+			}
+		}
+	}
+}
+
+// checkOrder wants every 200 exactly once and in order.
+func (c *crowd) checkOrder(t *talk, h heard) {
+	var told []string
+	told = append(told, t.greeting...)
+	for _, s := range t.said {
+		told = append(told, s.answer...)
+	}
+	ids := h.ids()
+	at := 0
+	for _, id := range told {
+		i := slices.Index(ids[at:], id)
+		if i < 0 || slices.Contains(ids[at+i+1:], id) {
+			c.breaks("conversation %s: message %s of a 200 is lost, twice there, or out of order", t.id, id)
+			return
+		}
+		at += i + 1
+	}
+}
+
+// checkTurns wants every answer after its question, at most one for each, and no
+// question twice that came with a key.
+func (c *crowd) checkTurns(t *talk, h heard) {
+	questions, turn, answers := map[string]int{}, 0, 0
+	for _, msg := range h.Message {
+		if msg.Turn == 0 {
+			continue
+		}
+		if msg.Role == "user" {
+			questions[msg.Text]++
+			if msg.Turn != turn+1 {
+				c.breaks("conversation %s: turn %d follows turn %d", t.id, msg.Turn, turn)
+			}
+			turn, answers = msg.Turn, 0
+			continue
+		}
+		answers++
+		if msg.Turn != turn || answers > 1 {
+			c.breaks("conversation %s: an answer in turn %d, number %d, after the question of turn %d", t.id, msg.Turn, answers, turn)
+		}
+	}
+	for _, s := range t.said {
+		n := questions[s.text]
+		if n > 1 && (s.key != "" || !s.failed) || n == 0 && s.answer != nil {
+			c.breaks("conversation %s: %q was asked %d times", t.id, s.text, n)
+		}
+	}
+}
+
+// troubled says whether a turn may have been taken over while it ran.
+func (c *crowd) troubled(s *saying) bool {
+	return slices.ContainsFunc(c.troubles, func(t trouble) bool { return s.from.Before(t.to) && t.from.Before(s.to) })
+}

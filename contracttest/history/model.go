@@ -1,0 +1,188 @@
+package history
+
+import (
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// op is what a client asks for.
+type op string
+
+const (
+	opBegin    op = "begin"
+	opComplete op = "complete"
+	opFail     op = "fail"
+	opGet      op = "get"
+)
+
+// input is one call. A begin names the turn's holder, which the ends of the turn
+// then are of.
+type input struct {
+	op                op
+	holder, key, text string
+}
+
+// kind is what came of a call.
+type kind string
+
+const (
+	done     kind = "done"
+	refused  kind = "refused" // busy or stale
+	replayed kind = "replayed"
+	unknown  kind = "unknown"
+	odd      kind = "odd" // an error that no order explains
+)
+
+type output struct {
+	kind    kind
+	turn    int
+	pending int
+	adopted bool
+	texts   string
+}
+
+// phase is where the last turn of a conversation stands.
+type phase string
+
+const (
+	idle    phase = "idle"
+	runs    phase = "runs"
+	hasEnd  phase = "completed"
+	failed  phase = "failed"
+	maxKeys       = 2
+)
+
+// state is a conversation as the rules of store.Store describe it, without its
+// clock: a lease may lapse at any time, or never. It is a value that can be
+// compared.
+type state struct {
+	turn      int
+	phase     phase
+	holder    string // of the last begin
+	text      string // the input of the last turn
+	key       string // that the last turn was begun with
+	texts     string // all that was said
+	completed string // holder whose completion was the last
+	keys      [maxKeys]record
+}
+
+// record is what a key remembers.
+type record struct {
+	key    string
+	turn   int
+	answer string
+	done   bool
+}
+
+func (s state) record(key string) record {
+	for _, r := range s.keys {
+		if r.key == key && key != "" {
+			return r
+		}
+	}
+	return record{}
+}
+
+func (s state) remember(r record) state {
+	for i := range s.keys {
+		if s.keys[i].key == r.key || s.keys[i].key == "" {
+			s.keys[i] = r
+			return s
+		}
+	}
+	return s
+}
+
+func modelOf(lapses bool) porcupine.Model {
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{state{phase: idle, texts: greeting}} },
+		Step: func(from, in, out any) []any {
+			s, _ := from.(state)
+			i, _ := in.(input)
+			o, _ := out.(output)
+			return s.step(i, o, lapses)
+		},
+		Equal: func(a, b any) bool { return a == b },
+	}
+	return m.ToModel()
+}
+
+// step gives the states that a call may lead to, none when it cannot have come
+// to that.
+func (s state) step(in input, out output, lapses bool) []any {
+	after, want := s.apply(in, lapses && (out.kind == unknown || out.kind == done))
+	switch {
+	case out.kind == unknown && after != s:
+		return []any{s, after}
+	case out.kind == unknown || out == want:
+		return []any{after}
+	}
+	if lapses && in.op == opBegin {
+		// The lease may as well not have lapsed.
+		if after, want := s.apply(in, false); out == want {
+			return []any{after}
+		}
+	}
+	return nil
+}
+
+// apply is what a call does, and what comes of it. Lapsed says that a lease does
+// not hold the conversation.
+func (s state) apply(in input, lapsed bool) (state, output) {
+	switch in.op {
+	case opBegin:
+		return s.begin(in, lapsed)
+	case opComplete:
+		switch {
+		case s.completed == in.holder:
+			return s, output{kind: done}
+		case s.holder != in.holder || s.phase != runs:
+			return s, output{kind: refused}
+		}
+		s.phase, s.completed = hasEnd, in.holder
+		s.texts += "|" + in.text
+		if s.key != "" {
+			r := s.record(s.key)
+			r.done, r.answer = true, in.text
+			s = s.remember(r)
+		}
+		return s, output{kind: done}
+	case opFail:
+		switch {
+		case s.holder != in.holder || s.phase == hasEnd:
+			return s, output{kind: refused}
+		}
+		s.phase = failed
+		return s, output{kind: done}
+	default:
+		o := output{kind: done, turn: s.turn, texts: s.texts}
+		if s.phase == runs {
+			o.pending = s.turn
+		}
+		return s, o
+	}
+}
+
+func (s state) begin(in input, lapsed bool) (state, output) {
+	rec := s.record(in.key)
+	if rec.done {
+		return s, output{kind: replayed, turn: rec.turn, texts: rec.answer}
+	}
+	if s.phase == runs && !lapsed {
+		return s, output{kind: refused, turn: s.turn}
+	}
+	mine := in.key != "" && rec.key != "" && rec.turn == s.turn || in.key == "" && s.text == in.text
+	adopted := mine && (s.phase == runs || s.phase == failed)
+	if !adopted {
+		s.turn++
+		s.texts = strings.Join([]string{s.texts, in.text}, "|")
+		s.key = ""
+	}
+	s.phase, s.holder, s.text = runs, in.holder, in.text
+	if in.key != "" {
+		s.key = in.key
+		s = s.remember(record{key: in.key, turn: s.turn})
+	}
+	return s, output{kind: done, turn: s.turn, adopted: adopted}
+}

@@ -1,0 +1,205 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"parley/contracttest"
+	"parley/store"
+)
+
+// Same runs the same random calls against two stores, one after the other, and
+// wants the same of both after each. open makes an empty place of either; both
+// take their time from the clock. Its flags (-rapid.checks, -rapid.seed) are
+// those of pgregory.net/rapid, which also finds the shortest sequence that fails.
+func Same(t *testing.T, open func(c *contracttest.Clock) (model, subject *contracttest.Place, end func())) {
+	t.Helper()
+	rapid.Check(t, func(rt *rapid.T) {
+		clock := contracttest.NewClock()
+		model, subject, end := open(clock)
+		defer end()
+		p := &pair{tb: t, rt: rt, clock: clock, model: model, subject: subject, owners: []store.Owner{contracttest.NewOwner(), contracttest.NewOwner()}}
+		for range 3 {
+			p.ids = append(p.ids, uuid.NewString())
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"begin": p.begin, "start": p.start, "complete": p.complete, "fail": p.fail, "renew": p.renew,
+			"status": p.status, "delete": p.remove, "wait": p.wait, "": p.look,
+		})
+	})
+}
+
+// pair is two stores that should not differ.
+type pair struct {
+	tb             testing.TB
+	rt             *rapid.T
+	clock          *contracttest.Clock
+	model, subject *contracttest.Place
+	owners         []store.Owner
+	ids            []string
+	turns          [][2]store.Turn // begun, as each store gave them
+}
+
+// differ compares what two stores came to.
+func (p *pair) differ(what string, a, b any, aErr, bErr error) {
+	if x, y := kindOf(aErr), kindOf(bErr); x != y {
+		p.rt.Fatalf("%s: one says %q, the other %q", what, x, y)
+	}
+	if aErr == nil && !reflect.DeepEqual(a, b) {
+		p.rt.Fatalf("%s:\none   %+v\nother %+v", what, a, b)
+	}
+}
+
+// kindOf reduces an error to what the contract says of it.
+func kindOf(err error) string {
+	var busy *store.BusyError
+	if errors.As(err, &busy) {
+		return fmt.Sprintf("busy with turn %d", busy.Turn)
+	}
+	for _, kind := range []error{store.ErrNotFound, store.ErrClosed, store.ErrMismatch, store.ErrStale, store.ErrCursor} {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
+	if err != nil {
+		return "another error: " + err.Error()
+	}
+	return ""
+}
+
+func (p *pair) both(call func(s store.Store, n int) error) [2]error {
+	return [2]error{call(p.model.Store, 0), call(p.subject.Store, 1)}
+}
+
+func (p *pair) start(t *rapid.T) {
+	p.take(store.Begin{New: true, Fingerprint: "start", Key: rapid.SampledFrom([]string{"", "", "s"}).Draw(t, "key")}, t)
+}
+
+func (p *pair) begin(t *rapid.T) {
+	text := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "text")
+	b := store.Begin{Fingerprint: text, Key: rapid.SampledFrom([]string{"", "", "k", "l"}).Draw(t, "key"), Input: message(store.RoleUser, text)}
+	if rapid.Bool().Draw(t, "workflow") {
+		b.Workflow = store.Workflow{CurrentStep: text, StepData: []byte(`{"a":1}`)}
+	}
+	p.take(b, t)
+}
+
+// take begins a turn in both.
+func (p *pair) take(b store.Begin, t *rapid.T) {
+	b.Owner = rapid.SampledFrom(p.owners).Draw(t, "owner")
+	b.Conversation = rapid.SampledFrom(p.ids).Draw(t, "id")
+	var turns [2]store.Turn
+	errs := p.both(func(s store.Store, n int) (err error) {
+		turns[n], err = s.BeginTurn(p.tb.Context(), b)
+		return err
+	})
+	seen := turns
+	seen[0].Token, seen[1].Token = "", ""
+	p.differ("BeginTurn", seen[0], seen[1], errs[0], errs[1])
+	if errs[0] == nil && turns[0].Replay == nil {
+		p.turns = append(p.turns, turns)
+	}
+}
+
+// held picks a turn that was begun at some time.
+func (p *pair) held(t *rapid.T) [2]store.Turn {
+	if len(p.turns) == 0 {
+		t.Skip("no turn was begun")
+	}
+	return p.turns[len(p.turns)-1-rapid.IntRange(0, min(2, len(p.turns)-1)).Draw(t, "turn")]
+}
+
+func (p *pair) complete(t *rapid.T) {
+	turn := p.held(t)
+	c := store.Completion{UpstreamID: "u", Ended: rapid.IntRange(0, 9).Draw(t, "ends") == 0}
+	c.Extra, c.Unheard = []byte(`{"x":1}`), rapid.Bool().Draw(t, "unheard")
+	for range rapid.IntRange(0, 3).Draw(t, "messages") {
+		c.Messages = append(c.Messages, message(store.RoleAssistant, "answer")...)
+	}
+	errs := p.both(func(s store.Store, n int) error { return s.CompleteTurn(p.tb.Context(), turn[n], c) })
+	p.differ("CompleteTurn", nil, nil, errs[0], errs[1])
+}
+
+func (p *pair) fail(t *rapid.T) {
+	turn := p.held(t)
+	errs := p.both(func(s store.Store, n int) error { return s.FailTurn(p.tb.Context(), turn[n], "internal") })
+	p.differ("FailTurn", nil, nil, errs[0], errs[1])
+}
+
+func (p *pair) renew(t *rapid.T) {
+	turn := p.held(t)
+	errs := p.both(func(s store.Store, n int) error { return s.RenewLease(p.tb.Context(), turn[n]) })
+	p.differ("RenewLease", nil, nil, errs[0], errs[1])
+}
+
+func (p *pair) status(t *rapid.T) {
+	o, id := rapid.SampledFrom(p.owners).Draw(t, "owner"), rapid.SampledFrom(p.ids).Draw(t, "id")
+	status := rapid.SampledFrom([]store.Status{store.StatusActive, store.StatusCompleted}).Draw(t, "status")
+	var c [2]store.Conversation
+	errs := p.both(func(s store.Store, n int) (err error) {
+		c[n], err = s.SetStatus(p.tb.Context(), o, id, status)
+		return err
+	})
+	p.differ("SetStatus", c[0], c[1], errs[0], errs[1])
+}
+
+func (p *pair) remove(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
+		t.Skip("else nothing would grow")
+	}
+	o, id := rapid.SampledFrom(p.owners).Draw(t, "owner"), rapid.SampledFrom(p.ids).Draw(t, "id")
+	errs := p.both(func(s store.Store, _ int) error { return s.Delete(p.tb.Context(), o, id) })
+	p.differ("Delete", nil, nil, errs[0], errs[1])
+}
+
+// wait lets time pass: not quite a lease, a lease, or longer than anything lives.
+// The steps leave whole seconds to the edges, since one of two clocks may be real.
+func (p *pair) wait(t *rapid.T) {
+	d := rapid.SampledFrom([]time.Duration{store.LeaseTime / 2, store.LeaseTime, 2 * p.model.TTL / 3}).Draw(t, "time")
+	p.model.Advance(p.tb, d)
+	p.subject.Advance(p.tb, d)
+	p.clock.Advance(d)
+}
+
+// look reads everything there is.
+func (p *pair) look(t *rapid.T) {
+	after := rapid.IntRange(-1, 2).Draw(t, "after")
+	for _, o := range p.owners {
+		for _, id := range p.ids {
+			var c [2]store.Conversation
+			errs := p.both(func(s store.Store, n int) (err error) {
+				c[n], err = s.Conversation(p.tb.Context(), o, id, after)
+				return err
+			})
+			p.differ("Conversation", c[0], c[1], errs[0], errs[1])
+		}
+		a, aErr := pages(p.tb.Context(), p.model.Store, o)
+		b, bErr := pages(p.tb.Context(), p.subject.Store, o)
+		p.differ("List", a, b, aErr, bErr)
+	}
+}
+
+// pages lists by pages of two.
+func pages(ctx context.Context, s store.Store, o store.Owner) (string, error) {
+	var all []string
+	for cursor := ""; ; {
+		l, err := s.List(ctx, o, store.Page{Limit: 2, Cursor: cursor})
+		if err != nil {
+			return "", err
+		}
+		for _, c := range l.Conversations {
+			all = append(all, fmt.Sprintf("%s %s %d %v", c.ID, c.Status, c.Turns, c.UpdatedAt))
+		}
+		if cursor = l.NextCursor; cursor == "" {
+			return strings.Join(all, "; "), nil
+		}
+	}
+}

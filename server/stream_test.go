@@ -1,0 +1,463 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley/server/copilot"
+	"parley/store"
+	"parley/store/memory"
+)
+
+// event is one event of a stream, "" with a text for a comment.
+type event struct{ name, data string }
+
+// parseEvents reads a whole stream.
+func parseEvents(t *testing.T, body io.Reader) []event {
+	t.Helper()
+	var all []event
+	for r := bufio.NewReader(body); ; {
+		e, err := nextEvent(r)
+		if err != nil {
+			return all
+		}
+		all = append(all, e)
+	}
+}
+
+// nextEvent reads one event or comment.
+func nextEvent(r *bufio.Reader) (e event, err error) {
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return e, err
+		}
+		line = strings.TrimSuffix(line, "\n")
+		if name, ok := strings.CutPrefix(line, "event: "); ok {
+			e.name = name
+		} else if data, ok := strings.CutPrefix(line, "data: "); ok {
+			e.data = data
+		} else if strings.HasPrefix(line, ":") {
+			e.data = line
+		} else if line == "" {
+			return e, nil
+		}
+	}
+}
+
+func names(all []event) string {
+	var out []string
+	for _, e := range all {
+		out = append(out, e.name)
+	}
+	return strings.Join(out, " ")
+}
+
+func streamed(c call) call { return c.with("Accept", "text/event-stream") }
+
+// stepping makes an agent that yields what it is given, one by one, until the
+// channel is closed.
+func stepping() (*fakeAgent, chan copilot.Event) {
+	steps := make(chan copilot.Event)
+	return &fakeAgent{turn: func(_ context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
+		return func(yield func(copilot.Event, error) bool) {
+			if !yield(accepted(t), nil) {
+				return
+			}
+			for e := range steps {
+				if e.Kind == 0 {
+					yield(copilot.Event{}, &copilot.Error{Op: "turn", Kind: copilot.ErrInterrupted})
+					return
+				}
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}}, steps
+}
+
+func writes(stream, text string) copilot.Event {
+	return copilot.Event{Kind: copilot.EventDelta, StreamID: stream, Text: text}
+}
+
+// live serves a world over a real connection.
+func (w *world) live() *httptest.Server {
+	web := httptest.NewServer(w.server)
+	w.t.Cleanup(web.Close)
+	return web
+}
+
+// heard is an answer that may still be coming.
+type heard struct {
+	status int
+	header http.Header
+	body   *bufio.Reader
+	resp   *http.Response
+}
+
+// ask carries a request out over a connection. The answer's body is closed with
+// the test.
+func (c call) ask(ctx context.Context, t testing.TB, base string) heard {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, c.Method, base+c.Path, strings.NewReader(c.Body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range c.Headers {
+		r.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return heard{resp.StatusCode, resp.Header, bufio.NewReader(resp.Body), resp}
+}
+
+// What the agent writes is told while it writes, under the id that the message
+// will have, and the last event is the answer in one piece.
+func TestStreamTellsAsItComes(t *testing.T) {
+	agent, steps := stepping()
+	w := newWorld(t, agent)
+	id := w.begin()
+	answer := make(chan heard)
+	base := w.live().URL
+	go func() { answer <- streamed(send(id, "hello")).ask(t.Context(), t, base) }()
+	steps <- writes("s1", "You")
+	resp := <-answer
+	if resp.status != 200 || resp.header.Get("Content-Type") != "text/event-stream" || resp.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d %v", resp.status, resp.header)
+	}
+	body := resp.body
+	next := func(name string, into any) {
+		t.Helper()
+		e, err := nextEvent(body)
+		if err != nil || e.name != name {
+			t.Fatalf("got %+v, %v; want %s", e, err, name)
+		}
+		if err := json.Unmarshal([]byte(e.data), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var first, second delta
+	next("delta", &first)
+	steps <- writes("s1", "You said")
+	next("delta", &second)
+	if first.Text != "You" || second.Text != "You said" || first.Message != second.Message {
+		t.Errorf("deltas %+v %+v", first, second)
+	}
+	steps <- says(copilot.Message{ID: "a", Text: "You said hello", StreamID: "s1"})
+	var whole store.Message
+	next("message", &whole)
+	if whole.ID != first.Message || whole.Text != "You said hello" || whole.Turn != 1 {
+		t.Errorf("message %+v", whole)
+	}
+	if got := w.history(id).Messages; len(got) != 2 {
+		t.Errorf("stored before the end: %+v", got)
+	}
+	close(steps)
+	var done chatAnswer
+	next("done", &done)
+	if len(done.Messages) != 1 || done.Messages[0].ID != whole.ID || done.Conversation != id {
+		t.Errorf("done %+v", done)
+	}
+	if got := w.history(id).Messages; len(got) != 3 || got[2].ID != whole.ID {
+		t.Errorf("stored %+v", got)
+	}
+	if rest, _ := io.ReadAll(body); len(rest) > 0 {
+		t.Errorf("after the end: %s", rest)
+	}
+	if resp.resp.Trailer.Get("Server-Timing") == "" || !w.lastDone().Streamed {
+		t.Errorf("trailer %v, done %+v", resp.resp.Trailer, w.lastDone())
+	}
+}
+
+// What done says is what the plain answer says, for every route that streams.
+func TestStreamEndsWithThePlainAnswer(t *testing.T) {
+	for _, c := range []call{
+		{Method: "POST", Path: "/api/chat/start"},
+		post("/api/chat/send", `{"conversationId":"ID","text":"a","workflowContext":`+flow+`}`),
+		post("/api/chat/card-action", cardBody),
+	} {
+		plain, stream := newWorld(t, nil), newWorld(t, nil)
+		plainCall, streamCall := c, c
+		plainCall.Body = strings.Replace(c.Body, "ID", plain.begin(), 1)
+		streamCall.Body = strings.Replace(c.Body, "ID", stream.begin(), 1)
+		want := strings.TrimSpace(plain.must(200, plainCall).Body.String())
+		got := parseEvents(t, stream.must(200, streamed(streamCall)).Body)
+		if names(got) != "message done" || got[1].data != want {
+			t.Errorf("%s: %+v\nwant %s", c.Path, got, want)
+		}
+	}
+}
+
+func TestStreamReplays(t *testing.T) {
+	w := newWorld(t, nil)
+	c := send(w.begin(), "a").with("Idempotency-Key", "k")
+	want := strings.TrimSpace(w.must(200, c).Body.String())
+	rec := w.must(200, streamed(c))
+	got := parseEvents(t, rec.Body)
+	if names(got) != "message done" || got[1].data != want || rec.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%v %+v", rec.Header(), got)
+	}
+}
+
+// Before the first event a failure keeps its status; after it, it is the last event.
+func TestStreamFails(t *testing.T) {
+	t.Run("before", func(t *testing.T) {
+		w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrServer}))
+		rec := w.must(502, streamed(send(w.begin(), "a")))
+		if rec.Header().Get("Content-Type") != "application/problem+json" || field[string](t, rec, "class") != "upstream_error" {
+			t.Errorf("%v %s", rec.Header(), rec.Body)
+		}
+	})
+	t.Run("after", func(t *testing.T) {
+		w := newWorld(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
+			return func(yield func(copilot.Event, error) bool) {
+				_ = yield(accepted(turn), nil) && yield(writes("s", "I beg"), nil) &&
+					yield(copilot.Event{}, &copilot.Error{Op: "turn", Kind: copilot.ErrInterrupted})
+			}
+		}})
+		id := w.begin()
+		got := parseEvents(t, w.must(200, streamed(send(id, "a"))).Body)
+		last := got[len(got)-1]
+		var p problem
+		if err := json.Unmarshal([]byte(last.data), &p); err != nil || last.name != "error" || p.Status != 502 || p.Class != "upstream_interrupted" || p.Conversation != id {
+			t.Errorf("%+v", got)
+		}
+		if d := w.lastDone(); d.Status != 200 || d.Class != "upstream_interrupted" || d.Stage != stageUpstream {
+			t.Errorf("done %+v", d)
+		}
+		if h := w.history(id); len(h.Failures) != 1 {
+			t.Errorf("stored %+v", h)
+		}
+	})
+	t.Run("not stored", func(t *testing.T) {
+		w := newWorld(t, nil)
+		id := w.begin()
+		w.store.breaks("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrCorrupt})
+		got := parseEvents(t, w.must(200, streamed(send(id, "a"))).Body)
+		if names(got) != "message error" || !strings.Contains(got[1].data, `"status":500`) {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("panic", func(t *testing.T) {
+		w := newWorld(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
+			return func(yield func(copilot.Event, error) bool) {
+				if yield(writes("s", "I"), nil) {
+					panic("oh")
+				}
+			}
+		}})
+		got := parseEvents(t, w.must(200, streamed(send(w.begin(), "a"))).Body)
+		if last := got[len(got)-1]; last.name != "error" || !strings.Contains(last.data, `"class":"panic"`) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A silent stream is kept alive, and its failure then comes as an event.
+func TestStreamIsKeptAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent, _, _ := waiting()
+		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now; c.UpstreamTimeout = 40 * time.Second })
+		got := parseEvents(t, w.must(200, streamed(send(w.begin(), "a"))).Body)
+		if names(got) != "  error" || got[0].data != ":" || !strings.Contains(got[2].data, `"status":504`) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A reader that takes nothing neither holds the turn back nor costs more than
+// what its turn says; when it reads at last, no message is missing.
+func TestStreamOfASlowReader(t *testing.T) {
+	const messages, size = 40, 256 << 10
+	agent := &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
+		return func(yield func(copilot.Event, error) bool) {
+			if !yield(accepted(turn), nil) {
+				return
+			}
+			for i := range messages {
+				stream := fmt.Sprint("s", i)
+				text := strings.Repeat("x", size)
+				for n := size / 16; n <= size; n += size / 16 {
+					if !yield(writes(stream, text[:n]), nil) {
+						return
+					}
+				}
+				if !yield(says(copilot.Message{ID: stream, Text: text, StreamID: stream}), nil) {
+					return
+				}
+			}
+		}
+	}}
+	w := newWorld(t, agent)
+	id := w.begin()
+	resp := streamed(send(id, "a")).ask(t.Context(), t, w.live().URL)
+	// Nothing is read: the turn ends all the same.
+	deadline, tick := time.After(10*time.Second), time.Tick(time.Millisecond)
+	for len(w.history(id).Messages) < messages {
+		select {
+		case <-tick:
+		case <-deadline:
+			t.Fatal("the turn waits for its reader")
+		}
+	}
+	var whole []string
+	deltas := 0
+	all := parseEvents(t, resp.body)
+	for _, e := range all {
+		switch e.name {
+		case "message":
+			whole = append(whole, e.data)
+		case "delta":
+			deltas++
+		}
+	}
+	last := all[len(all)-1]
+	if len(whole) != messages || last.name != "done" || deltas >= messages*16 {
+		t.Errorf("%d messages, %d deltas, last %s", len(whole), deltas, last.name)
+	}
+	if !strings.Contains(last.data, `"messages":[`+strings.Join(whole, ",")+`]`) {
+		t.Error("the messages are not those of the answer, each once and in order")
+	}
+}
+
+// A client that goes, or takes nothing for too long, loses its connection; the
+// turn is stored.
+func TestStreamOfAGoneReader(t *testing.T) {
+	w := newWorld(t, nil)
+	id := w.begin()
+	defer func() {
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("ended with %v", err)
+		}
+		if d := w.lastDone(); d.Status != 200 || d.Class != "" || len(w.history(id).Messages) != 3 {
+			t.Errorf("done %+v", d)
+		}
+	}()
+	w.server.ServeHTTP(deaf{httptest.NewRecorder()}, streamed(send(id, "a")).request(t.Context()))
+}
+
+// deaf is a connection whose write deadline passes.
+type deaf struct{ *httptest.ResponseRecorder }
+
+func (deaf) Write([]byte) (int, error) { return 0, errors.New("i/o timeout") }
+
+// A repeat with the key of a running turn gets its number, or joins it.
+func TestStreamJoins(t *testing.T) {
+	agent, steps := stepping()
+	w := newWorld(t, agent)
+	id := w.begin()
+	c := send(id, "hello").with("Idempotency-Key", "k")
+	gone, leave := context.WithCancel(t.Context())
+	first := w.later(gone, c)
+	steps <- writes("s1", "You said")
+	steps <- says(copilot.Message{ID: "a", Text: "You said hello", StreamID: "s1"})
+	steps <- writes("s2", "And")
+	leave()
+
+	rec := w.must(409, c)
+	if got := field[int](t, rec, "turn"); got != 1 || field[string](t, rec, "class") != "turn_conflict" {
+		t.Error(rec.Body)
+	}
+	w.must(422, streamed(send(id, "other").with("Idempotency-Key", "k")))
+	w.must(409, streamed(send(id, "hello")))
+	w.must(409, streamed(send(id, "hello").with("Idempotency-Key", "k2")))
+
+	base := w.live().URL
+	body := streamed(c).ask(t.Context(), t, base).body
+	var so []event
+	for range 2 {
+		e, err := nextEvent(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		so = append(so, e)
+	}
+	if names(so) != "message delta" || !strings.Contains(so[1].data, `"text":"And"`) {
+		t.Errorf("so far %+v", so)
+	}
+	for range maxJoined - 1 {
+		streamed(c).ask(t.Context(), t, base)
+	}
+	if one := streamed(c).ask(t.Context(), t, base); one.status != 409 {
+		t.Errorf("one too many: %d", one.status)
+	}
+	steps <- says(copilot.Message{ID: "b", Text: "And more", StreamID: "s2"})
+	close(steps)
+	rest := parseEvents(t, body)
+	if names(rest) != "message done" {
+		t.Errorf("the rest %+v", rest)
+	}
+	plain := <-first
+	if plain.Code != 200 || strings.TrimSpace(plain.Body.String()) != rest[1].data {
+		t.Errorf("first %s\njoined %s", plain.Body, rest[1].data)
+	}
+	if w.agent.asked() != 2 {
+		t.Errorf("the agent was asked %d times", w.agent.asked())
+	}
+	if n := len(w.server.turns.running.feeds); n != 0 {
+		t.Errorf("%d turns can still be joined", n)
+	}
+	if !slices.ContainsFunc(w.allDone(), func(d Done) bool { return d.Joined && d.Class == "" }) {
+		t.Errorf("done %+v", w.allDone())
+	}
+}
+
+func TestWantsStream(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"text/event-stream": true, "TEXT/Event-Stream; charset=utf-8": true, "application/json, text/event-stream;q=0.5": true,
+		"": false, "*/*": false, "application/json": false, "text/event-stream;q=0": false, "text/event-stream;q=0.000": false, ";;,,": false,
+	} {
+		if got := wantsStream(http.Header{"Accept": {accept}}); got != want {
+			t.Errorf("%q: %v", accept, got)
+		}
+	}
+}
+
+// The time from the agent's first event to the client's first byte, over a real
+// connection.
+func BenchmarkFirstByte(b *testing.B) {
+	said := make(chan time.Time, 1)
+	agent := &fakeAgent{turn: func(_ context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
+		return func(yield func(copilot.Event, error) bool) {
+			said <- time.Now()
+			_ = yield(accepted(t), nil) && yield(writes("s", "So"), nil) && yield(says(copilot.Message{Text: "So", StreamID: "s"}), nil)
+		}
+	}}
+	kept := memory.New(memory.Options{})
+	s, err := New(Config{Agent: agent, Store: kept, Health: NewHealth(HealthConfig{Backend: "memory", Ping: kept.Ping})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	web := httptest.NewServer(s)
+	defer web.Close()
+	rec := httptest.NewRecorder()
+	s.ServeHTTP(rec, post("/api/chat/start", "{}").request(b.Context()))
+	c := streamed(send(field[string](b, rec, "conversationId"), "hello"))
+	var took []time.Duration
+	for b.Loop() {
+		h := c.ask(b.Context(), b, web.URL)
+		if _, err := h.body.ReadByte(); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(<-said))
+		_, _ = io.Copy(io.Discard, h.body)
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms-median")
+}
