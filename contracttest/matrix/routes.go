@@ -179,6 +179,7 @@ func (c *routeColumn) approach() error {
 	case <-arrived:
 		return nil
 	case o := <-c.answers:
+		c.answers <- o // for fire
 		return fmt.Errorf("the agent was not asked: %d %s", o.status, o.class)
 	}
 }
