@@ -37,7 +37,7 @@ func (l *lab) cell(column string, e ...string) Cell {
 func crowd(l *lab, t Target) []Cell {
 	c := l.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
 	cell := l.cell(c.name(), "store_timeout", "store_pool_exhausted", "store_unreachable")
-	cell.fail("before the fault", c.prepare())
+	cell.fail("before the fault", patiently(c.prepare))
 	l.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
 	var mu sync.Mutex
 	var asking sync.WaitGroup
@@ -73,7 +73,7 @@ const quick = 20 * time.Millisecond
 func breakerOpen(l *lab, t Target) []Cell {
 	c := l.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
 	cell := l.cell(c.name(), "store_unreachable")
-	cell.fail("before the fault", c.prepare())
+	cell.fail("before the fault", patiently(c.prepare))
 	l.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
 	for began := time.Now(); ; {
 		if o := c.ask(""); o.class == "store_unreachable" || time.Since(began) > 10*Timeout {
@@ -87,7 +87,7 @@ func breakerOpen(l *lab, t Target) []Cell {
 		o := c.ask("")
 		o.took = time.Since(began)
 		took = append(took, o.took)
-		cell.judge(o, Slack+l.lag.late())
+		cell.judge(o, AtOnce+l.lag.late())
 		began = time.Now()
 		if _, err := c.must("GET", "/livez", nil, ""); err != nil {
 			cell.fail("under the fault", err)
@@ -109,7 +109,7 @@ func breakerOpen(l *lab, t Target) []Cell {
 func clientsLeave(l *lab, t Target) []Cell {
 	c := l.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
 	cell := l.cell(c.name(), "")
-	cell.fail("before the fault", c.prepare())
+	cell.fail("before the fault", patiently(c.prepare))
 	l.proxy.Set(faultproxy.Latency(Timeout / 2))
 	for range 20 {
 		ctx, leave := context.WithTimeout(l.tb.Context(), Timeout/20)
@@ -133,7 +133,7 @@ func runnerPaused(l *lab, t Target) []Cell {
 		return m{"conversationId": id, "text": "question"}
 	}})
 	cell := l.cell(first.name(), "turn_conflict")
-	cell.fail("before the fault", first.prepare())
+	cell.fail("before the fault", patiently(first.prepare))
 	arrived := first.agent.hold()
 	woken := make(chan outcome, 1)
 	go func() { woken <- first.ask("key") }()
@@ -150,7 +150,7 @@ func runnerPaused(l *lab, t Target) []Cell {
 	first.agent.release()
 	o := <-woken
 	o.took, o.fault = time.Since(began), nil // the class says it; the rest is of faults of the store
-	cell.judge(o, Slack+l.lag.late())
+	cell.judge(o, AtOnce+l.lag.late())
 	cell.fail("after the fault", second.kept())
 	return []Cell{cell}
 }
@@ -160,7 +160,7 @@ func evicts(l *lab, t Target) []Cell {
 	l.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	c := &healthColumn{*l.route(t, route{})}
 	cell := l.cell(c.name(), "")
-	cell.fail("before the fault", c.prepare())
+	cell.fail("before the fault", patiently(c.prepare))
 	deadline := time.Now().Add(HealthRecovery)
 	for tick := time.Tick(10 * time.Millisecond); ; <-tick {
 		health, herr := c.call(l.tb.Context(), "GET", "/health", nil, "")
@@ -173,6 +173,6 @@ func evicts(l *lab, t Target) []Cell {
 			break
 		}
 	}
-	cell.judge(c.fire(), Slack+l.lag.late())
+	cell.judge(c.fire(), AtOnce+l.lag.late())
 	return []Cell{cell}
 }

@@ -30,6 +30,9 @@ const (
 	Timeout = 800 * time.Millisecond
 	// Slack is what an answer may take beside waiting for Redis.
 	Slack = 250 * time.Millisecond
+	// AtOnce is what it may take where nothing has to be waited for: too little
+	// for anybody to have waited.
+	AtOnce = 500 * time.Millisecond
 	// Recovery is how long the first good answer may take once Redis is back.
 	Recovery = 1500 * time.Millisecond
 )
@@ -128,7 +131,7 @@ func (r Row) bound() time.Duration {
 	if r.Waits {
 		return Timeout + Slack
 	}
-	return Slack
+	return AtOnce
 }
 
 // held is what a call on a conversation that was there before answers.

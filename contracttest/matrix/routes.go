@@ -160,6 +160,7 @@ func (c *routeColumn) must(method, path string, body any, key string) (reply, er
 func (c *routeColumn) prepare() error {
 	started, err := c.must("POST", "/api/chat/start", m{}, "")
 	if err != nil {
+		c.tries++ // it may have come through although it was told otherwise
 		return err
 	}
 	c.id = started.ConversationID
@@ -179,6 +180,7 @@ func (c *routeColumn) approach() error {
 	case <-arrived:
 		return nil
 	case o := <-c.answers:
+		c.answers <- o // for fire
 		return fmt.Errorf("the agent was not asked: %d %s", o.status, o.class)
 	}
 }

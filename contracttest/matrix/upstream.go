@@ -26,12 +26,13 @@ type UpstreamRow struct {
 	Class      string // of the answer; "" where the agent answered after all
 	RetryAfter int    // seconds, that the agent asked for; 0 for none
 	AgentError string // the code that a message of the answer carries
-	Waits      bool   // an answer may take AgentTimeout
+	Waits      bool   // an answer may take the agent's timeout
 	Omitted    string // why it is not run
 
-	command string // of the emulator
-	away    bool   // the agent is not there
-	secure  bool   // over TLS, with a certificate that nobody trusts
+	command string        // of the emulator
+	timeout time.Duration // COPILOT_TIMEOUT, if not AgentTimeout
+	away    bool          // the agent is not there
+	secure  bool          // over TLS, with a certificate that nobody trusts
 }
 
 // UpstreamRows are the faults of the agent.
@@ -56,7 +57,7 @@ func UpstreamRows() []UpstreamRow {
 		{ID: "agent-nothing", Fault: "the agent takes the request and says nothing", Class: "upstream_timeout", Waits: true, command: "/nothing"},
 		{ID: "agent-stall", Fault: "the agent sends one message and then nothing", Class: "upstream_timeout", Waits: true, command: "/stall"},
 		{ID: "agent-endless", Fault: "the agent sends messages without end", Class: "upstream_timeout", Waits: true, command: "/endless 10ms"},
-		{ID: "agent-oversize", Fault: "the agent sends an activity of 9 MiB", Class: "upstream_protocol", command: "/oversize"},
+		{ID: "agent-oversize", Fault: "the agent sends an activity of 9 MiB", Class: "upstream_protocol", Waits: true, timeout: 10 * AgentTimeout, command: "/oversize"},
 		{ID: "agent-error", Fault: "the agent reports an error of the platform in words", AgentError: "SystemError", command: "/error SystemError"},
 	}
 }
@@ -65,10 +66,13 @@ func UpstreamRows() []UpstreamRow {
 // its own that is well.
 func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell {
 	tb.Helper()
+	if r.timeout == 0 {
+		r.timeout = AgentTimeout
+	}
 	var columns []*routeColumn
 	for _, p := range posts() {
 		c := &routeColumn{route: p, tb: tb, client: client(tb), keys: uuid.NewString() + ":", agent: newAgent(tb)}
-		w := Wiring{RedisURL: redisURL, Prefix: c.keys, Timeout: Timeout, AgentURL: c.agent.url, AgentTimeout: AgentTimeout}
+		w := Wiring{RedisURL: redisURL, Prefix: c.keys, Timeout: Timeout, AgentURL: c.agent.url, AgentTimeout: r.timeout}
 		if r.secure {
 			if !p.opens {
 				continue // there is no conversation with an agent that was never reached
@@ -94,7 +98,7 @@ func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell
 // front end repeats without one.
 func (c *routeColumn) upstream(r UpstreamRow, cell *Cell, lag *lag) {
 	if !r.secure {
-		cell.fail("before the fault", c.prepare())
+		cell.fail("before the fault", patiently(c.prepare))
 	}
 	if r.away {
 		c.agent.stop()
@@ -103,9 +107,9 @@ func (c *routeColumn) upstream(r UpstreamRow, cell *Cell, lag *lag) {
 	began := time.Now()
 	o := c.ask("")
 	o.took = time.Since(began)
-	bound := Slack
+	bound := AtOnce
 	if r.Waits {
-		bound += AgentTimeout * time.Duration(c.route.asks)
+		bound = r.timeout*time.Duration(c.route.asks) + Slack
 	}
 	cell.judge(o, bound+lag.late())
 	if after, _ := strconv.Atoi(c.got.header.Get("Retry-After")); r.RetryAfter != 0 && after != r.RetryAfter {
