@@ -126,9 +126,9 @@ func omitted() []Row {
 	}
 }
 
-// bound is what an answer may take.
-func (r Row) bound() time.Duration {
-	if r.Waits {
+// bound is what an answer may take. Who persists does so until Timeout is over.
+func (r Row) bound(persists bool) time.Duration {
+	if r.Waits || persists {
 		return Timeout + Slack
 	}
 	return AtOnce

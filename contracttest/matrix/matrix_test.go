@@ -40,7 +40,7 @@ func sample() *Report {
 	good := Cell{Row: "full", Fault: "memory", Column: "GET /x", Expected: Expect{""}, Status: 200, Took: []time.Duration{time.Millisecond, 3 * time.Millisecond, 2 * time.Millisecond}, Recoveries: []time.Duration{7 * time.Millisecond}}
 	bad := Cell{Row: "refused", Fault: "connections are <refused>", Column: "GET /x", Expected: Expect{"store_unreachable", ""}, Secure: true}
 	bad.judge(outcome{status: 502, class: "upstream_error", took: 2 * time.Second}, Slack)
-	bad.executed(3)
+	bad.executed(3, false)
 	r.Rows = []Entry{
 		{ID: "full", Fault: "memory", Cells: []Cell{good}},
 		{ID: "refused", Fault: "connections are <refused>", Secure: true, Cells: []Cell{bad}},

@@ -93,6 +93,7 @@ func (c *routeColumn) name() string {
 }
 func (c *routeColumn) prefix() string        { return c.keys }
 func (c *routeColumn) within() time.Duration { return Recovery }
+func (c *routeColumn) persists() bool        { return c.route.commit }
 func (c *routeColumn) expect(r Row) Expect   { return c.route.expect(r) }
 
 // reply is what any route may answer.

@@ -33,6 +33,9 @@ type subject interface {
 	// verify repeats what was fired and finds out whether anything was lost,
 	// doubled or invented.
 	verify(fired outcome) error
+	// persists says that the service itself tries again for as long as the request
+	// may take: an answer that the agent has given is not thrown away.
+	persists() bool
 	// prefix is what all its keys begin with.
 	prefix() string
 }
@@ -84,10 +87,10 @@ func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool)
 	l.proxy.Reset()
 	each(func(i int, s subject, c *Cell) {
 		fired[i] = s.fire()
-		c.judge(fired[i], r.bound()+l.lag.late())
+		c.judge(fired[i], r.bound(s.persists())+l.lag.late())
 	})
 	for i, s := range columns {
-		cells[i].executed(l.executions(s))
+		cells[i].executed(l.executions(s), s.persists())
 	}
 	if r.Forever {
 		return cells

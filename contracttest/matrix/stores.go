@@ -41,6 +41,7 @@ func storeMethods() map[string]func(r Row) Expect {
 func (c *storeColumn) name() string          { return "Store." + c.method }
 func (c *storeColumn) prefix() string        { return c.keys }
 func (c *storeColumn) within() time.Duration { return Recovery }
+func (c *storeColumn) persists() bool        { return false }
 func (c *storeColumn) expect(r Row) Expect   { return storeMethods()[c.method](r) }
 func (c *storeColumn) commits() bool {
 	return c.method == "CompleteTurn" || c.method == "FailTurn" || c.method == "RenewLease"
