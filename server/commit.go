@@ -297,8 +297,8 @@ func (t *turns) commit(ctx context.Context, held *store.Turn, done *store.Comple
 		if !outage(err) {
 			return err
 		}
-		if why == nil || ctx.Err() == nil {
-			why = err // but not that our own time was over, when more is known
+		if why == nil || !errors.Is(err, store.ErrTimeout) {
+			why = err // a later attempt has less time, so its timeout may be our own
 		}
 		if !lookup(err).Retryable || !pause(waiting, wait) {
 			done.Unheard = true

@@ -16,6 +16,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 	"parley/server/copilot/emulator"
 	"parley/store"
@@ -86,6 +87,7 @@ type arena struct {
 	t        *testing.T
 	crowd    *crowd
 	rand     *rand.Rand
+	server   *redistest.Server
 	redis    *goredis.Client
 	settings []string
 	replicas [2]*replica
@@ -93,10 +95,10 @@ type arena struct {
 
 // replica is one process of the service.
 type replica struct {
-	wire *wire
-	mu   sync.Mutex
-	base string // "" while it is not there
-	cmd  *exec.Cmd
+	proxy *faultproxy.Proxy // between it and Redis
+	mu    sync.Mutex
+	base  string // "" while it is not there
+	cmd   *exec.Cmd
 }
 
 // chaos lets users talk while things break one after the other, and checks what
@@ -108,7 +110,7 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration, mutant string, breaks
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &arena{t: t, redis: goredis.NewClient(opt), rand: rand.New(rand.NewPCG(seed, 1))}
+	a := &arena{t: t, server: server, redis: goredis.NewClient(opt), rand: rand.New(rand.NewPCG(seed, 1))}
 	t.Cleanup(func() { _ = a.redis.Close() })
 	e := emulator.New(emulator.Options{Token: "stub", MaxRequests: 1_000_000, MaxConversations: 1_000_000})
 	web := httptest.NewServer(e)
@@ -118,7 +120,7 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration, mutant string, breaks
 		"REDIS_TIMEOUT", "800", "SHUTDOWN_TIMEOUT", "10", asMutant, mutant,
 	}
 	for i := range a.replicas {
-		a.replicas[i] = &replica{wire: newWire(t, server.Addr())}
+		a.replicas[i] = &replica{proxy: faultproxy.Start(t, server.Addr())}
 		a.launch(a.replicas[i])
 	}
 	talking, stop := context.WithCancel(t.Context())
@@ -129,7 +131,7 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration, mutant string, breaks
 		users.Go(func() { a.crowd.user(n) })
 	}
 	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		a.pause(400, 1200) // long enough for a lease to be renewed
+		time.Sleep(a.between(400, 1200)) // long enough for a lease to be renewed
 		breaks(a)
 	}
 	stop()
@@ -158,7 +160,7 @@ func (a *arena) bases() []string {
 
 func (a *arena) launch(r *replica) {
 	a.t.Helper()
-	base, cmd := process(a.t, append([]string{"REDIS_URL", "redis://" + r.wire.addr()}, a.settings...)...)
+	base, cmd := process(a.t, append([]string{"REDIS_URL", "redis://" + r.proxy.Addr()}, a.settings...)...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cmd, r.base = cmd, base
@@ -174,9 +176,9 @@ func (a *arena) end(r *replica, s os.Signal) {
 	_ = cmd.Wait()
 }
 
-// pause waits between low and high milliseconds.
-func (a *arena) pause(low, high int) {
-	time.Sleep(time.Duration(low+a.rand.IntN(high-low)) * time.Millisecond)
+// between is some time from low to high milliseconds.
+func (a *arena) between(low, high int) time.Duration {
+	return time.Duration(low+a.rand.IntN(high-low)) * time.Millisecond
 }
 
 // something breaks, for a while, and is well again.
@@ -187,11 +189,11 @@ func (a *arena) something() {
 		victims = a.replicas[n : n+1]
 	}
 	troubled := true
-	what := a.rand.IntN(10)
+	what := a.rand.IntN(12)
 	switch what {
 	case 0, 1: // killed
 		a.end(victims[0], syscall.SIGKILL)
-		a.pause(0, 1000)
+		time.Sleep(a.between(0, 1000))
 		a.launch(victims[0])
 	case 2: // told to stop
 		a.end(victims[0], syscall.SIGTERM)
@@ -202,29 +204,31 @@ func (a *arena) something() {
 		time.Sleep(store.LeaseTime + time.Second)
 		_ = victims[0].cmd.Process.Signal(syscall.SIGCONT)
 	case 4: // Redis away longer than a lease
-		each(victims, (*wire).refuse)
-		time.Sleep(store.LeaseTime + time.Second)
-		each(victims, (*wire).heal)
+		a.suffer(victims, faultproxy.Refuse(), store.LeaseTime+time.Second)
 	case 5:
-		each(victims, (*wire).refuse)
-		a.pause(100, 1500)
-		each(victims, (*wire).heal)
+		a.suffer(victims, faultproxy.Refuse(), a.between(100, 1500))
 		troubled = false
 	case 6:
-		each(victims, (*wire).hold)
-		a.pause(100, 1500)
-		each(victims, (*wire).heal)
+		a.suffer(victims, faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns), a.between(100, 1500))
 		troubled = false
 	case 7:
-		each(victims, func(w *wire) { w.slow(time.Duration(20+a.rand.IntN(200)) * time.Millisecond) })
-		a.pause(100, 1500)
-		each(victims, (*wire).heal)
+		a.suffer(victims, faultproxy.Latency(a.between(20, 220)).On(faultproxy.All), a.between(100, 1500))
 		troubled = false
 	case 8:
-		each(victims, (*wire).cut)
+		for _, r := range victims {
+			r.proxy.KillConns(faultproxy.RST)
+		}
 		troubled = false
-	case 9:
-		_ = a.redis.Do(a.t.Context(), "CLIENT", "PAUSE", 100+a.rand.IntN(1400), "ALL").Err()
+	case 9: // what ran is told to nobody
+		a.suffer(victims, faultproxy.CutAfter(faultproxy.RST), a.between(100, 1500))
+		troubled = false
+	case 10:
+		_ = a.redis.Do(a.t.Context(), "CLIENT", "PAUSE", a.between(100, 1500).Milliseconds(), "ALL").Err()
+		troubled = false
+	case 11: // Redis halted, and then works off what it was sent
+		a.server.Stop(a.t)
+		time.Sleep(a.between(100, 1500))
+		a.server.Continue(a.t)
 		troubled = false
 	}
 	a.t.Logf("%6.2f s: event %d on %d", time.Since(from).Seconds(), what, len(victims))
@@ -235,9 +239,14 @@ func (a *arena) something() {
 	}
 }
 
-func each(victims []*replica, f func(*wire)) {
+// suffer lets replicas suffer a fault of their way to Redis for a while.
+func (a *arena) suffer(victims []*replica, f faultproxy.Fault, lasts time.Duration) {
 	for _, r := range victims {
-		f(r.wire)
+		r.proxy.Set(f)
+	}
+	time.Sleep(lasts)
+	for _, r := range victims {
+		r.proxy.Heal()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 	"parley/server/copilot/emulator"
 )
@@ -15,16 +16,16 @@ import (
 // client gets 503, the same request later the stored answer, and the agent was
 // asked once.
 func TestOutageAtTheCommit(t *testing.T) {
-	w := newWire(t, redistest.Start(t).Addr())
+	p := faultproxy.Start(t, redistest.Start(t).Addr())
 	e, settings := agent(t)
-	base := service(t, io.Discard, append(settings, "REDIS_URL", "redis://"+w.addr(), "REDIS_TIMEOUT", "800")...)
+	base := service(t, io.Discard, append(settings, "REDIS_URL", "redis://"+p.Addr(), "REDIS_TIMEOUT", "800")...)
 	id := call(t, base+"/api/chat/start", m{}).ConversationID
 	c := &crowd{t: t}
 	body := m{"conversationId": id, "text": "hello\n/slow 300ms"}
 	first := make(chan heard)
 	go func() { first <- c.ask(base, http.MethodPost, "/api/chat/send", "k", body, false) }()
 	waitFor(t, func() bool { return len(e.Requests()) == 2 })
-	w.refuse()
+	p.Set(faultproxy.Refuse())
 	over := time.After(5 * time.Second)
 	if h := <-first; h.status != 503 || !strings.HasPrefix(h.Class, "store_") {
 		t.Errorf("at the commit: %+v", h)
@@ -33,7 +34,7 @@ func TestOutageAtTheCommit(t *testing.T) {
 		t.Errorf("while it is away: %+v", h)
 	}
 	<-over
-	w.heal()
+	p.Heal()
 	var h heard
 	waitFor(t, func() bool {
 		h = c.ask(base, http.MethodPost, "/api/chat/send", "k", body, false)

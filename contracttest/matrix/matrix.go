@@ -126,9 +126,10 @@ func omitted() []Row {
 	}
 }
 
-// bound is what an answer may take. Who persists does so until Timeout is over.
-func (r Row) bound(persists bool) time.Duration {
-	if r.Waits || persists {
+// bound is what an answer may take. Who persists does so until Timeout is over;
+// over TLS all columns may have to shake hands at once, which is work.
+func (r Row) bound(persists, secure bool) time.Duration {
+	if r.Waits || persists || secure {
 		return Timeout + Slack
 	}
 	return AtOnce

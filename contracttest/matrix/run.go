@@ -87,7 +87,7 @@ func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool)
 	l.proxy.Reset()
 	each(func(i int, s subject, c *Cell) {
 		fired[i] = s.fire()
-		c.judge(fired[i], r.bound(s.persists())+l.lag.late())
+		c.judge(fired[i], r.bound(s.persists(), secure)+l.lag.late())
 	})
 	for i, s := range columns {
 		cells[i].executed(l.executions(s), s.persists())
