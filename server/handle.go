@@ -96,7 +96,7 @@ func (s *Server) admit(r *http.Request) error {
 func (s *Server) done(w *statusWriter, r *http.Request, err error) {
 	x := of(r)
 	d := Done{
-		Method: r.Method, Route: x.route, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
+		Method: r.Method, Route: x.route, Turn: x.turn, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
 		Conversation: x.conversation, RequestID: x.requestID, TraceID: x.traceID, Owner: x.owner,
 		Replayed: x.replayed, Restarted: x.restarted, AgentError: x.agentError,
 	}
