@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/joho/godotenv"
@@ -19,6 +20,7 @@ import (
 	"parley/server"
 	"parley/server/copilot"
 	"parley/store"
+	"parley/telemetry"
 )
 
 // errUsage says that the command line made no sense; what was wrong has been
@@ -71,6 +73,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			// Not the error itself: it quotes the line, which may hold a secret.
 			return configError{fmt.Errorf("--env-file: %q cannot be read as lines of NAME=value", *envFile)}
 		}
+		for name := range file {
+			if strings.HasPrefix(name, "OTEL_") {
+				return configError{fmt.Errorf("--env-file: %s is read from the environment only", name)}
+			}
+		}
 		getenv = over(getenv, file)
 	}
 	if flags.NArg() > 1 {
@@ -118,13 +125,18 @@ func version() string {
 // serve wires the service together, runs it until ctx is done, and takes it
 // apart in the opposite order.
 func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.logLevel}))
-	kept, err := openStore(c, log)
+	tel, out, flush, err := openTelemetry(ctx, c, stderr)
+	if err != nil {
+		return configError{err}
+	}
+	defer flush()
+	log := slog.New(out.Logs)
+	kept, err := openStore(c, tel, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	agent, agentName, endAgent, err := openAgent(c)
+	agent, agentName, endAgent, err := openAgent(c, tel)
 	if err != nil {
 		return err
 	}
@@ -133,8 +145,11 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	health := server.NewHealth(server.HealthConfig{
 		Backend: kept.backend, Ping: kept.Ping, Version: version(), Warnings: kept.warnings,
 	})
-	api, err := newServer(c, kept.Store, agent, health, log)
+	api, err := newServer(c, kept.Store, agent, health, log, tel)
 	if err != nil {
+		return err
+	}
+	if err := tel.ObserveStore(health.StoreAlive); err != nil {
 		return err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
@@ -157,7 +172,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	announce(stdout, c, listener.Addr(), kept.backend, agentName)
 
 	web := &http.Server{
-		Handler: api, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: withMetrics(tel.Handler(api), out.Metrics), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -176,12 +191,13 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 }
 
 // newServer makes the HTTP API out of its parts.
-func newServer(c config, s store.Store, agent copilot.Agent, health *server.Health, log *slog.Logger) (*server.Server, error) {
+func newServer(c config, s store.Store, agent copilot.Agent, health *server.Health, log *slog.Logger, tel *telemetry.Telemetry) (*server.Server, error) {
 	cfg := server.Config{
 		Store: s, Agent: agent, Health: health, AuthRequired: c.authRequired, Log: log,
 		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, MaxTurns: c.maxTurns,
 	}
+	observeAPI(&cfg, tel)
 	if c.staticDir != "" {
 		// A root, unlike os.DirFS, does not follow links out of the directory. It
 		// is needed as long as the process lives.
