@@ -71,6 +71,7 @@ type agentCall struct {
 	restarted    bool
 	code         string // of a platform error inside the answer
 	err          error
+	returned     bool // else the agent, or its listener, panicked
 }
 
 type agentCallKey struct{}
@@ -87,9 +88,10 @@ func (d *observedAgent) observe(ctx context.Context, op string, start []trace.Sp
 		for e, err := range call(context.WithValue(ctx, agentCallKey{}, c)) {
 			c.saw(ctx, e, err)
 			if !yield(e, err) {
-				return
+				break
 			}
 		}
+		c.returned = true
 	}
 }
 
@@ -121,6 +123,8 @@ func (c *agentCall) saw(ctx context.Context, e copilot.Event, err error) {
 func (c *agentCall) end(ctx context.Context) {
 	class := ""
 	switch {
+	case !c.returned:
+		class = classPanic
 	case c.err != nil:
 		class = c.failure(ctx)
 	case c.code != "":
