@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"net/url"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,17 +18,16 @@ import (
 // cover all its HTTP requests and the whole of its stream. Address is the URL
 // where the agent is, of which host and port are told; "" if unknown.
 func (t *Telemetry) Agent(a copilot.Agent, address string) copilot.Agent {
+	if t.off {
+		return a
+	}
 	d := &observedAgent{t: t, next: a}
-	common := []attribute.KeyValue{
-		keyGenOperation.String(genInvokeAgent), keyGenProvider.String(genProvider), keyGenStream.Bool(true),
+	d.attrs = []attribute.KeyValue{
+		keyGenOperation.String(genInvokeAgent), keyGenProvider.String(genProvider),
 	}
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
-		common = append(common, keyServerAddress.String(u.Hostname()), keyServerPort.Int(portOf(u)))
+		d.attrs = append(d.attrs, keyServerAddress.String(u.Hostname()), keyServerPort.Int(portOf(u)))
 	}
-	options := func(op string) []trace.SpanStartOption {
-		return []trace.SpanStartOption{clientKind, trace.WithAttributes(append(slices.Clone(common), keyAgentOperation.String(op))...)}
-	}
-	d.start, d.turn = options(opStart), options(opTurn)
 	return d
 }
 
@@ -40,26 +38,27 @@ const (
 )
 
 type observedAgent struct {
-	t           *Telemetry
-	next        copilot.Agent
-	start, turn []trace.SpanStartOption
+	t     *Telemetry
+	next  copilot.Agent
+	attrs []attribute.KeyValue // of every span
 }
 
 var _ copilot.Agent = (*observedAgent)(nil)
 
 // Start implements copilot.Agent.
 func (d *observedAgent) Start(ctx context.Context, s copilot.Start) iter.Seq2[copilot.Event, error] {
-	return d.observe(ctx, opStart, d.start, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Start(ctx, s) })
+	return d.observe(ctx, opStart, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Start(ctx, s) })
 }
 
 // Turn implements copilot.Agent.
 func (d *observedAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
-	return d.observe(ctx, opTurn, d.turn, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Turn(ctx, t) })
+	return d.observe(ctx, opTurn, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Turn(ctx, t) })
 }
 
 // agentCall is a call that runs.
 type agentCall struct {
 	t        *Telemetry
+	attrs    []attribute.KeyValue
 	span     trace.Span
 	op       string
 	began    time.Time
@@ -67,23 +66,25 @@ type agentCall struct {
 	requests atomic.Int64    // HTTP requests that were made for it
 
 	events       int
+	first        float64 // seconds to the first of them
 	conversation string
 	restarted    bool
 	code         string // of a platform error inside the answer
 	err          error
-	returned     bool // else the agent, or its listener, panicked
+	list         [12]attribute.KeyValue // room for the span's attributes
+	returned     bool                   // else the agent, or its listener, panicked
 }
 
 type agentCallKey struct{}
 
 // observe relays an iterator. The span ends when the stream does, on every path:
 // its end, an error, a caller that stops listening, a panic.
-func (d *observedAgent) observe(ctx context.Context, op string, start []trace.SpanStartOption, call func(context.Context) iter.Seq2[copilot.Event, error]) iter.Seq2[copilot.Event, error] {
+func (d *observedAgent) observe(ctx context.Context, op string, call func(context.Context) iter.Seq2[copilot.Event, error]) iter.Seq2[copilot.Event, error] {
 	return func(yield func(copilot.Event, error) bool) {
-		c := &agentCall{t: d.t, op: op, began: time.Now(), caller: ctx}
-		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, start...)
+		c := &agentCall{t: d.t, attrs: d.attrs, op: op, began: time.Now(), caller: ctx}
+		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, clientKind...)
 		c.span = span
-		d.t.asking.Add(ctx, 1)
+		d.t.asking.of(struct{}{}).Add(1)
 		defer c.end(ctx)
 		for e, err := range call(context.WithValue(ctx, agentCallKey{}, c)) {
 			c.saw(ctx, e, err)
@@ -103,10 +104,9 @@ func (c *agentCall) saw(ctx context.Context, e copilot.Event, err error) {
 	}
 	c.events++
 	if c.events == 1 {
-		took := time.Since(c.began).Seconds()
+		c.first = time.Since(c.began).Seconds()
 		c.span.AddEvent(eventFirst)
-		c.span.SetAttributes(keyGenFirstChunk.Float64(took))
-		c.t.firstEvent.Record(ctx, took, c.t.agentSets.of(agentSet{op: c.op}, agentSet.attributes))
+		c.t.firstEvent.Record(ctx, c.first, c.t.agentSets.of(agentSet{op: c.op}, agentSet.attributes).record...)
 	}
 	switch e.Kind {
 	case copilot.EventConversation:
@@ -131,8 +131,10 @@ func (c *agentCall) end(ctx context.Context) {
 		class = classAgentError
 	}
 	if c.span.IsRecording() {
-		list := make([]attribute.KeyValue, 0, 4)
-		list = append(list, keyStreamEvents.Int(c.events))
+		list := append(append(c.list[:0], c.attrs...), keyAgentOperation.String(c.op), keyStreamEvents.Int(c.events))
+		if c.events > 0 {
+			list = append(list, keyGenFirstChunk.Float64(c.first))
+		}
 		list = text(list, keyGenConversation, c.conversation)
 		list = text(list, keyAgentError, c.code)
 		if c.restarted {
@@ -142,8 +144,8 @@ func (c *agentCall) end(ctx context.Context) {
 		c.span.AddEvent(eventEnd)
 		c.t.mark(c.span, class)
 	}
-	c.t.agent.Record(ctx, time.Since(c.began).Seconds(), c.t.agentSets.of(agentSet{c.op, class}, agentSet.attributes))
-	c.t.asking.Add(ctx, -1)
+	c.t.agent.Record(ctx, time.Since(c.began).Seconds(), c.t.agentSets.of(agentSet{c.op, class}, agentSet.attributes).record...)
+	c.t.asking.of(struct{}{}).Add(-1)
 	c.span.End()
 }
 

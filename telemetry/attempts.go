@@ -24,15 +24,12 @@ type RoundTrip struct {
 // the call is enough. One that failed is a span of its own, because another try
 // may have saved the call, whose own span is then not red.
 func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
-	c, ok := ctx.Value(storeCallKey{}).(*storeCall)
+	call, ok := ctx.Value(tripsKey{}).(*trips)
 	if !ok {
 		return
 	}
-	n := c.attempts.Add(1)
-	if !c.span.IsRecording() {
-		return
-	}
-	c.span.SetAttributes(peer(nil, r.Peer)...)
+	n := call.n.Add(1)
+	call.span.SetAttributes(peer(nil, r.Peer)...)
 	if r.Err == nil {
 		return
 	}
@@ -41,9 +38,9 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 		name += " " + r.Script
 	}
 	now := time.Now()
-	list := []attribute.KeyValue{keySystem.String(c.method.key.system), keyOperation.String(r.Command), keyStoreAttempt.Int64(n)}
+	list := []attribute.KeyValue{keySystem.String(call.system), keyOperation.String(r.Command), keyStoreAttempt.Int64(n)}
 	list = peer(text(list, keyProcedure, r.Script), r.Peer)
-	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(now.Add(-r.Took)), clientKind, trace.WithAttributes(list...))
+	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(now.Add(-r.Took)), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(list...))
 	t.mark(span, t.errorType(r.Err))
 	span.End(trace.WithTimestamp(now))
 }
@@ -52,7 +49,7 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 // could not be. It has no span: the client dials in the background, so a span
 // would be a trace of nothing.
 func (t *Telemetry) StoreDialed(ctx context.Context, took time.Duration, err error) {
-	t.dials.Record(ctx, took.Seconds(), t.dialSets.of(t.errorType(err), dialAttributes))
+	t.dials.Record(ctx, took.Seconds(), t.dialSets.of(t.errorType(err), dialAttributes).record...)
 }
 
 func dialAttributes(class string) []attribute.KeyValue {
@@ -76,4 +73,9 @@ func peer(list []attribute.KeyValue, address string) []attribute.KeyValue {
 	return list
 }
 
-var clientKind = trace.WithSpanKind(trace.SpanKindClient)
+// Options of spans, as slices that a call would otherwise allocate.
+var (
+	clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+	serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+	internal   = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal)}
+)

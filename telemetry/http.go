@@ -2,11 +2,12 @@ package telemetry
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"parley/store"
@@ -28,7 +29,10 @@ type Outcome struct {
 }
 
 // request is what the handler and Done share.
-type request struct{ outcome Outcome }
+type request struct {
+	outcome Outcome
+	list    [16]attribute.KeyValue // room for the span's attributes
+}
 
 type requestKey struct{}
 
@@ -45,49 +49,88 @@ func (t *Telemetry) Done(ctx context.Context, o Outcome) {
 // that left and a panic are told as what they are, which no status tells. A
 // request whose handler never called Done is a panic.
 func (t *Telemetry) Handler(next http.Handler) http.Handler {
+	if t.off {
+		return t.passOn(next)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		began := time.Now()
 		method, scheme := knownMethod(hr.Method), "http"
 		if hr.TLS != nil {
 			scheme = "https"
 		}
-		active := t.activeSets.of(activeSet{method, scheme}, activeSet.attributes)
-		t.active.Add(hr.Context(), 1, active)
-		ctx := t.propagator.Extract(hr.Context(), propagation.HeaderCarrier(hr.Header))
-		ctx, span := t.tracer.Start(ctx, method, serverKind)
+		active := t.active.of(activeSet{method, scheme})
+		active.Add(1)
+		ctx := t.propagator.Extract(hr.Context(), carrier(hr.Header))
+		ctx, span := t.tracer.Start(ctx, method, serverKind...)
 		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError}}
 		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
 		defer func() {
 			o := &r.outcome
-			t.describe(span, inner, method, scheme, o)
+			t.describe(span, inner, method, scheme, r)
 			errType := o.Class
 			if errType == classCanceled {
 				errType = ""
 			}
 			set := t.requestSets.of(requestSet{method, o.Route, scheme, errType, o.Status}, requestSet.attributes)
 			// On the span's own context, so that an exemplar leads to it.
-			t.requests.Record(ctx, time.Since(began).Seconds(), set)
+			t.requests.Record(ctx, time.Since(began).Seconds(), set.record...)
 			if o.Turn {
-				t.turns.Add(ctx, 1, t.turnSets.of(outcomeOf(o.Class), turnAttributes))
+				t.turns.Add(ctx, 1, t.turnSets.of(outcomeOf(o.Class), turnAttributes).add...)
 			}
-			t.active.Add(ctx, -1, active)
+			active.Add(-1)
 			span.End()
 		}()
 		next.ServeHTTP(w, inner)
 	})
 }
 
-var serverKind = trace.WithSpanKind(trace.SpanKindServer)
+// passOn only takes note of the trace that a caller is in, for the agent.
+func (t *Telemetry) passOn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx := t.propagator.Extract(r.Context(), carrier(r.Header)); ctx != r.Context() {
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// carrier reads and writes a header by names that are as the header has them,
+// which spares it to spell each one anew.
+type carrier http.Header
+
+// Get implements propagation.TextMapCarrier.
+func (c carrier) Get(key string) string {
+	if values := c[spelled(key)]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// Set implements propagation.TextMapCarrier.
+func (c carrier) Set(key, value string) { c[spelled(key)] = []string{value} }
+
+// Keys implements propagation.TextMapCarrier.
+func (c carrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
+
+func spelled(key string) string {
+	switch key {
+	case "traceparent":
+		return "Traceparent"
+	case "tracestate":
+		return "Tracestate"
+	}
+	return http.CanonicalHeaderKey(key)
+}
 
 // describe says on the span what the request was and came to. Left out on
 // purpose: the query, the client's address, its user agent and the spelling of
 // an unknown method, which are or may hold what no trace shall.
-func (t *Telemetry) describe(span trace.Span, hr *http.Request, method, scheme string, o *Outcome) {
+func (t *Telemetry) describe(span trace.Span, hr *http.Request, method, scheme string, r *request) {
 	if !span.IsRecording() {
 		return
 	}
-	list := make([]attribute.KeyValue, 0, 16)
-	list = append(list, keyMethod.String(method), keyScheme.String(scheme), keyPath.String(path(hr, o)),
+	o := &r.outcome
+	list := append(r.list[:0], keyMethod.String(method), keyScheme.String(scheme), keyPath.String(path(hr, o)),
 		keyStatus.Int(o.Status), keyProtocol.String(protocol(hr)), keyOutcome.String(outcomeOf(o.Class)))
 	if o.Route != "" {
 		list = append(list, keyRoute.String(o.Route))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -13,17 +14,17 @@ import (
 // of an export is in observe.go.
 type instruments struct {
 	requests   metric.Float64Histogram
-	active     metric.Int64UpDownCounter
 	turns      metric.Int64Counter
 	store      metric.Float64Histogram
 	dials      metric.Float64Histogram
 	agent      metric.Float64Histogram
 	firstEvent metric.Float64Histogram
 	attempts   metric.Float64Histogram
-	asking     metric.Int64UpDownCounter
+
+	active levels[activeSet]
+	asking levels[struct{}]
 
 	requestSets sets[requestSet]
-	activeSets  sets[activeSet]
 	storeSets   sets[storeSet]
 	agentSets   sets[agentSet]
 	attemptSets sets[attemptSet]
@@ -53,21 +54,20 @@ func (i *instruments) open(m metric.Meter) error {
 	i.firstEvent = histogram(metricFirstEvent, "Time from a call of the agent to the first event of its answer.", agentBuckets)
 	i.attempts = histogram(metricAttempts, "Time of one HTTP request to the agent, to the end of its body.", agentBuckets)
 	var err error
-	i.active, err = m.Int64UpDownCounter(metricActive, metric.WithUnit("{request}"), metric.WithDescription("Requests that are being answered."))
-	errs = append(errs, err)
 	i.turns, err = m.Int64Counter(metricTurns, metric.WithUnit("{turn}"), metric.WithDescription("Turns that were asked for, by what they came to."))
 	errs = append(errs, err)
-	i.asking, err = m.Int64UpDownCounter(metricAgentActive, metric.WithUnit("{call}"), metric.WithDescription("Calls of the agent that run."))
-	errs = append(errs, err)
+	errs = append(errs,
+		i.active.open(m, metricActive, "{request}", "Requests that are being answered.", activeSet.attributes),
+		i.asking.open(m, metricAgentActive, "{call}", "Calls of the agent that run.", func(struct{}) []attribute.KeyValue { return nil }))
 	return errors.Join(errs...)
 }
 
 // countFromZero makes every series of the turns there from the start: a rate
 // over a series that appears with its first failure would not see that failure.
 func (i *instruments) countFromZero(classes []Class) {
-	i.turns.Add(context.Background(), 0, i.turnSets.of(outcomeOK, turnAttributes))
+	i.turns.Add(context.Background(), 0, i.turnSets.of(outcomeOK, turnAttributes).add...)
 	for _, c := range classes {
-		i.turns.Add(context.Background(), 0, i.turnSets.of(c.Name, turnAttributes))
+		i.turns.Add(context.Background(), 0, i.turnSets.of(c.Name, turnAttributes).add...)
 	}
 }
 
@@ -80,25 +80,81 @@ func turnAttributes(outcome string) []attribute.KeyValue {
 // methods, classes), which bounds it.
 type sets[K comparable] struct {
 	mu    sync.RWMutex
-	known map[K]metric.MeasurementOption
+	known map[K]set
+}
+
+// set is one attribute set as instruments take it. The slices are what a call
+// would otherwise allocate.
+type set struct {
+	record []metric.RecordOption
+	add    []metric.AddOption
 }
 
 // of gives the set of a key, which attributes makes when it is new.
-func (s *sets[K]) of(key K, attributes func(K) []attribute.KeyValue) metric.MeasurementOption {
+func (s *sets[K]) of(key K, attributes func(K) []attribute.KeyValue) set {
 	s.mu.RLock()
-	option, ok := s.known[key]
+	known, ok := s.known[key]
 	s.mu.RUnlock()
 	if ok {
-		return option
+		return known
 	}
-	option = metric.WithAttributeSet(attribute.NewSet(attributes(key)...))
+	option := metric.WithAttributeSet(attribute.NewSet(attributes(key)...))
+	known = set{[]metric.RecordOption{option}, []metric.AddOption{option}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {
-		s.known = map[K]metric.MeasurementOption{}
+		s.known = map[K]set{}
 	}
-	s.known[key] = option
-	return option
+	s.known[key] = known
+	return known
+}
+
+// levels count what is going on at the moment, by attributes. They are asked for
+// at each export, which is cheaper than to record each change.
+type levels[K comparable] struct {
+	mu    sync.RWMutex
+	known map[K]*level
+
+	attributes func(K) []attribute.KeyValue
+}
+
+type level struct {
+	now atomic.Int64
+	set metric.MeasurementOption
+}
+
+func (l *levels[K]) open(m metric.Meter, name, unit, what string, attributes func(K) []attribute.KeyValue) error {
+	l.attributes = attributes
+	_, err := m.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(what),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			l.mu.RLock()
+			defer l.mu.RUnlock()
+			for _, v := range l.known {
+				o.Observe(v.now.Load(), v.set)
+			}
+			return nil
+		}))
+	return err
+}
+
+// of gives the level of a key.
+func (l *levels[K]) of(key K) *atomic.Int64 {
+	l.mu.RLock()
+	v := l.known[key]
+	l.mu.RUnlock()
+	if v != nil {
+		return &v.now
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v = l.known[key]; v == nil {
+		v = &level{set: metric.WithAttributes(l.attributes(key)...)}
+		if l.known == nil {
+			l.known = map[K]*level{}
+		}
+		l.known[key] = v
+	}
+	return &v.now
 }
 
 // text leaves out attributes without a value: an empty route or class would be

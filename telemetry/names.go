@@ -50,7 +50,6 @@ const (
 	keyGenProvider     attribute.Key = "gen_ai.provider.name"
 	keyGenConversation attribute.Key = "gen_ai.conversation.id"
 	keyGenFirstChunk   attribute.Key = "gen_ai.response.time_to_first_chunk" // seconds
-	keyGenStream       attribute.Key = "gen_ai.request.stream"
 
 	genInvokeAgent = "invoke_agent"
 	genProvider    = "microsoft.copilot_studio"

@@ -28,7 +28,10 @@ type StoreOptions struct {
 // every method and embeds nothing, so that a new method breaks the build instead
 // of going unseen.
 func (t *Telemetry) Store(s store.Store, o StoreOptions) store.Store {
-	d := &observedStore{t: t, next: s}
+	if t.off {
+		return s
+	}
+	d := &observedStore{t: t, next: s, reports: o.Operation != nil}
 	for i, m := range storeMethods {
 		d.calls[i] = t.storeMethod(m, o)
 	}
@@ -57,22 +60,22 @@ var storeMethods = [...]string{
 type storeMethod struct {
 	name  string // of the span
 	start []trace.SpanStartOption
+	attrs []attribute.KeyValue
 	key   storeSet
 }
 
 func (t *Telemetry) storeMethod(method string, o StoreOptions) storeMethod {
 	m := storeMethod{name: method, key: storeSet{system: o.System, operation: method, method: method, address: o.Address, port: o.Port}}
-	kind := trace.SpanKindInternal
+	m.start = internal
 	if o.Operation != nil {
-		kind = trace.SpanKindClient
+		m.start = clientKind
 		m.key.operation, m.key.script = o.Operation(method)
 		m.name = m.key.operation
 		if m.key.script != "" {
 			m.name += " " + m.key.script
 		}
 	}
-	list := text(m.key.attributes(), keyNamespace, o.Namespace)
-	m.start = []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(list...)}
+	m.attrs = text(m.key.attributes(), keyNamespace, o.Namespace)
 	return m
 }
 
@@ -97,36 +100,49 @@ type observedStore struct {
 	t     *Telemetry
 	next  store.Store
 	calls [len(storeMethods)]storeMethod
+	// reports says that the store's client reports round trips.
+	reports bool
 }
 
 var _ store.Store = (*observedStore)(nil)
 
 // storeCall is a call that runs.
 type storeCall struct {
-	t        *Telemetry
-	method   *storeMethod
-	began    time.Time
-	span     trace.Span
-	attempts atomic.Int64 // round trips that were reported
+	t      *Telemetry
+	method *storeMethod
+	began  time.Time
+	span   trace.Span
 }
 
-type storeCallKey struct{}
+// trips is what reports of round trips need of their call; it goes with the
+// context.
+type trips struct {
+	span   trace.Span
+	system string
+	n      atomic.Int64
+}
+
+type tripsKey struct{}
 
 // begin opens the span of a call. A ping that belongs to no request has none:
 // every probe would be a trace of its own.
-func (d *observedStore) begin(ctx context.Context, method int) (context.Context, *storeCall) {
-	c := &storeCall{t: d.t, method: &d.calls[method], began: time.Now(), span: noop.Span{}}
+func (d *observedStore) begin(ctx context.Context, method int) (context.Context, storeCall) {
+	c := storeCall{t: d.t, method: &d.calls[method], began: time.Now(), span: noop.Span{}}
 	if method != callPing || trace.SpanContextFromContext(ctx).IsValid() {
 		var span trace.Span
 		ctx, span = d.t.tracer.Start(ctx, c.method.name, c.method.start...)
+		span.SetAttributes(c.method.attrs...)
 		c.span = span
 	}
-	return context.WithValue(ctx, storeCallKey{}, c), c
+	if d.reports && c.span.IsRecording() {
+		ctx = context.WithValue(ctx, tripsKey{}, &trips{span: c.span, system: c.method.key.system})
+	}
+	return ctx, c
 }
 
 // end closes it. An outcome such as "not found" has its class, but is no fault
 // of the store's, so the span stays as it is.
-func (c *storeCall) end(ctx context.Context, err error) {
+func (c storeCall) end(ctx context.Context, err error) {
 	key := c.method.key
 	if err != nil {
 		key.class = c.t.errorType(err)
@@ -138,7 +154,7 @@ func (c *storeCall) end(ctx context.Context, err error) {
 			c.span.SetAttributes(keyDBStatus.String(key.code))
 		}
 	}
-	c.t.store.Record(ctx, time.Since(c.began).Seconds(), c.t.storeSets.of(key, storeSet.attributes))
+	c.t.store.Record(ctx, time.Since(c.began).Seconds(), c.t.storeSets.of(key, storeSet.attributes).record...)
 	c.span.End()
 }
 

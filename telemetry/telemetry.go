@@ -54,6 +54,7 @@ type Telemetry struct {
 	class      func(error) string
 	failed     map[string]bool // by class: whether a span is marked
 	ownerKey   []byte
+	off        bool // nothing is recorded; only the trace of a caller is passed on
 
 	instruments
 }
@@ -63,6 +64,7 @@ func New(o Options) (*Telemetry, error) {
 	if o.Class == nil || len(o.Classes) == 0 {
 		return nil, errors.New("telemetry: Class and Classes are missing")
 	}
+	off := o.Tracers == nil && o.Meters == nil
 	if o.Tracers == nil {
 		o.Tracers = tracenoop.NewTracerProvider()
 	}
@@ -75,6 +77,7 @@ func New(o Options) (*Telemetry, error) {
 		class:    o.Class,
 		failed:   map[string]bool{},
 		ownerKey: o.OwnerKey,
+		off:      off,
 	}
 	for _, c := range o.Classes {
 		t.failed[c.Name] = c.SpanError

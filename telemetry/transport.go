@@ -2,18 +2,17 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"parley/server/copilot"
@@ -39,75 +38,86 @@ func (tr *transport) CloseIdleConnections() {
 
 // attempt is one request to the agent.
 type attempt struct {
-	t         *Telemetry
-	ctx       context.Context
-	call      *agentCall // that it belongs to; nil if unknown
-	span      trace.Span
-	began     time.Time
-	key       attemptSet
-	connected atomic.Bool
-	once      sync.Once
+	t     *Telemetry
+	ctx   context.Context
+	call  *agentCall // that it belongs to; nil if unknown
+	span  trace.Span
+	began time.Time
+	key   attemptSet
+	url   *url.URL
+	// resends is how many requests the call had made before.
+	resends       int64
+	ended         atomic.Bool
+	list          [6]attribute.KeyValue // room for the span's attributes
+	io.ReadCloser                       // the body of the answer
 }
 
 // RoundTrip implements http.RoundTripper.
 func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t := tr.t
+	if t.off {
+		return tr.next.RoundTrip(t.introduce(req.Context(), req))
+	}
 	a := &attempt{t: t, began: time.Now(), key: attemptSet{method: req.Method, address: req.URL.Hostname(), port: portOf(req.URL)}}
-	ctx, span := t.tracer.Start(req.Context(), req.Method, clientKind)
+	ctx, span := t.tracer.Start(req.Context(), req.Method, clientKind...)
 	a.ctx, a.span = ctx, span
-	resends := int64(0)
 	if c, ok := ctx.Value(agentCallKey{}).(*agentCall); ok {
-		a.call, resends = c, c.requests.Add(1)-1
+		a.call, a.resends = c, c.requests.Add(1)-1
 	}
-	if span.IsRecording() {
-		list := make([]attribute.KeyValue, 0, 6)
-		list = append(list, keyMethod.String(req.Method), keyServerAddress.String(a.key.address),
-			keyServerPort.Int(a.key.port), keyFullURL.String(address(req.URL)))
-		if resends > 0 {
-			list = append(list, keyResend.Int64(resends))
-		}
-		span.SetAttributes(list...)
-	}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { a.connected.Store(false) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			a.connected.Store(true)
-			if span.IsRecording() {
-				span.SetAttributes(peer(nil, info.Conn.RemoteAddr().String())...)
-			}
-		},
-	})
-	sent := req.WithContext(ctx)
-	sent.Header = req.Header.Clone() // the caller's is not ours to change
-	t.propagator.Inject(ctx, propagation.HeaderCarrier(sent.Header))
-	resp, err := tr.next.RoundTrip(sent)
+	a.url = req.URL
+	resp, err := tr.next.RoundTrip(t.introduce(ctx, req))
 	if err != nil {
 		a.end(a.broken(err))
 		return nil, err
 	}
 	a.key.status = resp.StatusCode
-	span.SetAttributes(keyStatus.Int(resp.StatusCode))
-	if resp.Body == nil {
-		a.end("")
-		return resp, nil
-	}
-	resp.Body = &body{ReadCloser: resp.Body, attempt: a}
+	a.ReadCloser, resp.Body = resp.Body, a
 	return resp, nil
+}
+
+// introduce puts the trace that ctx belongs to into a copy of a request: the
+// caller's is not ours to change.
+func (t *Telemetry) introduce(ctx context.Context, req *http.Request) *http.Request {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return req
+	}
+	sent := req.WithContext(ctx)
+	sent.Header = req.Header.Clone()
+	t.propagator.Inject(ctx, carrier(sent.Header))
+	return sent
 }
 
 // end closes the attempt, once.
 func (a *attempt) end(class string) {
-	a.once.Do(func() {
-		if class == "" && a.key.status >= http.StatusBadRequest {
-			// The convention's way; what it means is on the span of the call.
-			class = strconv.Itoa(a.key.status)
-			a.span.SetStatus(failedStatus, "")
-		}
-		a.key.class = class
-		a.t.mark(a.span, class)
-		a.t.attempts.Record(a.ctx, time.Since(a.began).Seconds(), a.t.attemptSets.of(a.key, attemptSet.attributes))
-		a.span.End()
-	})
+	if a.ended.Swap(true) {
+		return
+	}
+	a.describe()
+	if class == "" && a.key.status >= http.StatusBadRequest {
+		// The convention's way; what it means is on the span of the call.
+		class = strconv.Itoa(a.key.status)
+		a.span.SetStatus(failedStatus, "")
+	}
+	a.key.class = class
+	a.t.mark(a.span, class)
+	a.t.attempts.Record(a.ctx, time.Since(a.began).Seconds(), a.t.attemptSets.of(a.key, attemptSet.attributes).record...)
+	a.span.End()
+}
+
+// describe says on the span what was asked of whom.
+func (a *attempt) describe() {
+	if !a.span.IsRecording() {
+		return
+	}
+	list := append(a.list[:0], keyMethod.String(a.key.method), keyServerAddress.String(a.key.address),
+		keyServerPort.Int(a.key.port), keyFullURL.String(address(a.url)))
+	if a.key.status != 0 {
+		list = append(list, keyStatus.Int(a.key.status))
+	}
+	if a.resends > 0 {
+		list = append(list, keyResend.Int64(a.resends))
+	}
+	a.span.SetAttributes(list...)
 }
 
 // broken is the class of a request whose connection failed. One that this side
@@ -125,7 +135,7 @@ func (a *attempt) broken(err error) string {
 		return ""
 	case cause != nil: // the client's own limits: a first event, or any, that did not come
 		kind = copilot.ErrTimeout
-	case !a.connected.Load():
+	case neverConnected(err):
 		kind = copilot.ErrUnreachable
 	case ok && timeout.Timeout():
 		kind = copilot.ErrTimeout
@@ -133,29 +143,41 @@ func (a *attempt) broken(err error) string {
 	return a.t.errorType(&copilot.Error{Kind: kind})
 }
 
-// body ends its attempt when it is read to its end, breaks or is closed.
-type body struct {
-	io.ReadCloser
-	attempt *attempt
+// neverConnected reports whether an error is about making a connection. The
+// transport could be asked by httptrace, but what it costs to add a trace to the
+// client's own is more than all else here.
+func neverConnected(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return true
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[tls.RecordHeaderError](err)
+	return ok
 }
 
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+// Read implements io.Reader: the attempt stands for the body, and ends when that
+// is read to its end, breaks or is closed.
+func (a *attempt) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
-		b.attempt.end("")
+		a.end("")
 	default:
-		b.attempt.end(b.attempt.broken(err))
+		a.end(a.broken(err))
 	}
 	return n, err
 }
 
 // Close implements io.Closer.
-func (b *body) Close() error {
-	b.attempt.end("")
-	return b.ReadCloser.Close()
+func (a *attempt) Close() error {
+	a.end("")
+	return a.ReadCloser.Close()
 }
 
 // address is a URL without what may be secret: user, query and fragment.

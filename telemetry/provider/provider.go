@@ -26,14 +26,12 @@ import (
 	"go.opentelemetry.io/otel"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
-	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
-	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 // ServiceName is the service's name unless OTEL_SERVICE_NAME or
@@ -52,8 +50,8 @@ type Options struct {
 
 // Provider is the telemetry of one process.
 type Provider struct {
-	Tracers trace.TracerProvider
-	Meters  metric.MeterProvider
+	Tracers trace.TracerProvider // nil when no spans are exported
+	Meters  metric.MeterProvider // nil when nothing reads metrics
 	// Logs writes JSON lines with the ids of their trace, and sends them on when
 	// an exporter for logs is configured.
 	Logs slog.Handler
@@ -69,7 +67,6 @@ type Provider struct {
 func New(ctx context.Context, o Options) (*Provider, error) {
 	lines := slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: o.Level})
 	p := &Provider{
-		Tracers: tracenoop.NewTracerProvider(), Meters: metricnoop.NewMeterProvider(),
 		Logs: withTrace{lines}, own: slog.New(&throttle{next: lines, every: time.Minute, now: time.Now}),
 	}
 	want := wanted()
