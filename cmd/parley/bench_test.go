@@ -170,6 +170,7 @@ func BenchmarkSend(b *testing.B) {
 		{"unsampled", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "OTEL_TRACES_SAMPLER", "always_off")},
 		{"recorded", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "OTEL_TRACES_SAMPLER", "always_on", "OTEL_BSP_SCHEDULE_DELAY", "3600000", "OTEL_BSP_MAX_QUEUE_SIZE", "1000000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1000000")},
 		{"exported", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "OTEL_TRACES_SAMPLER", "always_on")},
+		{"away", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", "OTEL_TRACES_SAMPLER", "always_on")},
 	}
 	took, allocs := make([][]time.Duration, len(modes)), make([]uint64, len(modes))
 	for _, m := range modes {

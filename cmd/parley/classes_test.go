@@ -129,11 +129,7 @@ func TestEverySignalNamesTheClass(t *testing.T) {
 				if !ok {
 					t.Fatal("nothing provokes this class")
 				}
-				var changes []func(*server.Config)
-				if p.change != nil {
-					changes = append(changes, p.change)
-				}
-				w := watch(t, protocol, changes...)
+				w := watch(t, protocol, p.change)
 				answer := p.ask(w)
 				w.end()
 				w.check(f, p, answer)

@@ -86,11 +86,28 @@ func (v verdict) Verify(context.Context, string) (auth.Principal, error) {
 	return auth.Principal{Tenant: "tenant-1", User: "user-1"}, v.err
 }
 
-// watch starts a service that exports by that protocol.
+// watch starts a service that exports by that protocol to a collector of its own.
 func watch(t *testing.T, protocol string, change ...func(*server.Config)) *watched {
 	t.Helper()
-	w := &watched{t: t, emulator: emulator.New(emulator.Options{Token: "stub"}), collector: newCollector(t), log: &sharedBuffer{}}
-	w.collector.use(t, protocol)
+	c := newCollector(t)
+	c.use(t, protocol)
+	w := wire(t, change...)
+	w.collector = c
+	return w
+}
+
+// watchAt starts a service that exports traces to that address, and samples none.
+func watchAt(t *testing.T, endpoint string, change func(*server.Config)) *watched {
+	t.Helper()
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint+"/v1/traces")
+	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
+	return wire(t, change)
+}
+
+// wire starts a service that exports as the environment says.
+func wire(t *testing.T, change ...func(*server.Config)) *watched {
+	t.Helper()
+	w := &watched{t: t, emulator: emulator.New(emulator.Options{Token: "stub"}), log: &sharedBuffer{}}
 	tel, out, flush, err := openTelemetry(t.Context(), config{ownerKey: "0123456789abcdef"}, w.log)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +131,9 @@ func watch(t *testing.T, protocol string, change ...func(*server.Config)) *watch
 	}
 	observeAPI(&cfg, tel)
 	for _, f := range change {
-		f(&cfg)
+		if f != nil {
+			f(&cfg)
+		}
 	}
 	if w.server, err = server.New(cfg); err != nil {
 		t.Fatal(err)
