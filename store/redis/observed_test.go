@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"testing"
+	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -36,9 +37,10 @@ func TestContractThroughTheDecorator(t *testing.T) {
 			return tel.Store(s, telemetry.StoreOptions{System: "redis", Operation: redis.Operation})
 		}
 		p := open(tb, url)
-		reopen := p.Reopen
+		reopen, withTTL := p.Reopen, p.WithTTL
 		p.Store = observed(p.Store)
 		p.Reopen = func(tb testing.TB) store.Store { return observed(reopen(tb)) }
+		p.WithTTL = func(tb testing.TB, ttl time.Duration) store.Store { return observed(withTTL(tb, ttl)) }
 		tb.Cleanup(func() {
 			if len(spans.Ended()) == 0 || len(spans.Ended()) != len(spans.Started()) {
 				tb.Errorf("%d spans of %d ended", len(spans.Ended()), len(spans.Started()))

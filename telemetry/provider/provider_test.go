@@ -51,7 +51,7 @@ func open(t *testing.T, o Options) *Provider {
 
 // Where nothing is configured, nothing runs, records or is said.
 func TestNothingConfigured(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	var log buffer
 	p := open(t, Options{Log: &log})
 	if p.Tracers != nil || p.Meters != nil || p.Metrics != nil {
