@@ -115,6 +115,8 @@ const (
 	metricAgent          = "parley.agent.duration"
 	metricFirstEvent     = "parley.agent.time_to_first_event"
 	metricStoreUp        = "parley.store.up"
+	metricBreakerOpen    = "parley.store.breaker.open"
+	metricCommits        = "parley.commits.pending"
 	metricPoolWaits      = "parley.store.pool.waits"
 	metricPoolWaitTime   = "parley.store.pool.wait_time"
 	metricAgentActive    = "parley.agent.active_calls"

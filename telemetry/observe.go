@@ -63,12 +63,37 @@ func (t *Telemetry) ObservePool(ask func() Pool) error {
 func (t *Telemetry) ObserveStore(up func() bool) error {
 	_, err := t.meter.Int64ObservableGauge(metricStoreUp, metric.WithDescription("1 while the store answers the health probe, else 0."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			value := int64(0)
-			if up() {
-				value = 1
-			}
-			o.Observe(value)
+			o.Observe(oneIf(up()))
 			return nil
 		}))
 	return err
+}
+
+// ObserveBreaker asks at each export whether the store's breaker is open, so that
+// calls fail without being tried.
+func (t *Telemetry) ObserveBreaker(open func() bool) error {
+	_, err := t.meter.Int64ObservableGauge(metricBreakerOpen, metric.WithDescription("1 while the breaker answers for the store, else 0."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(oneIf(open()))
+			return nil
+		}))
+	return err
+}
+
+// ObserveCommits asks at each export how many finished turns wait for the store
+// to take them.
+func (t *Telemetry) ObserveCommits(pending func() int) error {
+	_, err := t.meter.Int64ObservableUpDownCounter(metricCommits, metric.WithUnit("{turn}"), metric.WithDescription("Turns whose answer waits to be stored."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(pending()))
+			return nil
+		}))
+	return err
+}
+
+func oneIf(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
