@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -66,13 +67,13 @@ func observeStore(s store.Store, backend string, tel *telemetry.Telemetry) (stor
 	if !ok {
 		return tel.Store(s, telemetry.StoreOptions{System: backend}), nil
 	}
-	err := tel.ObservePool(func() telemetry.Pool {
+	err := errors.Join(tel.ObserveBreaker(r.BreakerOpen), tel.ObservePool(func() telemetry.Pool {
 		p := r.Pool()
 		return telemetry.Pool{
 			Used: int64(p.Used), Idle: int64(p.Idle), Pending: int64(p.Pending), Max: int64(p.Max), IdleMin: int64(p.IdleMin),
 			Timeouts: int64(p.Timeouts), Waits: int64(p.Waits), WaitSeconds: p.Waited.Seconds(),
 		}
-	})
+	}))
 	host, port, database := r.Address()
 	return tel.Store(s, telemetry.StoreOptions{
 		System: backend, Operation: redis.Operation, Address: host, Port: port, Namespace: database,
