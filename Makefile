@@ -18,10 +18,10 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 export GO FUZZTIME
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test short contract chaos lint vuln fmt fuzz bench verify clean
+.PHONY: help run build test test-jaeger short contract chaos lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run the service with the emulated agent and the store in memory; needs nothing else.
 	REDIS_URL= HOST=127.0.0.1 COPILOT_EMULATOR=true AUTH_REQUIRED=false $(GO) run ./cmd/parley
@@ -32,6 +32,10 @@ build: ## Build every command into bin/.
 test: ## Run all tests, with Redis in a container that is set up if need be; REQUIRE_DOCKER=1 forbids skipping.
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && $(GO) test $(RACE) -shuffle=on -timeout=$(TIMEOUT) ./...
+
+test-jaeger: ## Find provoked failures in a real Jaeger by the guide's query; the first run builds it, which takes minutes.
+	CGO_ENABLED=0 $(GO) build -modfile=.ci/jaeger.mod -trimpath -ldflags='-s -w' -o $(BIN)/jaeger github.com/jaegertracing/jaeger/cmd/jaeger
+	PARLEY_JAEGER=$(abspath $(BIN))/jaeger $(GO) test -count=1 -run=Jaeger ./cmd/parley
 
 short: ## Run the tests that need no container.
 	.ci/race.sh

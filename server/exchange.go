@@ -19,6 +19,7 @@ type Done struct {
 	Status   int    // 499 when the client had left
 	Class    string // failure class; "" when all went well
 	Stage    string // where the failure happened: auth, begin, upstream, complete; or ""
+	Turn     bool   // the request asked for a turn, whatever came of it
 	Duration time.Duration
 
 	Conversation string // "" where there is none
@@ -57,6 +58,7 @@ type progress struct {
 type exchange struct {
 	progress
 	route     string
+	turn      bool
 	streamed  bool
 	joined    bool
 	told      bool // of the failure, in the stream's last event
@@ -77,6 +79,7 @@ func of(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*e
 func (s *Server) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 	x := &exchange{
 		route:     rt.pattern,
+		turn:      rt.turn,
 		requestID: r.Header.Get("X-Request-Id"),
 		traceID:   s.cfg.TraceID(r.Context()),
 		began:     s.cfg.Now(),

@@ -122,7 +122,7 @@ func challenge(header string, err error) string {
 func (s *Server) done(w *statusWriter, r *http.Request, err error) {
 	x := of(r)
 	d := Done{
-		Method: r.Method, Route: x.route, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
+		Method: r.Method, Route: x.route, Turn: x.turn, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
 		Conversation: x.conversation, RequestID: x.requestID, TraceID: x.traceID, Owner: x.owner,
 		Replayed: x.replayed, Streamed: x.streamed, Joined: x.joined, Restarted: x.restarted, AgentError: x.agentError,
 	}
@@ -138,7 +138,7 @@ func (s *Server) done(w *statusWriter, r *http.Request, err error) {
 		d.Class, d.Stage, level = classAgentError, stageUpstream, rowOf(classAgentError).Level
 	}
 	attrs := []slog.Attr{
-		slog.String("method", d.Method), slog.String("route", d.Route), slog.Int("status", d.Status),
+		slog.String("method", wellKnown(d.Method)), slog.String("route", d.Route), slog.Int("status", d.Status),
 		slog.String("class", d.Class), slog.String("stage", d.Stage), slog.Float64("duration_ms", millis(d.Duration)),
 		slog.String("request_id", d.RequestID), slog.String("trace_id", d.TraceID),
 	}
@@ -146,13 +146,37 @@ func (s *Server) done(w *statusWriter, r *http.Request, err error) {
 		attrs = append(attrs, slog.String("conversation_id", d.Conversation))
 	}
 	if level > logInfo && err != nil {
-		attrs = append(attrs, slog.String("error", err.Error()))
+		attrs = append(attrs, slog.String("error", safeText(err, d.Class)))
 	}
 	if p, ok := errors.AsType[*panicError](err); ok {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
 	s.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
 	s.cfg.OnDone(r.Context(), d)
+}
+
+// safeText is what of an error may be logged. The errors that have a row were
+// made to be read; one that nobody foresaw may quote what a user wrote, so only
+// its types are told.
+func safeText(err error, class string) string {
+	if class != classInternal {
+		return err.Error()
+	}
+	types := fmt.Sprintf("%T", err)
+	for err = errors.Unwrap(err); err != nil; err = errors.Unwrap(err) {
+		types += fmt.Sprintf(" of %T", err)
+	}
+	return types
+}
+
+// wellKnown is a method as it is logged: callers can make up any other.
+func wellKnown(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+		return method
+	}
+	return "_OTHER"
 }
 
 // failureOf is the row of an error in the light of its request: a cancellation

@@ -160,6 +160,16 @@ func (h *Health) storeAlive(now time.Time) (bool, string) {
 	return h.alive, h.class
 }
 
+// StoreAlive reports what the last probe found of the store; false before the
+// first.
+func (h *Health) StoreAlive() bool {
+	now := h.cfg.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	alive, _ := h.storeAlive(now)
+	return alive
+}
+
 // unready says why the service should get no traffic, "" when it should.
 func (h *Health) unready() string {
 	now := h.cfg.Now()

@@ -14,15 +14,16 @@ type route struct {
 	pattern string
 	handle  func(http.ResponseWriter, *http.Request) error
 	open    bool // answers without asking who it is
+	turn    bool // asks for a turn
 }
 
 // routes is the whole surface.
 func (s *Server) routes() []route {
 	return []route{
-		{method: "POST", pattern: "/api/chat/start", handle: s.start},
-		{method: "POST", pattern: "/api/chat/send", handle: s.send},
-		{method: "POST", pattern: "/api/chat/card-action", handle: s.cardAction},
-		{method: "POST", pattern: "/api/chat/orchestrate", handle: s.orchestrate},
+		{method: "POST", pattern: "/api/chat/start", handle: s.start, turn: true},
+		{method: "POST", pattern: "/api/chat/send", handle: s.send, turn: true},
+		{method: "POST", pattern: "/api/chat/card-action", handle: s.cardAction, turn: true},
+		{method: "POST", pattern: "/api/chat/orchestrate", handle: s.orchestrate, turn: true},
 
 		{method: "GET", pattern: "/api/chat/conversations", handle: s.listConversations},
 		{method: "GET", pattern: "/api/chat/conversations/{id}", handle: s.getConversation},

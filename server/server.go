@@ -204,13 +204,25 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	if s.cfg.CORSOrigin == "" {
 		return next
 	}
+	preflight := s.adapt(route{open: true, handle: func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}})
 	return cors.New(cors.Options{
 		AllowedOrigins: []string{s.cfg.CORSOrigin},
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Accept", "traceparent"},
 		ExposedHeaders: []string{"Retry-After", "Idempotency-Replayed", "Server-Timing", "X-Request-Id"},
 		MaxAge:         600,
-	}).Handler(next)
+		// Preflights go on to be logged and counted as any other request is.
+		OptionsPassthrough: true,
+	}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			preflight.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
 }
 
 // ValidOrigin reports whether s is one origin as browsers write it, which is what

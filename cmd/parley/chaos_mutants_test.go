@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -71,18 +72,23 @@ func runMutant(mutate func(store.Store) store.Store) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.DiscardHandler)
-	kept, err := openStore(c, log)
+	tel, _, flush, err := openTelemetry(context.Background(), c, io.Discard)
 	if err != nil {
 		return err
 	}
-	agent, _, end, err := openAgent(c)
+	defer flush()
+	log := slog.New(slog.DiscardHandler)
+	kept, err := openStore(c, tel, log)
+	if err != nil {
+		return err
+	}
+	agent, _, end, err := openAgent(c, tel)
 	if err != nil {
 		return err
 	}
 	defer end()
 	health := server.NewHealth(server.HealthConfig{Backend: kept.backend, Ping: kept.Ping})
-	api, err := newServer(c, mutate(kept.Store), agent, auth.Anyone{}, health, log)
+	api, err := newServer(c, mutate(kept.Store), agent, auth.Anyone{}, health, log, tel)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type crowd struct {
 	mu       sync.Mutex
 	broken   []string
 	classes  map[string]int // how many answers of each there were; 200 among them
-	talks    []*talk
+	talks    []*dialogue
 	troubles []trouble // when the agent may have been asked twice
 }
 
@@ -41,8 +41,8 @@ type crowd struct {
 // still, or Redis was away for about as long as a lease.
 type trouble struct{ from, to time.Time }
 
-// talk is what one user said in one conversation.
-type talk struct {
+// dialogue is what one user said in one conversation.
+type dialogue struct {
 	id       string
 	greeting []string
 	said     []*saying
@@ -202,7 +202,7 @@ func (c *crowd) until(r *rand.Rand, s *saying, path string, body any, stream boo
 func (c *crowd) user(n int) {
 	r := rand.New(rand.NewPCG(c.seed, uint64(n)+100))
 	for c.stop.Err() == nil {
-		t := &talk{}
+		t := &dialogue{}
 		s := &saying{text: "start", key: uuid.NewString()}
 		h, ok := c.until(r, s, "/api/chat/start", m{}, r.IntN(3) == 0)
 		if !ok {
@@ -232,7 +232,7 @@ func (c *crowd) user(n int) {
 }
 
 // look reads the conversation from any replica: what was answered must be there.
-func (c *crowd) look(r *rand.Rand, t *talk, s *saying) {
+func (c *crowd) look(r *rand.Rand, t *dialogue, s *saying) {
 	bases := c.bases()
 	h := c.ask(bases[r.IntN(len(bases))], http.MethodGet, "/api/chat/conversations/"+t.id, "", nil, false)
 	if h.status != http.StatusOK {
@@ -271,7 +271,7 @@ func (c *crowd) check(base string, agent *emulator.Emulator) {
 }
 
 // checkOrder wants every 200 exactly once and in order.
-func (c *crowd) checkOrder(t *talk, h heard) {
+func (c *crowd) checkOrder(t *dialogue, h heard) {
 	var told []string
 	told = append(told, t.greeting...)
 	for _, s := range t.said {
@@ -291,7 +291,7 @@ func (c *crowd) checkOrder(t *talk, h heard) {
 
 // checkTurns wants every answer after its question, at most one for each, and no
 // question twice that came with a key.
-func (c *crowd) checkTurns(t *talk, h heard) {
+func (c *crowd) checkTurns(t *dialogue, h heard) {
 	questions, turn, answers := map[string]int{}, 0, 0
 	for _, msg := range h.Message {
 		if msg.Turn == 0 {

@@ -42,6 +42,8 @@ type config struct {
 
 	allowedActions, allowedDomains []string
 	logLevel                       slog.Level
+	prometheus                     bool
+	ownerKey                       string
 }
 
 // value is what a setting has: the variable, or its default where that is unset

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,7 +106,12 @@ func TestTokenSettings(t *testing.T) {
 			t.Errorf("%s: flow %v, %v", name, loaded.flow(), err)
 			continue
 		}
-		_, _, end, err := openAgent(loaded)
+		tel, _, flush, err := openTelemetry(t.Context(), loaded, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, end, err := openAgent(loaded, tel)
+		flush()
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -37,6 +37,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if os.Getenv(asSink) != "" {
+		sink()
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -112,11 +113,16 @@ func (m mutant) serve(tb testing.TB, w matrix.Wiring) string {
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	kept, err := openStore(c, log)
+	tel, _, flush, err := openTelemetry(tb.Context(), c, io.Discard)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	agent, _, endAgent, err := openAgent(c)
+	tb.Cleanup(flush)
+	kept, err := openStore(c, tel, log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	agent, _, endAgent, err := openAgent(c, tel)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -127,7 +133,7 @@ func (m mutant) serve(tb testing.TB, w matrix.Wiring) string {
 		agent = m.agent(agent)
 	}
 	health := server.NewHealth(server.HealthConfig{Backend: kept.backend, Ping: kept.Ping, Warnings: kept.warnings})
-	api, err := newServer(c, kept.Store, agent, auth.Anyone{}, health, log)
+	api, err := newServer(c, kept.Store, agent, auth.Anyone{}, health, log, tel)
 	if err != nil {
 		tb.Fatal(err)
 	}

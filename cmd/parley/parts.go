@@ -16,6 +16,7 @@ import (
 	"parley/store"
 	"parley/store/memory"
 	"parley/store/redis"
+	"parley/telemetry"
 )
 
 // place is where conversations are kept.
@@ -28,18 +29,21 @@ type place struct {
 
 // openStore is the one place that chooses a backend: Redis when REDIS_URL is
 // set, memory when it is not, and never one for the other.
-func openStore(c config, log *slog.Logger) (place, error) {
+func openStore(c config, tel *telemetry.Telemetry, log *slog.Logger) (place, error) {
 	if c.redisURL == "" {
-		return place{Store: memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations}), backend: "memory", warnings: func() []string { return nil }}, nil
+		s, err := observeStore(memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations}), "memory", tel)
+		return place{Store: s, backend: "memory", warnings: func() []string { return nil }}, err
 	}
 	r, err := redis.New(redis.Options{
 		URL: c.redisURL, RootCAs: c.redisCAs, Prefix: c.redisPrefix, TTL: c.ttl, Timeout: c.redisTimeout,
+		Trace: redisTrace(tel),
 	})
 	if err != nil {
 		return place{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
+	s, err := observeStore(r, "redis", tel)
 	eviction := &evictionWatch{policy: r.EvictionPolicy, log: log}
-	return place{Store: r, backend: "redis", watch: eviction.run, warnings: eviction.warnings}, nil
+	return place{Store: s, backend: "redis", watch: eviction.run, warnings: eviction.warnings}, err
 }
 
 // openAuth gives what decides who is asking, and what an operator should know of
@@ -78,7 +82,7 @@ func openAuth(ctx context.Context, c config, log *slog.Logger) (v auth.Verifier,
 }
 
 // openAgent gives the agent to talk to, and a name for it that holds no secret.
-func openAgent(c config) (agent copilot.Agent, name string, end func(), err error) {
+func openAgent(c config, tel *telemetry.Telemetry) (agent copilot.Agent, name string, end func(), err error) {
 	endpoint, stop := c.endpoint, func() {}
 	var tokens copilot.TokenSource
 	switch {
@@ -102,6 +106,7 @@ func openAgent(c config) (agent copilot.Agent, name string, end func(), err erro
 	}
 	client, err := copilot.NewClient(copilot.Options{
 		Endpoint: endpoint, Tokens: tokens, UserAgent: "parley/" + version(),
+		Transport: tel.Transport(copilot.NewTransport()),
 		// A turn has one budget, COPILOT_TIMEOUT; silence within it is the agent's right.
 		Timeouts: copilot.Timeouts{FirstEvent: c.copilotTimeout, Idle: c.copilotTimeout},
 	})
@@ -109,7 +114,8 @@ func openAgent(c config) (agent copilot.Agent, name string, end func(), err erro
 		stop()
 		return nil, "", nil, fmt.Errorf("COPILOT_DIRECT_CONNECT_URL: %w", err)
 	}
-	return client, name, func() {
+	address, _ := endpoint.URL("") // NewClient has checked it
+	return tel.Agent(client, address), name, func() {
 		client.CloseIdleConnections()
 		stop()
 	}, nil

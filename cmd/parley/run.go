@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/joho/godotenv"
@@ -20,6 +21,7 @@ import (
 	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store"
+	"parley/telemetry"
 )
 
 // errUsage says that the command line made no sense; what was wrong has been
@@ -72,6 +74,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			// Not the error itself: it quotes the line, which may hold a secret.
 			return configError{fmt.Errorf("--env-file: %q cannot be read as lines of NAME=value", *envFile)}
 		}
+		for name := range file {
+			if strings.HasPrefix(name, "OTEL_") {
+				return configError{fmt.Errorf("--env-file: %s is read from the environment only", name)}
+			}
+		}
 		getenv = over(getenv, file)
 	}
 	if flags.NArg() > 1 {
@@ -119,13 +126,18 @@ func version() string {
 // serve wires the service together, runs it until ctx is done, and takes it
 // apart in the opposite order.
 func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.logLevel}))
-	kept, err := openStore(c, log)
+	tel, out, flush, err := openTelemetry(ctx, c, stderr)
+	if err != nil {
+		return configError{err}
+	}
+	defer flush()
+	log := slog.New(out.Logs)
+	kept, err := openStore(c, tel, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	agent, agentName, endAgent, err := openAgent(c)
+	agent, agentName, endAgent, err := openAgent(c, tel)
 	if err != nil {
 		return err
 	}
@@ -141,8 +153,11 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 		Backend: kept.backend, Ping: kept.Ping, Version: version(),
 		Warnings: func() []string { return slices.Concat(warnings, kept.warnings()) },
 	})
-	api, err := newServer(c, kept.Store, agent, verifier, health, log)
+	api, err := newServer(c, kept.Store, agent, verifier, health, log, tel)
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(tel.ObserveStore(health.StoreAlive), tel.ObserveCommits(api.PendingCommits)); err != nil {
 		return err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
@@ -164,7 +179,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 	}
 	announce(stdout, c, listener.Addr(), kept.backend, agentName)
 
-	web, conns := newWeb(api, c.maxConnections, log)
+	web, conns := newWeb(withMetrics(tel.Handler(api), out.Metrics), c.maxConnections, log)
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	select {
@@ -178,7 +193,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) (err error) 
 }
 
 // newServer makes the HTTP API out of its parts.
-func newServer(c config, s store.Store, agent copilot.Agent, verifier auth.Verifier, health *server.Health, log *slog.Logger) (*server.Server, error) {
+func newServer(c config, s store.Store, agent copilot.Agent, verifier auth.Verifier, health *server.Health, log *slog.Logger, tel *telemetry.Telemetry) (*server.Server, error) {
 	cfg := server.Config{
 		Store: s, Agent: agent, Health: health, Auth: verifier, AuthRequired: c.authRequired, Log: log,
 		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
@@ -189,6 +204,7 @@ func newServer(c config, s store.Store, agent copilot.Agent, verifier auth.Verif
 		// Without sign-in, everybody is one user.
 		cfg.MaxTurnsPerOwner = c.maxTurnsPerUser
 	}
+	observeAPI(&cfg, tel)
 	if c.staticDir != "" {
 		// A root, unlike os.DirFS, does not follow links out of the directory. It
 		// is needed as long as the process lives.

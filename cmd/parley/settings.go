@@ -80,6 +80,9 @@ func settings() []setting {
 		{name: "ALLOWED_DOMAINS", group: "Cards", def: "copilot.microsoft.com,microsoft.com", expects: "domains such as microsoft.com, separated by commas", about: "Domains that Action.OpenUrl may lead to, or below.", read: domains},
 
 		{name: "LOG_LEVEL", group: "Log", def: "info", expects: "debug, info, warn or error", about: "Least severe lines that are logged.", read: func(c *config, v string) error { return c.logLevel.UnmarshalText([]byte(v)) }},
+
+		{name: "METRICS_PROMETHEUS", group: "Telemetry", def: "false", expects: "true or false", about: "Whether GET /metrics answers Prometheus. Exporters are set by the standard OTEL_* variables.", read: boolean(func(c *config) *bool { return &c.prometheus })},
+		{name: "TELEMETRY_OWNER_KEY", group: "Telemetry", expects: "16 characters or more, the same for every replica", about: "Key of the hash by which users appear in traces; empty leaves them out.", secret: true, read: ownerKey},
 	}
 }
 
@@ -214,6 +217,16 @@ func token(c *config, v string) error {
 		return errors.New("has a character that no token has")
 	}
 	c.stubToken = v
+	return nil
+}
+
+// ownerKey must not be one that can be guessed: with it anybody could tell whose
+// a hash is.
+func ownerKey(c *config, v string) error {
+	if v != "" && len(v) < 16 {
+		return errors.New("is too short")
+	}
+	c.ownerKey = v
 	return nil
 }
 

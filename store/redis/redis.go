@@ -57,6 +57,7 @@ type Options struct {
 	// and all round trips. DefaultTimeout if 0.
 	Timeout time.Duration
 	Now     func() time.Time // for createdAt and updatedAt; time.Now if nil
+	Trace   Trace            // is told of round trips and dials; the zero value of nothing
 }
 
 // Store is a store.Store in Redis.
@@ -67,6 +68,7 @@ type Store struct {
 	ttl     time.Duration
 	timeout time.Duration
 	now     func() time.Time
+	totals  totals
 }
 
 var _ store.Store = (*Store)(nil)
@@ -107,7 +109,17 @@ func New(o Options) (*Store, error) {
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})
-	s.link = newLink(s.timeout, func() *goredis.Client { return goredis.NewClient(opt) })
+	var hook *tracer
+	if o.Trace.RoundTrip != nil || o.Trace.Dialed != nil {
+		hook = newTracer(o.Trace, s.scripts)
+	}
+	s.link = newLink(s.timeout, func() *goredis.Client {
+		client := goredis.NewClient(opt)
+		if hook != nil {
+			client.AddHook(hook)
+		}
+		return client
+	})
 	return s, nil
 }
 

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parley/server"
+	"parley/server/copilot"
+	"parley/server/copilot/emulator"
+	"parley/store"
+	"parley/store/memory"
+	"parley/telemetry"
+)
+
+// asSink makes the test binary swallow what is exported to it, in a process of
+// its own: what a collector costs is not what telemetry costs.
+const asSink = "PARLEY_TEST_AS_SINK"
+
+// sink serves until its standard input ends.
+func sink() {
+	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	_, _ = os.Stdout.WriteString("listening on " + web.URL + "\n")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// startSink gives the address of a sink.
+func startSink(b *testing.B) string {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), asSink+"=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	line := make([]byte, 256)
+	n, _ := out.Read(line)
+	m := listening.FindStringSubmatch(string(line[:n]))
+	if m == nil {
+		b.Fatalf("the sink says %q", line[:n])
+	}
+	return m[1]
+}
+
+// bare is a service without any telemetry; observed one that is wired as the
+// program is, with these variables.
+func bare(b *testing.B) (base string) { return benched(b, nil, slog.DiscardHandler) }
+
+func observed(b *testing.B, env ...string) (base string) {
+	for i := 0; i < len(env); i += 2 {
+		b.Setenv(env[i], env[i+1])
+	}
+	tel, out, flush, err := openTelemetry(b.Context(), config{logLevel: slog.LevelError}, io.Discard)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; i < len(env); i += 2 {
+		b.Setenv(env[i], "")
+	}
+	b.Cleanup(flush)
+	return benched(b, tel, out.Logs)
+}
+
+func benched(b *testing.B, tel *telemetry.Telemetry, logs slog.Handler) string {
+	b.Helper()
+	agentWeb := httptest.NewServer(emulator.New(emulator.Options{Token: "stub"}))
+	b.Cleanup(agentWeb.Close)
+	options := copilot.Options{Endpoint: copilot.Endpoint{DirectConnectURL: agentWeb.URL + "/agent"}, Tokens: copilot.StaticToken("stub")}
+	if tel != nil {
+		options.Transport = tel.Transport(copilot.NewTransport())
+	}
+	client, err := copilot.NewClient(options)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(client.CloseIdleConnections)
+	var places store.Store = memory.New(memory.Options{})
+	cfg := server.Config{Store: places, Agent: client, Log: slog.New(logs)}
+	if tel != nil {
+		if cfg.Store, err = observeStore(places, "memory", tel); err != nil {
+			b.Fatal(err)
+		}
+		cfg.Agent = tel.Agent(client, agentWeb.URL)
+		observeAPI(&cfg, tel)
+	}
+	cfg.Health = server.NewHealth(server.HealthConfig{Backend: "memory", Ping: cfg.Store.Ping})
+	api, err := server.New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var handler http.Handler = api
+	if tel != nil {
+		handler = tel.Handler(api)
+	}
+	web := httptest.NewServer(handler)
+	b.Cleanup(web.Close)
+	return web.URL
+}
+
+// batch is how many turns are measured in a row: few enough for every mode to
+// meet the same noise.
+const batch = 50
+
+// talk begins a conversation and says something in it, again and again; only
+// the latter is measured.
+func talk(b *testing.B, base string) (took time.Duration, allocs uint64) {
+	b.Helper()
+	post := func(path, body string) []byte {
+		resp, err := http.Post(base+path, "application/json", strings.NewReader(body)) //nolint:noctx // a benchmark has none to give
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			b.Fatalf("%d %s %v", resp.StatusCode, answer, err)
+		}
+		return answer
+	}
+	id := conversationIn(string(post("/api/chat/start", "{}")))
+	body := `{"conversationId":"` + id + `","text":"hello"}`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	for range batch {
+		post("/api/chat/send", body)
+	}
+	took = time.Since(began)
+	runtime.ReadMemStats(&after)
+	return took, after.Mallocs - before.Mallocs
+}
+
+func conversationIn(answer string) string {
+	_, rest, _ := strings.Cut(answer, `"conversationId":"`)
+	id, _, _ := strings.Cut(rest, `"`)
+	return id
+}
+
+// BenchmarkSend is a turn over HTTP with each degree of telemetry, in turns, so
+// that the ratios to none are of one run. The allocations are of the whole
+// process, client and emulated agent included, as is the time.
+func BenchmarkSend(b *testing.B) {
+	endpoint := startSink(b)
+	modes := []struct {
+		name string
+		base string
+	}{
+		{"none", bare(b)},
+		{"off", observed(b)},
+		{"metrics", observed(b, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint+"/v1/metrics")},
+		{"unsampled", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "OTEL_TRACES_SAMPLER", "always_off")},
+		{"recorded", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "OTEL_TRACES_SAMPLER", "always_on", "OTEL_BSP_SCHEDULE_DELAY", "3600000", "OTEL_BSP_MAX_QUEUE_SIZE", "1000000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1000000")},
+		{"exported", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "OTEL_TRACES_SAMPLER", "always_on")},
+		{"away", observed(b, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", "OTEL_TRACES_SAMPLER", "always_on")},
+	}
+	took, allocs := make([][]time.Duration, len(modes)), make([]uint64, len(modes))
+	for _, m := range modes {
+		talk(b, m.base) // warm
+	}
+	rounds := 0
+	for b.Loop() {
+		rounds++
+		for i, m := range modes {
+			d, n := talk(b, m.base)
+			took[i] = append(took[i], d)
+			allocs[i] += n
+		}
+	}
+	// The median, because a machine that others use makes any batch long.
+	median := func(i int) float64 {
+		slices.Sort(took[i])
+		return took[i][len(took[i])/2].Seconds()
+	}
+	turns := float64(rounds * batch)
+	for i, m := range modes {
+		b.ReportMetric(median(i)/median(0), m.name+":time/none")
+		b.ReportMetric((float64(allocs[i])-float64(allocs[0]))/turns, m.name+":allocs-none")
+	}
+	b.ReportMetric(median(0)/batch*1e9, "ns/turn:none")
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"parley/server"
+	"parley/store"
+	"parley/store/redis"
+	"parley/telemetry"
+	"parley/telemetry/provider"
+)
+
+// flushTime is how long it may take at the end to send what telemetry has left.
+const flushTime = 5 * time.Second
+
+// openTelemetry makes what observes the service. End sends what is left.
+func openTelemetry(ctx context.Context, c config, log io.Writer) (*telemetry.Telemetry, *provider.Provider, func(), error) {
+	p, err := provider.New(ctx, provider.Options{Version: version(), Prometheus: c.prometheus, Log: log, Level: c.logLevel})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	end := func() {
+		// Whatever ended the service must not keep its last words from going out.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
+		defer cancel()
+		p.Shutdown(ctx)
+	}
+	tel, err := telemetry.New(telemetry.Options{
+		Tracers: p.Tracers, Meters: p.Meters, Version: version(),
+		Class: server.Class, Classes: classes(), OwnerKey: []byte(c.ownerKey),
+	})
+	if err != nil {
+		end()
+		return nil, nil, nil, err
+	}
+	return tel, p, end, nil
+}
+
+// classes is what telemetry has to know of the table of failures.
+func classes() []telemetry.Class {
+	var all []telemetry.Class
+	for f := range server.Failures() {
+		all = append(all, telemetry.Class{Name: f.Class, SpanError: f.SpanError})
+	}
+	return all
+}
+
+// observeAPI has a server report to telemetry what its requests come to.
+func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
+	cfg.TraceID = tel.TraceID
+	cfg.OnDone = func(ctx context.Context, d server.Done) {
+		tel.Done(ctx, telemetry.Outcome{
+			Route: d.Route, Status: d.Status, Class: d.Class, Stage: d.Stage, Turn: d.Turn,
+			Conversation: d.Conversation, Owner: d.Owner,
+			Replayed: d.Replayed, Restarted: d.Restarted, AgentError: d.AgentError,
+		})
+	}
+}
+
+// observeStore decorates a store. Redis says more than its calls do.
+func observeStore(s store.Store, backend string, tel *telemetry.Telemetry) (store.Store, error) {
+	r, ok := s.(*redis.Store)
+	if !ok {
+		return tel.Store(s, telemetry.StoreOptions{System: backend}), nil
+	}
+	err := errors.Join(tel.ObserveBreaker(r.BreakerOpen), tel.ObservePool(func() telemetry.Pool {
+		p := r.Pool()
+		return telemetry.Pool{
+			Used: int64(p.Used), Idle: int64(p.Idle), Pending: int64(p.Pending), Max: int64(p.Max), IdleMin: int64(p.IdleMin),
+			Timeouts: int64(p.Timeouts), Waits: int64(p.Waits), WaitSeconds: p.Waited.Seconds(),
+		}
+	}))
+	host, port, database := r.Address()
+	return tel.Store(s, telemetry.StoreOptions{
+		System: backend, Operation: redis.Operation, Address: host, Port: port, Namespace: database,
+	}), err
+}
+
+// redisTrace has the Redis client report what happens inside a call.
+func redisTrace(tel *telemetry.Telemetry) redis.Trace {
+	return redis.Trace{
+		RoundTrip: func(ctx context.Context, r redis.RoundTrip) {
+			tel.StoreRoundTrip(ctx, telemetry.RoundTrip{Command: r.Command, Script: r.Script, Peer: r.Peer, Took: r.Took, Err: r.Err})
+		},
+		Dialed: tel.StoreDialed,
+	}
+}
+
+// withMetrics serves scrapes beside the API. They are no requests of its users,
+// so they are neither traced nor counted nor logged.
+func withMetrics(api, metrics http.Handler) http.Handler {
+	if metrics == nil {
+		return api
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			metrics.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}

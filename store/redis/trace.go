@@ -1,0 +1,230 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Trace is told what a Store does that its callers cannot see, in the manner of
+// httptrace.ClientTrace. Its functions may be nil and must not block.
+type Trace struct {
+	// RoundTrip is called after each exchange with the server, with the context
+	// of the call it was for. Setting up a connection is not reported: servers
+	// refuse parts of it that do not matter.
+	RoundTrip func(ctx context.Context, r RoundTrip)
+	// Dialed is called when a connection was opened, or could not be. Connections
+	// are opened in the background, for whichever call comes to need one.
+	Dialed func(ctx context.Context, took time.Duration, err error)
+}
+
+// RoundTrip is one exchange with the server.
+type RoundTrip struct {
+	Command string // "EVALSHA", or "PIPELINE" for several
+	Script  string // name of the script, "" if there is none
+	Peer    string // host:port of the connection opened last; "" before the first
+	Took    time.Duration
+	Err     error // with its kind, as the call would return it
+}
+
+// Operation says what a method of store.Store comes to in Redis: its first
+// command and, for a script, the script's name. It is "" for what is no method.
+func Operation(method string) (command, script string) {
+	switch method {
+	case "BeginTurn":
+		return "EVALSHA", "begin"
+	case "CompleteTurn":
+		return "EVALSHA", "complete"
+	case "FailTurn":
+		return "EVALSHA", "fail"
+	case "RenewLease":
+		return "EVALSHA", "renew"
+	case "SetStatus":
+		return "EVALSHA", "status"
+	case "Delete":
+		return "EVALSHA", "delete"
+	case "Conversation", "List":
+		return "PIPELINE", ""
+	case "Ping":
+		return "PING", ""
+	}
+	return "", ""
+}
+
+// Pool is how the connections of a Store are at one moment.
+type Pool struct {
+	Used, Idle, Pending int
+	Max, IdleMin        int
+	// Since the store was made.
+	Timeouts, Waits int
+	Waited          time.Duration
+}
+
+// Pool asks for the state of the connections.
+func (s *Store) Pool() Pool {
+	client := s.rdb()
+	p, o := client.PoolStats(), client.Options()
+	return s.totals.add(client, Pool{
+		Used: max(0, int(p.TotalConns)-int(p.IdleConns)), Idle: int(p.IdleConns), Pending: int(p.PendingRequests),
+		Max: o.PoolSize, IdleMin: o.MinIdleConns,
+		Timeouts: int(p.Timeouts), Waits: int(p.WaitCount), Waited: time.Duration(p.WaitDurationNs),
+	})
+}
+
+// totals carry what a pool has counted over to the one that takes its place, so
+// that no count ever goes back. What a pool counted after it was last asked, and
+// before it was replaced, is not in them.
+type totals struct {
+	mu           sync.Mutex
+	client       *goredis.Client
+	before, last Pool
+}
+
+func (t *totals) add(client *goredis.Client, p Pool) Pool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.client != client {
+		t.before.Timeouts += t.last.Timeouts
+		t.before.Waits += t.last.Waits
+		t.before.Waited += t.last.Waited
+		t.client = client
+	}
+	t.last = p
+	p.Timeouts += t.before.Timeouts
+	p.Waits += t.before.Waits
+	p.Waited += t.before.Waited
+	return p
+}
+
+// BreakerOpen reports whether calls fail without being tried, because Redis did
+// not answer the last ones.
+func (s *Store) BreakerOpen() bool { return s.link.current.Load().open.Load() }
+
+// Address says where the server is and which of its databases is used.
+func (s *Store) Address() (host string, port int, database string) {
+	o := s.rdb().Options()
+	host, p, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return o.Addr, 0, strconv.Itoa(o.DB)
+	}
+	port, _ = strconv.Atoi(p) // 0 for a service's name, which is as good as unknown
+	return host, port, strconv.Itoa(o.DB)
+}
+
+// names gives each script its name, by what a command can call it.
+func (s scripts) names() map[string]string {
+	names := map[string]string{}
+	for name, sc := range map[string]script{
+		"begin": s.begin, "complete": s.complete, "fail": s.fail, "renew": s.renew,
+		"status": s.status, "delete": s.del, "import": s.imp,
+	} {
+		names[sc.sha], names[sc.text] = name, name
+	}
+	return names
+}
+
+// tracer is the hook that calls a Trace.
+type tracer struct {
+	trace Trace
+	names map[string]string
+	peer  atomic.Pointer[string]
+}
+
+var _ goredis.Hook = (*tracer)(nil)
+
+func newTracer(t Trace, s scripts) *tracer {
+	if t.RoundTrip == nil {
+		t.RoundTrip = func(context.Context, RoundTrip) {}
+	}
+	if t.Dialed == nil {
+		t.Dialed = func(context.Context, time.Duration, error) {}
+	}
+	return &tracer{trace: t, names: s.names()}
+}
+
+// DialHook implements goredis.Hook.
+func (t *tracer) DialHook(next goredis.DialHook) goredis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		began := time.Now()
+		conn, err := next(ctx, network, addr)
+		if err == nil {
+			peer := conn.RemoteAddr().String()
+			t.peer.Store(&peer)
+		}
+		t.trace.Dialed(ctx, time.Since(began), classify(ctx, ctx, "dial", err))
+		return conn, err
+	}
+}
+
+// ProcessHook implements goredis.Hook.
+func (t *tracer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		began := time.Now()
+		err := next(ctx, cmd)
+		if !setsUp(cmd) {
+			t.report(ctx, strings.ToUpper(cmd.Name()), t.script(cmd), time.Since(began), err)
+		}
+		return err
+	}
+}
+
+// ProcessPipelineHook implements goredis.Hook.
+func (t *tracer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		began := time.Now()
+		err := next(ctx, cmds)
+		if len(cmds) > 0 && setsUp(cmds[0]) {
+			return err
+		}
+		failed := err
+		for _, cmd := range cmds {
+			// Any of them may have failed; the first may just have found nothing.
+			if e := cmd.Err(); e != nil && !errors.Is(e, goredis.Nil) {
+				failed = e
+				break
+			}
+		}
+		t.report(ctx, "PIPELINE", "", time.Since(began), failed)
+		return err
+	}
+}
+
+func (t *tracer) report(ctx context.Context, command, script string, took time.Duration, err error) {
+	r := RoundTrip{Command: command, Script: script, Took: took}
+	if p := t.peer.Load(); p != nil {
+		r.Peer = *p
+	}
+	switch {
+	case errors.Is(err, goredis.Nil): // nothing there is an answer
+	case goredis.HasErrorPrefix(err, "NOSCRIPT"): // as is "say it in full"
+	default:
+		r.Err = classify(ctx, ctx, command, err)
+	}
+	t.trace.RoundTrip(ctx, r)
+}
+
+// script is the name of the script that a command runs.
+func (t *tracer) script(cmd goredis.Cmder) string {
+	if args := cmd.Args(); len(args) > 1 && strings.HasPrefix(cmd.Name(), "eval") {
+		if body, ok := args[1].(string); ok {
+			return t.names[body]
+		}
+	}
+	return ""
+}
+
+// setsUp reports whether a command belongs to setting up a connection.
+func setsUp(cmd goredis.Cmder) bool {
+	switch cmd.Name() {
+	case "hello", "auth", "client", "select":
+		return true
+	}
+	return false
+}

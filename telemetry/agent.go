@@ -1,0 +1,167 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"parley/server/copilot"
+)
+
+// Agent decorates an agent: one span and one measurement for each call, which
+// cover all its HTTP requests and the whole of its stream. Address is the URL
+// where the agent is, of which host and port are told; "" if unknown.
+func (t *Telemetry) Agent(a copilot.Agent, address string) copilot.Agent {
+	if t.off {
+		return a
+	}
+	d := &observedAgent{t: t, next: a}
+	d.attrs = []attribute.KeyValue{
+		keyGenOperation.String(genInvokeAgent), keyGenProvider.String(genProvider),
+	}
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		d.attrs = append(d.attrs, keyServerAddress.String(u.Hostname()), keyServerPort.Int(portOf(u)))
+	}
+	return d
+}
+
+// The calls of an agent.
+const (
+	opStart = "start"
+	opTurn  = "turn"
+)
+
+type observedAgent struct {
+	t     *Telemetry
+	next  copilot.Agent
+	attrs []attribute.KeyValue // of every span
+}
+
+var _ copilot.Agent = (*observedAgent)(nil)
+
+// Start implements copilot.Agent.
+func (d *observedAgent) Start(ctx context.Context, s copilot.Start) iter.Seq2[copilot.Event, error] {
+	return d.observe(ctx, opStart, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Start(ctx, s) })
+}
+
+// Turn implements copilot.Agent.
+func (d *observedAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
+	return d.observe(ctx, opTurn, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Turn(ctx, t) })
+}
+
+// agentCall is a call that runs.
+type agentCall struct {
+	t        *Telemetry
+	attrs    []attribute.KeyValue
+	span     trace.Span
+	op       string
+	began    time.Time
+	caller   context.Context // done when the caller wants no answer any more
+	requests atomic.Int64    // HTTP requests that were made for it
+
+	events       int
+	first        float64 // seconds to the first of them
+	conversation string
+	restarted    bool
+	code         string // of a platform error inside the answer
+	err          error
+	list         [12]attribute.KeyValue // room for the span's attributes
+	returned     bool                   // else the agent, or its listener, panicked
+}
+
+type agentCallKey struct{}
+
+// observe relays an iterator. The span ends when the stream does, on every path:
+// its end, an error, a caller that stops listening, a panic.
+func (d *observedAgent) observe(ctx context.Context, op string, call func(context.Context) iter.Seq2[copilot.Event, error]) iter.Seq2[copilot.Event, error] {
+	return func(yield func(copilot.Event, error) bool) {
+		c := &agentCall{t: d.t, attrs: d.attrs, op: op, began: time.Now(), caller: ctx}
+		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, clientKind...)
+		c.span = span
+		d.t.asking.of(struct{}{}).Add(1)
+		defer c.end(ctx)
+		for e, err := range call(context.WithValue(ctx, agentCallKey{}, c)) {
+			c.saw(ctx, e, err)
+			if !yield(e, err) {
+				break
+			}
+		}
+		c.returned = true
+	}
+}
+
+// saw takes note of an event.
+func (c *agentCall) saw(ctx context.Context, e copilot.Event, err error) {
+	if err != nil {
+		c.err = err
+		return
+	}
+	c.events++
+	if c.events == 1 {
+		c.first = time.Since(c.began).Seconds()
+		c.span.AddEvent(eventFirst)
+		c.t.firstEvent.Record(ctx, c.first, c.t.agentSets.of(agentSet{op: c.op}, agentSet.attributes).record...)
+	}
+	switch e.Kind {
+	case copilot.EventConversation:
+		c.conversation, c.restarted = e.ConversationID, e.Restarted
+	case copilot.EventMessage:
+		if e.Message.FromBot && e.Message.ErrorCode != "" {
+			c.code = e.Message.ErrorCode
+		}
+	case copilot.EventDelta, copilot.EventEnded:
+	}
+}
+
+// end closes the span and measures.
+func (c *agentCall) end(ctx context.Context) {
+	class := ""
+	switch {
+	case !c.returned:
+		class = classPanic
+	case c.err != nil:
+		class = c.failure(ctx)
+	case c.code != "":
+		class = classAgentError
+	}
+	if c.span.IsRecording() {
+		list := append(append(c.list[:0], c.attrs...), keyAgentOperation.String(c.op), keyStreamEvents.Int(c.events))
+		if c.events > 0 {
+			list = append(list, keyGenFirstChunk.Float64(c.first))
+		}
+		list = text(list, keyGenConversation, c.conversation)
+		list = text(list, keyAgentError, c.code)
+		if c.restarted {
+			list = append(list, keyRestarted.Bool(true))
+		}
+		c.span.SetAttributes(list...)
+		c.span.AddEvent(eventEnd)
+		c.t.mark(c.span, class)
+	}
+	c.t.agent.Record(ctx, time.Since(c.began).Seconds(), c.t.agentSets.of(agentSet{c.op, class}, agentSet.attributes).record...)
+	c.t.asking.of(struct{}{}).Add(-1)
+	c.span.End()
+}
+
+// failure is the class of a failed call. A call that this side ended for a
+// reason of its own (the turn was lost, the process stops, the client left) has
+// the class of that reason: the agent did nothing wrong.
+func (c *agentCall) failure(ctx context.Context) string {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
+		return c.t.errorType(cause)
+	}
+	return c.t.errorType(c.err)
+}
+
+// agentSet are the attributes of a call's duration.
+type agentSet struct{ op, class string }
+
+func (s agentSet) attributes() []attribute.KeyValue {
+	return text([]attribute.KeyValue{keyAgentOperation.String(s.op)}, keyErrorType, s.class)
+}

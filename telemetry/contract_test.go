@@ -1,0 +1,144 @@
+package telemetry_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"parley/contracttest"
+	"parley/store"
+	"parley/store/memory"
+	"parley/telemetry"
+)
+
+// lab is a Telemetry whose spans and metrics can be looked at.
+type lab struct {
+	*telemetry.Telemetry
+	spans   *tracetest.SpanRecorder
+	metrics *sdkmetric.ManualReader
+}
+
+// class is a table of failures for these tests. The real one is the server's,
+// which this package does not know.
+func class(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, store.ErrNotFound):
+		return "not_found"
+	case errors.Is(err, store.ErrUnreachable):
+		return "store_unreachable"
+	case errors.Is(err, errLeft):
+		return "client_canceled"
+	}
+	return "internal"
+}
+
+var errLeft = errors.New("the client left")
+
+func newLab(t testing.TB) *lab {
+	t.Helper()
+	l := &lab{spans: tracetest.NewSpanRecorder(), metrics: sdkmetric.NewManualReader()}
+	tel, err := telemetry.New(telemetry.Options{
+		Tracers: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(l.spans)),
+		Meters:  sdkmetric.NewMeterProvider(sdkmetric.WithReader(l.metrics)),
+		Class:   class,
+		Classes: []telemetry.Class{{Name: "not_found"}, {Name: "client_canceled"}, {Name: "store_unreachable", SpanError: true}, {Name: "internal", SpanError: true}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Telemetry = tel
+	return l
+}
+
+// measured counts the measurements of a histogram.
+func (l *lab) measured(t *testing.T, name string) (n uint64) {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := l.metrics.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if h, ok := m.Data.(metricdata.Histogram[float64]); ok && m.Name == name {
+				for _, p := range h.DataPoints {
+					n += p.Count
+				}
+			}
+		}
+	}
+	return n
+}
+
+func attr(s sdktrace.ReadOnlySpan, key string) attribute.Value {
+	for _, a := range s.Attributes() {
+		if string(a.Key) == key {
+			return a.Value
+		}
+	}
+	return attribute.Value{}
+}
+
+// STORE-09: the contract holds through the decorator, and everything that a rule
+// did is told: a span and a measurement for each call, an error.type exactly
+// where the call gave an error.
+func TestContractThroughTheDecorator(t *testing.T) {
+	for _, rule := range contracttest.Rules() {
+		t.Run(rule.ID, func(t *testing.T) {
+			l := newLab(t)
+			counted := &countingStore{}
+			contracttest.Check(t, contracttest.Backend{
+				Lacks: []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Predecessor},
+				Open: func(testing.TB) *contracttest.Place {
+					clock := contracttest.NewClock()
+					counted.Store = memory.New(memory.Options{TTL: time.Hour, Now: clock.Now})
+					s := l.Store(counted, telemetry.StoreOptions{System: "memory"})
+					return &contracttest.Place{
+						Store: s, TTL: time.Hour,
+						Reopen:  func(testing.TB) store.Store { return s },
+						Advance: func(_ testing.TB, d time.Duration) { clock.Advance(d) },
+					}
+				},
+			}, rule)
+			l.told(t, counted)
+		})
+	}
+}
+
+// told compares the spans with the calls that were made. A ping outside of any
+// trace has none.
+func (l *lab) told(t *testing.T, c *countingStore) {
+	t.Helper()
+	spans, failed := 0, 0
+	for _, s := range l.spans.Ended() {
+		spans++
+		errType := attr(s, "error.type").AsString()
+		if errType != "" {
+			failed++
+		}
+		if wantError := errType == "internal" || errType == "store_unreachable"; (s.Status().Code == codes.Error) != wantError {
+			t.Errorf("%s of class %q has status %v", s.Name(), errType, s.Status())
+		}
+		if s.SpanKind() != trace.SpanKindInternal || attr(s, "db.system.name").AsString() != "memory" || s.Name() != attr(s, "parley.store.operation").AsString() {
+			t.Errorf("span %s: %v", s.Name(), s.Attributes())
+		}
+	}
+	if calls := c.calls.Load(); int64(spans) != calls-c.pings.Load() || l.measured(t, "db.client.operation.duration") != uint64(calls) {
+		t.Errorf("%d spans, %d measurements of %d calls", spans, l.measured(t, "db.client.operation.duration"), calls)
+	}
+	if int64(failed) != c.failures.Load() {
+		t.Errorf("%d spans have an error.type, %d calls failed", failed, c.failures.Load())
+	}
+	if n := len(l.spans.Started()); n != spans {
+		t.Errorf("%d of %d spans never ended", n-spans, n)
+	}
+}

@@ -1,0 +1,216 @@
+package telemetry
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"parley/store"
+)
+
+// Outcome is what a request came to, as the API knows it.
+type Outcome struct {
+	Route        string // pattern without its method; "" where no route matched
+	Status       int    // 499 when the client had left
+	Class        string // failure class, "" when all went well
+	Stage        string // where the failure happened, or ""
+	Turn         bool   // the request asked for a turn
+	Conversation string // id, or ""
+	RequestID    string
+	Owner        store.Owner // for the keyed hash only
+	Replayed     bool
+	Restarted    bool
+	AgentError   string // the platform's code, at most 64 letters, digits and underscores
+}
+
+// request is what the handler and Done share.
+type request struct {
+	outcome Outcome
+	list    [16]attribute.KeyValue // room for the span's attributes
+}
+
+type requestKey struct{}
+
+// Done is called by the API once for each request, with the request's context
+// and before its handler returns.
+func (t *Telemetry) Done(ctx context.Context, o Outcome) {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		r.outcome = o
+	}
+}
+
+// Handler makes a SERVER span of each request that next answers. It takes all
+// that it says from Done, so that a stream which broke after its 200, a client
+// that left and a panic are told as what they are, which no status tells. A
+// request whose handler never called Done is a panic.
+func (t *Telemetry) Handler(next http.Handler) http.Handler {
+	if t.off {
+		return t.passOn(next)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+		began := time.Now()
+		method, scheme := knownMethod(hr.Method), "http"
+		if hr.TLS != nil {
+			scheme = "https"
+		}
+		active := t.active.of(activeSet{method, scheme})
+		active.Add(1)
+		ctx := t.propagator.Extract(hr.Context(), carrier(hr.Header))
+		ctx, span := t.tracer.Start(ctx, method, serverKind...)
+		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError}}
+		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
+		defer func() {
+			o := &r.outcome
+			t.describe(span, inner, method, scheme, r)
+			errType := o.Class
+			if errType == classCanceled {
+				errType = ""
+			}
+			set := t.requestSets.of(requestSet{method, o.Route, scheme, errType, o.Status}, requestSet.attributes)
+			// On the span's own context, so that an exemplar leads to it.
+			t.requests.Record(ctx, time.Since(began).Seconds(), set.record...)
+			if o.Turn {
+				t.turns.Add(ctx, 1, t.turnSets.of(outcomeOf(o.Class), turnAttributes).add...)
+			}
+			active.Add(-1)
+			span.End()
+		}()
+		next.ServeHTTP(w, inner)
+	})
+}
+
+// passOn only takes note of the trace that a caller is in, for the agent.
+func (t *Telemetry) passOn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx := t.propagator.Extract(r.Context(), carrier(r.Header)); ctx != r.Context() {
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// carrier reads and writes a header by names that are as the header has them,
+// which spares it to spell each one anew.
+type carrier http.Header
+
+// Get implements propagation.TextMapCarrier.
+func (c carrier) Get(key string) string {
+	if values := c[spelled(key)]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// Set implements propagation.TextMapCarrier.
+func (c carrier) Set(key, value string) { c[spelled(key)] = []string{value} }
+
+// Keys implements propagation.TextMapCarrier.
+func (c carrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
+
+func spelled(key string) string {
+	switch key {
+	case "traceparent":
+		return "Traceparent"
+	case "tracestate":
+		return "Tracestate"
+	}
+	return http.CanonicalHeaderKey(key)
+}
+
+// describe says on the span what the request was and came to. Left out on
+// purpose: the query, the client's address, its user agent and the spelling of
+// an unknown method, which are or may hold what no trace shall.
+func (t *Telemetry) describe(span trace.Span, hr *http.Request, method, scheme string, r *request) {
+	if !span.IsRecording() {
+		return
+	}
+	o := &r.outcome
+	list := append(r.list[:0], keyMethod.String(method), keyScheme.String(scheme), keyPath.String(path(hr, o)),
+		keyStatus.Int(o.Status), keyProtocol.String(protocol(hr)), keyOutcome.String(outcomeOf(o.Class)))
+	if o.Route != "" {
+		list = append(list, keyRoute.String(o.Route))
+		span.SetName(method + " " + o.Route)
+	}
+	list = text(list, keyStage, o.Stage)
+	list = text(list, keyConversation, o.Conversation)
+	list = text(list, keyAgentError, o.AgentError)
+	if hash, ok := t.ownerHash(o.Owner); ok {
+		list = append(list, hash)
+	}
+	if o.Replayed {
+		list = append(list, keyReplayed.Bool(true))
+	}
+	if o.Restarted {
+		list = append(list, keyRestarted.Bool(true))
+	}
+	span.SetAttributes(list...)
+	if o.Class != classCanceled {
+		t.mark(span, o.Class)
+	}
+}
+
+func outcomeOf(class string) string {
+	if class == "" {
+		return outcomeOK
+	}
+	return class
+}
+
+// path is what of the path may be told. A path that is no route, and what a
+// caller put in place of an id, can be anything, an address or a token included.
+func path(hr *http.Request, o *Outcome) string {
+	switch {
+	case o.Route == "":
+		return "REDACTED" // as the conventions write what was taken out
+	case o.Conversation != "" && hr.PathValue("id") == o.Conversation:
+		return hr.URL.Path
+	}
+	return o.Route
+}
+
+// protocol is the version of HTTP without allocating.
+func protocol(hr *http.Request) string {
+	switch {
+	case hr.ProtoMajor == 2:
+		return "2"
+	case hr.ProtoMajor == 1 && hr.ProtoMinor == 0:
+		return "1.0"
+	}
+	return "1.1"
+}
+
+// otherMethod stands for methods that are not well known: callers can make up
+// any number of them.
+const otherMethod = "_OTHER"
+
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+		return m
+	}
+	return otherMethod
+}
+
+// requestSet are the attributes of a request's duration. No host: its header
+// would let a caller make series.
+type requestSet struct {
+	method, route, scheme, class string
+	status                       int
+}
+
+func (s requestSet) attributes() []attribute.KeyValue {
+	list := []attribute.KeyValue{keyMethod.String(s.method), keyScheme.String(s.scheme), keyStatus.Int(s.status)}
+	return text(text(list, keyRoute, s.route), keyErrorType, s.class)
+}
+
+type activeSet struct{ method, scheme string }
+
+func (s activeSet) attributes() []attribute.KeyValue {
+	return []attribute.KeyValue{keyMethod.String(s.method), keyScheme.String(s.scheme)}
+}

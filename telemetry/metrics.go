@@ -1,0 +1,167 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// instruments are what is counted as it happens. What is asked for at the time
+// of an export is in observe.go.
+type instruments struct {
+	requests   metric.Float64Histogram
+	turns      metric.Int64Counter
+	store      metric.Float64Histogram
+	dials      metric.Float64Histogram
+	agent      metric.Float64Histogram
+	firstEvent metric.Float64Histogram
+	attempts   metric.Float64Histogram
+
+	active levels[activeSet]
+	asking levels[struct{}]
+
+	requestSets sets[requestSet]
+	storeSets   sets[storeSet]
+	agentSets   sets[agentSet]
+	attemptSets sets[attemptSet]
+	turnSets    sets[string]
+	dialSets    sets[string]
+}
+
+// Bucket bounds in seconds. Those of HTTP and databases are the advised ones;
+// an agent takes longer than either.
+var (
+	httpBuckets  = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
+	storeBuckets = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}
+	agentBuckets = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120}
+)
+
+func (i *instruments) open(m metric.Meter) error {
+	var errs []error
+	histogram := func(name, what string, bounds []float64) metric.Float64Histogram {
+		h, err := m.Float64Histogram(name, metric.WithUnit(unitSeconds), metric.WithDescription(what), metric.WithExplicitBucketBoundaries(bounds...))
+		errs = append(errs, err)
+		return h
+	}
+	i.requests = histogram(metricRequests, "Time from a request to the end of its answer.", httpBuckets)
+	i.store = histogram(metricStore, "Time of a call of the store, tries and waits included.", storeBuckets)
+	i.dials = histogram(metricPoolCreateTime, "Time to open a connection to the store.", storeBuckets)
+	i.agent = histogram(metricAgent, "Time of a call of the agent, to the end of its stream.", agentBuckets)
+	i.firstEvent = histogram(metricFirstEvent, "Time from a call of the agent to the first event of its answer.", agentBuckets)
+	i.attempts = histogram(metricAttempts, "Time of one HTTP request to the agent, to the end of its body.", agentBuckets)
+	var err error
+	i.turns, err = m.Int64Counter(metricTurns, metric.WithUnit("{turn}"), metric.WithDescription("Turns that were asked for, by what they came to."))
+	errs = append(errs, err)
+	errs = append(errs,
+		i.active.open(m, metricActive, "{request}", "Requests that are being answered.", activeSet.attributes),
+		i.asking.open(m, metricAgentActive, "{call}", "Calls of the agent that run.", func(struct{}) []attribute.KeyValue { return nil }))
+	return errors.Join(errs...)
+}
+
+// countFromZero makes every series of the turns there from the start: a rate
+// over a series that appears with its first failure would not see that failure.
+func (i *instruments) countFromZero(classes []Class) {
+	i.turns.Add(context.Background(), 0, i.turnSets.of(outcomeOK, turnAttributes).add...)
+	for _, c := range classes {
+		i.turns.Add(context.Background(), 0, i.turnSets.of(c.Name, turnAttributes).add...)
+	}
+}
+
+func turnAttributes(outcome string) []attribute.KeyValue {
+	return []attribute.KeyValue{keyOutcome.String(outcome)}
+}
+
+// sets remembers the attribute sets of an instrument, because making one costs
+// more than recording with it. K has only values from closed lists (our routes,
+// methods, classes), which bounds it.
+type sets[K comparable] struct {
+	mu    sync.RWMutex
+	known map[K]set
+}
+
+// set is one attribute set as instruments take it. The slices are what a call
+// would otherwise allocate.
+type set struct {
+	record []metric.RecordOption
+	add    []metric.AddOption
+}
+
+// of gives the set of a key, which attributes makes when it is new.
+func (s *sets[K]) of(key K, attributes func(K) []attribute.KeyValue) set {
+	s.mu.RLock()
+	known, ok := s.known[key]
+	s.mu.RUnlock()
+	if ok {
+		return known
+	}
+	option := metric.WithAttributeSet(attribute.NewSet(attributes(key)...))
+	known = set{[]metric.RecordOption{option}, []metric.AddOption{option}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[K]set{}
+	}
+	s.known[key] = known
+	return known
+}
+
+// levels count what is going on at the moment, by attributes. They are asked for
+// at each export, which is cheaper than to record each change.
+type levels[K comparable] struct {
+	mu    sync.RWMutex
+	known map[K]*level
+
+	attributes func(K) []attribute.KeyValue
+}
+
+type level struct {
+	now atomic.Int64
+	set metric.MeasurementOption
+}
+
+func (l *levels[K]) open(m metric.Meter, name, unit, what string, attributes func(K) []attribute.KeyValue) error {
+	l.attributes = attributes
+	_, err := m.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(what),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			l.mu.RLock()
+			defer l.mu.RUnlock()
+			for _, v := range l.known {
+				o.Observe(v.now.Load(), v.set)
+			}
+			return nil
+		}))
+	return err
+}
+
+// of gives the level of a key.
+func (l *levels[K]) of(key K) *atomic.Int64 {
+	l.mu.RLock()
+	v := l.known[key]
+	l.mu.RUnlock()
+	if v != nil {
+		return &v.now
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v = l.known[key]; v == nil {
+		v = &level{set: metric.WithAttributes(l.attributes(key)...)}
+		if l.known == nil {
+			l.known = map[K]*level{}
+		}
+		l.known[key] = v
+	}
+	return &v.now
+}
+
+// text leaves out attributes without a value: an empty route or class would be
+// a series of its own.
+func text(list []attribute.KeyValue, key attribute.Key, value string) []attribute.KeyValue {
+	if value == "" {
+		return list
+	}
+	return append(list, key.String(value))
+}

@@ -1,0 +1,125 @@
+package telemetry
+
+import (
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+)
+
+// This file has every name that spans and metrics carry, so that a query or an
+// alert can be checked against one page. Standard names are those of version
+// 1.43.0 of the semantic conventions; nothing else may import them.
+
+// SchemaURL says which version of the conventions the names follow.
+const SchemaURL = semconv.SchemaURL
+
+// Scope is the instrumentation scope of every span and metric.
+const Scope = "parley/telemetry"
+
+// Standard attributes.
+const (
+	keyErrorType = semconv.ErrorTypeKey
+
+	keyMethod        = semconv.HTTPRequestMethodKey
+	keyRoute         = semconv.HTTPRouteKey
+	keyStatus        = semconv.HTTPResponseStatusCodeKey
+	keyResend        = semconv.HTTPRequestResendCountKey
+	keyScheme        = semconv.URLSchemeKey
+	keyPath          = semconv.URLPathKey
+	keyFullURL       = semconv.URLFullKey
+	keyProtocol      = semconv.NetworkProtocolVersionKey
+	keyPeerAddress   = semconv.NetworkPeerAddressKey
+	keyPeerPort      = semconv.NetworkPeerPortKey
+	keyServerAddress = semconv.ServerAddressKey
+	keyServerPort    = semconv.ServerPortKey
+
+	keySystem    = semconv.DBSystemNameKey
+	keyOperation = semconv.DBOperationNameKey
+	keyProcedure = semconv.DBStoredProcedureNameKey
+	keyNamespace = semconv.DBNamespaceKey
+	keyDBStatus  = semconv.DBResponseStatusCodeKey
+	keyPool      = semconv.DBClientConnectionPoolNameKey
+	keyPoolState = semconv.DBClientConnectionStateKey
+)
+
+// Attributes of calls to an agent. These conventions are still in development
+// and have left the main repository, so the names are written out, as version
+// 1.41.0 had them last; no alert of ours rests on them.
+const (
+	keyGenOperation    attribute.Key = "gen_ai.operation.name"
+	keyGenProvider     attribute.Key = "gen_ai.provider.name"
+	keyGenConversation attribute.Key = "gen_ai.conversation.id"
+	keyGenFirstChunk   attribute.Key = "gen_ai.response.time_to_first_chunk" // seconds
+
+	genInvokeAgent = "invoke_agent"
+	genProvider    = "microsoft.copilot_studio"
+)
+
+// Attributes of our own.
+const (
+	keyOutcome        attribute.Key = "parley.outcome"       // ok or the failure class
+	keyStage          attribute.Key = "parley.failure.stage" // auth, begin, upstream or complete
+	keyConversation   attribute.Key = "parley.conversation.id"
+	keyOwnerHash      attribute.Key = "parley.owner.hash" // keyed, see Options.OwnerKey
+	keyReplayed       attribute.Key = "parley.replayed"
+	keyRestarted      attribute.Key = "parley.conversation.restarted"
+	keyAgentError     attribute.Key = "parley.agent.error_code"
+	keyAgentOperation attribute.Key = "parley.agent.operation" // start or turn
+	keyStoreOperation attribute.Key = "parley.store.operation" // method of the store
+	keyStoreCorrupt   attribute.Key = "parley.store.corrupt_records"
+	keyStoreAttempt   attribute.Key = "parley.store.attempt" // which of several tries, from 1
+	keyStreamEvents   attribute.Key = "parley.stream.events"
+)
+
+// failedStatus is the status of a span that failed. It never has a description:
+// that would be foreign text.
+const failedStatus = codes.Error
+
+// outcomeOK is the outcome of what went well. It is no failure class, so it is
+// never an error.type.
+const outcomeOK = "ok"
+
+// classCanceled is the one failure class that is nobody's failure: it is an
+// outcome and never an error.type.
+const classCanceled = "client_canceled"
+
+// classPanic is the class of a handler that never said how it ended.
+const classPanic = "panic"
+
+// classAgentError is the class of an answer that is itself an error message.
+const classAgentError = "agent_error"
+
+// Span events: two for each stream, however long it is.
+const (
+	eventFirst = "stream.first_event"
+	eventEnd   = "stream.end"
+)
+
+// Standard instruments.
+const (
+	metricRequests       = "http.server.request.duration"
+	metricActive         = "http.server.active_requests"
+	metricStore          = "db.client.operation.duration"
+	metricPoolCount      = "db.client.connection.count"
+	metricPoolMax        = "db.client.connection.max"
+	metricPoolIdleMin    = "db.client.connection.idle.min"
+	metricPoolPending    = "db.client.connection.pending_requests"
+	metricPoolTimeouts   = "db.client.connection.timeouts"
+	metricPoolCreateTime = "db.client.connection.create_time"
+	metricAttempts       = "http.client.request.duration"
+)
+
+// Instruments of our own.
+const (
+	metricTurns          = "parley.turns"
+	metricAgent          = "parley.agent.duration"
+	metricFirstEvent     = "parley.agent.time_to_first_event"
+	metricStoreUp        = "parley.store.up"
+	metricBreakerOpen    = "parley.store.breaker.open"
+	metricCommits        = "parley.commits.pending"
+	metricPoolWaits      = "parley.store.pool.waits"
+	metricPoolWaitTime   = "parley.store.pool.wait_time"
+	metricAgentActive    = "parley.agent.active_calls"
+	unitSeconds          = "s"
+	stateIdle, stateUsed = "idle", "used"
+)

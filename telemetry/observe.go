@@ -1,0 +1,99 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Pool is how the store's connections are at one moment.
+type Pool struct {
+	Used, Idle, Pending int64
+	Max, IdleMin        int64
+	Timeouts            int64   // since the start: waits that ended without a connection
+	Waits               int64   // since the start: calls that had to wait for one
+	WaitSeconds         float64 // since the start: how long they did, together
+}
+
+// ObservePool asks for the pool's state at each export.
+func (t *Telemetry) ObservePool(ask func() Pool) error {
+	var errs []error
+	gauge := func(name, what string) metric.Int64ObservableUpDownCounter {
+		g, err := t.meter.Int64ObservableUpDownCounter(name, metric.WithUnit("{connection}"), metric.WithDescription(what))
+		errs = append(errs, err)
+		return g
+	}
+	counter := func(name, unit, what string) metric.Int64ObservableCounter {
+		c, err := t.meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(what))
+		errs = append(errs, err)
+		return c
+	}
+	count := gauge(metricPoolCount, "Connections to the store, by state.")
+	limit := gauge(metricPoolMax, "Connections to the store that may be open.")
+	idleMin := gauge(metricPoolIdleMin, "Connections to the store that are kept although idle.")
+	pending, err := t.meter.Int64ObservableUpDownCounter(metricPoolPending, metric.WithUnit("{request}"), metric.WithDescription("Calls that wait for a connection to the store."))
+	errs = append(errs, err)
+	timeouts := counter(metricPoolTimeouts, "{timeout}", "Calls that got no connection to the store in time.")
+	waits := counter(metricPoolWaits, "{wait}", "Calls that had to wait for a connection to the store.")
+	waited, err := t.meter.Float64ObservableCounter(metricPoolWaitTime, metric.WithUnit(unitSeconds), metric.WithDescription("Time spent waiting for connections to the store, of all calls together."))
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	name := metric.WithAttributes(keyPool.String(poolName))
+	idle := metric.WithAttributes(keyPool.String(poolName), keyPoolState.String(stateIdle))
+	used := metric.WithAttributes(keyPool.String(poolName), keyPoolState.String(stateUsed))
+	_, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		p := ask()
+		o.ObserveInt64(count, p.Idle, idle)
+		o.ObserveInt64(count, p.Used, used)
+		o.ObserveInt64(limit, p.Max, name)
+		o.ObserveInt64(idleMin, p.IdleMin, name)
+		o.ObserveInt64(pending, p.Pending, name)
+		o.ObserveInt64(timeouts, p.Timeouts, name)
+		o.ObserveInt64(waits, p.Waits, name)
+		o.ObserveFloat64(waited, p.WaitSeconds, name)
+		return nil
+	}, count, limit, idleMin, pending, timeouts, waits, waited)
+	return err
+}
+
+// ObserveStore asks at each export whether the store answers.
+func (t *Telemetry) ObserveStore(up func() bool) error {
+	_, err := t.meter.Int64ObservableGauge(metricStoreUp, metric.WithDescription("1 while the store answers the health probe, else 0."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(oneIf(up()))
+			return nil
+		}))
+	return err
+}
+
+// ObserveBreaker asks at each export whether the store's breaker is open, so that
+// calls fail without being tried.
+func (t *Telemetry) ObserveBreaker(open func() bool) error {
+	_, err := t.meter.Int64ObservableGauge(metricBreakerOpen, metric.WithDescription("1 while the breaker answers for the store, else 0."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(oneIf(open()))
+			return nil
+		}))
+	return err
+}
+
+// ObserveCommits asks at each export how many finished turns wait for the store
+// to take them.
+func (t *Telemetry) ObserveCommits(pending func() int) error {
+	_, err := t.meter.Int64ObservableUpDownCounter(metricCommits, metric.WithUnit("{turn}"), metric.WithDescription("Turns whose answer waits to be stored."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(pending()))
+			return nil
+		}))
+	return err
+}
+
+func oneIf(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,154 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// behind gives a tracer whose spans pass a keeper, and what comes out.
+func behind(sampler sdktrace.Sampler, limit int) (trace.Tracer, *keeper, *tracetest.SpanRecorder) {
+	out := tracetest.NewSpanRecorder()
+	k := newKeeper(out, limit)
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)), sdktrace.WithSpanProcessor(k))
+	return tracers.Tracer("test"), k, out
+}
+
+// request makes a trace of five spans, of which child number bad fails.
+func request(tracer trace.Tracer, bad int) trace.TraceID {
+	ctx, root := tracer.Start(context.Background(), "root")
+	for i := range 4 {
+		_, child := tracer.Start(ctx, fmt.Sprint("child ", i))
+		if i == bad {
+			child.SetAttributes(attribute.String("error.type", "turn_conflict")) // the status stays as it is
+		}
+		child.End()
+	}
+	if bad == 4 {
+		root.SetStatus(codes.Error, "")
+	}
+	root.End()
+	return root.SpanContext().TraceID()
+}
+
+// waits counts the traces that a keeper holds.
+func (k *keeper) waits() (n int) {
+	for i := range k.shards {
+		k.shards[i].mu.Lock()
+		n += len(k.shards[i].traces)
+		k.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// TEL-03: with sampling off, every trace that holds a failure is exported whole
+// and as sampled, and no other is; nothing is kept of either.
+func TestFailuresSurviveSampling(t *testing.T) {
+	tracer, k, out := behind(sdktrace.NeverSample(), maxTraces)
+	want := map[trace.TraceID]int{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 50 {
+				id := request(tracer, i%10) // 5 of 10 have a failure, in each place
+				if i%10 <= 4 {
+					mu.Lock()
+					want[id] = 5
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got := map[trace.TraceID]int{}
+	for _, s := range out.Ended() {
+		if !s.SpanContext().IsSampled() {
+			t.Fatal("exporters skip this span")
+		}
+		got[s.SpanContext().TraceID()]++
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d traces were exported, %d failed", len(got), len(want))
+	}
+	for id := range want {
+		if got[id] != 5 {
+			t.Errorf("%d of 5 spans of a failed trace were exported", got[id])
+		}
+	}
+	if n := k.waits(); n != 0 {
+		t.Errorf("%d traces are still held", n)
+	}
+}
+
+// What is sampled passes at once, once.
+func TestSampledPasses(t *testing.T) {
+	tracer, k, out := behind(sdktrace.AlwaysSample(), maxTraces)
+	request(tracer, 2)
+	request(tracer, 9)
+	if n := len(out.Ended()); n != 10 || k.waits() != 0 {
+		t.Errorf("%d spans, %d held", n, k.waits())
+	}
+}
+
+// A span may end after its root: the trace is not over before.
+func TestLateSpan(t *testing.T) {
+	tracer, k, out := behind(sdktrace.NeverSample(), maxTraces)
+	ctx, root := tracer.Start(t.Context(), "root")
+	_, late := tracer.Start(ctx, "late")
+	root.End()
+	if len(out.Ended()) != 0 || k.waits() != 1 {
+		t.Fatal("decided too early")
+	}
+	late.SetStatus(codes.Error, "")
+	late.End()
+	if len(out.Ended()) != 2 || k.waits() != 0 {
+		t.Errorf("%d spans, %d held", len(out.Ended()), k.waits())
+	}
+}
+
+// However many traces are open, few are held; a failure shows all the same.
+func TestKeeperIsBounded(t *testing.T) {
+	const limit = 64
+	tracer, k, out := behind(sdktrace.NeverSample(), limit)
+	var open []trace.Span
+	for range 20 * limit {
+		ctx, root := tracer.Start(t.Context(), "root")
+		_, child := tracer.Start(ctx, "child")
+		child.End()
+		open = append(open, root)
+	}
+	if n := k.waits(); n > limit {
+		t.Errorf("%d traces are held", n)
+	}
+	for _, s := range open {
+		s.SetStatus(codes.Error, "")
+		s.End()
+	}
+	if n := len(out.Ended()); n < len(open) {
+		t.Errorf("%d of %d failures were exported", n, len(open))
+	}
+	if k.waits() != 0 {
+		t.Error("something is held")
+	}
+
+	// One trace with any number of spans, as a caller can make by always sending
+	// the same traceparent.
+	ctx, root := tracer.Start(t.Context(), "root")
+	for range 10 * maxSpans {
+		_, s := tracer.Start(ctx, "child")
+		s.End()
+	}
+	sh := k.shard(root.SpanContext().TraceID())
+	if n := len(sh.traces[root.SpanContext().TraceID()].spans); n > maxSpans {
+		t.Errorf("%d spans are held", n)
+	}
+	root.End()
+}

@@ -1,0 +1,208 @@
+// Package provider has the OpenTelemetry SDK: it decides, from the standard
+// OTEL_* variables, what of the telemetry leaves the process and how. Where they
+// ask for nothing, nothing is made, sent or said.
+//
+// An exporter that cannot reach its collector costs memory up to the bounds of
+// its queue and one line in the log a minute, and never the time of a request.
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/bridges/otelslog"
+	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel"
+	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// ServiceName is the service's name unless OTEL_SERVICE_NAME or
+// OTEL_RESOURCE_ATTRIBUTES give another.
+const ServiceName = "parley"
+
+// Options of a Provider.
+type Options struct {
+	Version string // of the service
+	// Prometheus makes Metrics answer scrapes.
+	Prometheus bool
+	// Log is where JSON lines go; Level the least severe of them.
+	Log   io.Writer
+	Level slog.Level
+}
+
+// Provider is the telemetry of one process.
+type Provider struct {
+	Tracers trace.TracerProvider // nil when no spans are exported
+	Meters  metric.MeterProvider // nil when nothing reads metrics
+	// Logs writes JSON lines with the ids of their trace, and sends them on when
+	// an exporter for logs is configured.
+	Logs slog.Handler
+	// Metrics answers scrapes by Prometheus; nil unless asked for.
+	Metrics http.Handler
+
+	own  *slog.Logger // about telemetry itself, never exported
+	ends []func(context.Context) error
+}
+
+// New makes a Provider. It does not connect to anything; its errors are about
+// variables that cannot mean anything.
+func New(ctx context.Context, o Options) (*Provider, error) {
+	lines := slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: o.Level})
+	p := &Provider{
+		Logs: withTrace{lines}, own: slog.New(&throttle{next: lines, every: time.Minute, now: time.Now}),
+	}
+	want := wanted()
+	if !want.traces && !want.metrics && !want.logs && !o.Prometheus {
+		return p, nil
+	}
+	p.listen()
+	res, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(semconv.ServiceName(ServiceName), semconv.ServiceVersion(o.Version), semconv.ServiceInstanceID(uuid.NewString())),
+		resource.WithFromEnv(), // wins over what stands above
+	)
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	err = errors.Join(p.openTraces(ctx, want.traces, res), p.openMetrics(ctx, want.metrics, o.Prometheus, res), p.openLogs(ctx, want.logs, res, lines))
+	if err != nil {
+		p.Shutdown(ctx)
+		return nil, err
+	}
+	return p, nil
+}
+
+// signals are the parts of telemetry that leave the process.
+type signals struct{ traces, metrics, logs bool }
+
+// wanted reads which signals are asked for: by naming an exporter, or by naming
+// where a collector is. The exporters read the rest of the variables themselves.
+func wanted() signals {
+	if os.Getenv("OTEL_SDK_DISABLED") == "true" {
+		return signals{}
+	}
+	wants := func(signal string) bool {
+		switch os.Getenv("OTEL_" + signal + "_EXPORTER") {
+		case "none":
+			return false
+		case "":
+			return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
+		}
+		return true
+	}
+	return signals{wants("TRACES"), wants("METRICS"), wants("LOGS")}
+}
+
+// listen takes what the SDK has to say about itself, which is a collector that
+// does not answer more often than not. The SDK has one place for it in a process.
+func (p *Provider) listen() {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		p.own.LogAttrs(context.Background(), slog.LevelWarn, "telemetry is not exported", slog.String("error", short(err)))
+	}))
+	otel.SetLogger(logr.FromSlogHandler(p.own.Handler()))
+}
+
+// short keeps what a collector answered from filling the log.
+func short(err error) string {
+	const limit = 300
+	text := err.Error()
+	if len(text) > limit {
+		text = text[:limit] + "…"
+	}
+	return text
+}
+
+func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Resource) error {
+	if !want {
+		return nil
+	}
+	sampler, err := samplerFromEnv()
+	if err != nil {
+		return err
+	}
+	exporter, err := autoexport.NewSpanExporter(ctx)
+	if err != nil {
+		return fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
+	}
+	tracers := sdktrace.NewTracerProvider(
+		sdktrace.WithResource(res),
+		// Every span is recorded, also of traces that are not sampled, until it is
+		// known that the trace holds no failure.
+		sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)),
+		sdktrace.WithSpanProcessor(newKeeper(sdktrace.NewBatchSpanProcessor(exporter), maxTraces)),
+		sdktrace.WithoutPanicRecording(), // the text of a panic can be a user's
+	)
+	p.Tracers, p.ends = tracers, append(p.ends, tracers.Shutdown)
+	return nil
+}
+
+func (p *Provider) openMetrics(ctx context.Context, want, scrape bool, res *resource.Resource) error {
+	options := []sdkmetric.Option{sdkmetric.WithResource(res)}
+	if want {
+		reader, err := autoexport.NewMetricReader(ctx)
+		if err != nil {
+			return fmt.Errorf("OTEL_METRICS_EXPORTER: %w", err)
+		}
+		options = append(options, sdkmetric.WithReader(reader))
+	}
+	if scrape {
+		registry := prometheus.NewRegistry()
+		reader, err := promexporter.New(promexporter.WithRegisterer(registry), promexporter.WithoutScopeInfo())
+		if err != nil {
+			return fmt.Errorf("METRICS_PROMETHEUS: %w", err)
+		}
+		options = append(options, sdkmetric.WithReader(reader))
+		p.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	}
+	if len(options) > 1 {
+		meters := sdkmetric.NewMeterProvider(options...)
+		p.Meters, p.ends = meters, append(p.ends, meters.Shutdown)
+	}
+	return nil
+}
+
+func (p *Provider) openLogs(ctx context.Context, want bool, res *resource.Resource, lines slog.Handler) error {
+	if !want {
+		return nil
+	}
+	exporter, err := autoexport.NewLogExporter(ctx)
+	if err != nil {
+		return fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
+	}
+	logs := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
+	p.Logs = both{withTrace{lines}, otelslog.NewHandler(ServiceName, otelslog.WithLoggerProvider(logs))}
+	p.ends = append(p.ends, logs.Shutdown)
+	return nil
+}
+
+// Shutdown sends what is left and ends everything, in the time that ctx gives.
+// What could not be sent by then is lost, and the log says so.
+func (p *Provider) Shutdown(ctx context.Context) {
+	var wg sync.WaitGroup
+	errs := make([]error, len(p.ends))
+	for i, end := range p.ends {
+		wg.Go(func() { errs[i] = end(ctx) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		p.own.LogAttrs(ctx, slog.LevelWarn, "telemetry was lost at the end", slog.String("error", short(err)))
+	}
+}

@@ -1,0 +1,230 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"parley/store"
+)
+
+// StoreOptions say what a store is.
+type StoreOptions struct {
+	System string // "redis" or "memory"
+	// Operation says what a method of the store comes to: the command and, for
+	// a script, its name. Nil when nothing leaves the process.
+	Operation func(method string) (command, script string)
+	Address   string // host of the server, "" for none or many
+	Port      int    // its port, 0 if unknown
+	Namespace string // index of the database, "" if unknown
+}
+
+// Store decorates a store: one span and one measurement for each call. It names
+// every method and embeds nothing, so that a new method breaks the build instead
+// of going unseen.
+func (t *Telemetry) Store(s store.Store, o StoreOptions) store.Store {
+	if t.off {
+		return s
+	}
+	d := &observedStore{t: t, next: s, reports: o.Operation != nil}
+	for i, m := range storeMethods {
+		d.calls[i] = t.storeMethod(m, o)
+	}
+	return d
+}
+
+// The methods of a store that are observed, as indexes of observedStore.calls.
+const (
+	callBegin = iota
+	callComplete
+	callFail
+	callRenew
+	callConversation
+	callList
+	callSetStatus
+	callDelete
+	callPing
+)
+
+var storeMethods = [...]string{
+	callBegin: "BeginTurn", callComplete: "CompleteTurn", callFail: "FailTurn", callRenew: "RenewLease",
+	callConversation: "Conversation", callList: "List", callSetStatus: "SetStatus", callDelete: "Delete", callPing: "Ping",
+}
+
+// storeMethod is all that is known of a call before it is made.
+type storeMethod struct {
+	name  string // of the span
+	start []trace.SpanStartOption
+	attrs []attribute.KeyValue
+	key   storeSet
+}
+
+func (t *Telemetry) storeMethod(method string, o StoreOptions) storeMethod {
+	m := storeMethod{name: method, key: storeSet{system: o.System, operation: method, method: method, address: o.Address, port: o.Port}}
+	m.start = internal
+	if o.Operation != nil {
+		m.start = clientKind
+		m.key.operation, m.key.script = o.Operation(method)
+		m.name = m.key.operation
+		if m.key.script != "" {
+			m.name += " " + m.key.script
+		}
+	}
+	m.attrs = text(m.key.attributes(), keyNamespace, o.Namespace)
+	return m
+}
+
+// storeSet are the attributes of a call's duration.
+type storeSet struct {
+	system, operation, script, method string
+	address                           string
+	port                              int
+	class, code                       string
+}
+
+func (s storeSet) attributes() []attribute.KeyValue {
+	list := []attribute.KeyValue{keySystem.String(s.system), keyOperation.String(s.operation), keyStoreOperation.String(s.method)}
+	list = text(text(list, keyProcedure, s.script), keyServerAddress, s.address)
+	if s.address != "" && s.port != 0 {
+		list = append(list, keyServerPort.Int(s.port))
+	}
+	return text(text(list, keyErrorType, s.class), keyDBStatus, s.code)
+}
+
+type observedStore struct {
+	t     *Telemetry
+	next  store.Store
+	calls [len(storeMethods)]storeMethod
+	// reports says that the store's client reports round trips.
+	reports bool
+}
+
+var _ store.Store = (*observedStore)(nil)
+
+// storeCall is a call that runs.
+type storeCall struct {
+	t      *Telemetry
+	method *storeMethod
+	began  time.Time
+	span   trace.Span
+}
+
+// trips is what reports of round trips need of their call; it goes with the
+// context.
+type trips struct {
+	span   trace.Span
+	system string
+	n      atomic.Int64
+}
+
+type tripsKey struct{}
+
+// begin opens the span of a call. A ping that belongs to no request has none:
+// every probe would be a trace of its own.
+func (d *observedStore) begin(ctx context.Context, method int) (context.Context, storeCall) {
+	c := storeCall{t: d.t, method: &d.calls[method], began: time.Now(), span: noop.Span{}}
+	if method != callPing || trace.SpanContextFromContext(ctx).IsValid() {
+		var span trace.Span
+		ctx, span = d.t.tracer.Start(ctx, c.method.name, c.method.start...)
+		span.SetAttributes(c.method.attrs...)
+		c.span = span
+	}
+	if d.reports && c.span.IsRecording() {
+		ctx = context.WithValue(ctx, tripsKey{}, &trips{span: c.span, system: c.method.key.system})
+	}
+	return ctx, c
+}
+
+// end closes it. An outcome such as "not found" has its class, but is no fault
+// of the store's, so the span stays as it is.
+func (c storeCall) end(ctx context.Context, err error) {
+	key := c.method.key
+	if err != nil {
+		key.class = c.t.errorType(err)
+		if e, ok := errors.AsType[*store.Error](err); ok {
+			key.code = e.Code
+		}
+		c.t.mark(c.span, key.class)
+		if key.code != "" {
+			c.span.SetAttributes(keyDBStatus.String(key.code))
+		}
+	}
+	c.t.store.Record(ctx, time.Since(c.began).Seconds(), c.t.storeSets.of(key, storeSet.attributes).record...)
+	c.span.End()
+}
+
+// BeginTurn implements store.Store.
+func (d *observedStore) BeginTurn(ctx context.Context, b store.Begin) (held store.Turn, err error) {
+	ctx, c := d.begin(ctx, callBegin)
+	defer func() { c.end(ctx, err) }()
+	return d.next.BeginTurn(ctx, b)
+}
+
+// CompleteTurn implements store.Store.
+func (d *observedStore) CompleteTurn(ctx context.Context, t store.Turn, done store.Completion) (err error) {
+	ctx, c := d.begin(ctx, callComplete)
+	defer func() { c.end(ctx, err) }()
+	return d.next.CompleteTurn(ctx, t, done)
+}
+
+// FailTurn implements store.Store.
+func (d *observedStore) FailTurn(ctx context.Context, t store.Turn, class string) (err error) {
+	ctx, c := d.begin(ctx, callFail)
+	defer func() { c.end(ctx, err) }()
+	return d.next.FailTurn(ctx, t, class)
+}
+
+// RenewLease implements store.Store.
+func (d *observedStore) RenewLease(ctx context.Context, t store.Turn) (err error) {
+	ctx, c := d.begin(ctx, callRenew)
+	defer func() { c.end(ctx, err) }()
+	return d.next.RenewLease(ctx, t)
+}
+
+// Conversation implements store.Store.
+func (d *observedStore) Conversation(ctx context.Context, o store.Owner, id string, after int) (conv store.Conversation, err error) {
+	ctx, c := d.begin(ctx, callConversation)
+	defer func() { c.end(ctx, err) }()
+	return d.next.Conversation(ctx, o, id, after)
+}
+
+// List implements store.Store.
+func (d *observedStore) List(ctx context.Context, o store.Owner, p store.Page) (listing store.Listing, err error) {
+	ctx, c := d.begin(ctx, callList)
+	defer func() {
+		if listing.Corrupt > 0 {
+			c.span.SetAttributes(keyStoreCorrupt.Int(listing.Corrupt))
+		}
+		c.end(ctx, err)
+	}()
+	return d.next.List(ctx, o, p)
+}
+
+// SetStatus implements store.Store.
+func (d *observedStore) SetStatus(ctx context.Context, o store.Owner, id string, s store.Status) (conv store.Conversation, err error) {
+	ctx, c := d.begin(ctx, callSetStatus)
+	defer func() { c.end(ctx, err) }()
+	return d.next.SetStatus(ctx, o, id, s)
+}
+
+// Delete implements store.Store.
+func (d *observedStore) Delete(ctx context.Context, o store.Owner, id string) (err error) {
+	ctx, c := d.begin(ctx, callDelete)
+	defer func() { c.end(ctx, err) }()
+	return d.next.Delete(ctx, o, id)
+}
+
+// Ping implements store.Store.
+func (d *observedStore) Ping(ctx context.Context) (err error) {
+	ctx, c := d.begin(ctx, callPing)
+	defer func() { c.end(ctx, err) }()
+	return d.next.Ping(ctx)
+}
+
+// Close implements store.Store.
+func (d *observedStore) Close() error { return d.next.Close() }

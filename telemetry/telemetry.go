@@ -1,0 +1,130 @@
+// Package telemetry observes the service from outside: a handler around the
+// HTTP API, decorators around the store and the agent, a transport under the
+// agent's client. It knows the OpenTelemetry API only; package provider beside
+// it has the SDK and the exporters.
+//
+// What is observed is named in names.go and nowhere else. Nothing that a user
+// or an agent wrote becomes part of a span or a metric: no text, no card data,
+// no key, no token, no query of a URL. An owner appears as a keyed hash.
+package telemetry
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"parley/store"
+)
+
+// Class is what has to be known of a failure class.
+type Class struct {
+	Name      string
+	SpanError bool // whether spans that end with it are marked as failed
+}
+
+// Options are what a Telemetry is made of. Class and Classes must be given.
+type Options struct {
+	Tracers trace.TracerProvider // nil for none
+	Meters  metric.MeterProvider // nil for none
+	Version string               // of the service
+	// Class names the failure class of an error, "" for nil. It is handed in, so
+	// that spans, metrics, log lines and answers cannot come to differ.
+	Class func(error) string
+	// Classes are all the names that Class may give.
+	Classes []Class
+	// OwnerKey keys the hash by which an owner appears on spans; without one
+	// owners do not appear at all. All replicas must have the same.
+	OwnerKey []byte
+}
+
+// Telemetry is safe for use from many goroutines.
+type Telemetry struct {
+	tracer     trace.Tracer
+	meter      metric.Meter
+	propagator propagation.TraceContext
+	class      func(error) string
+	failed     map[string]bool // by class: whether a span is marked
+	ownerKey   []byte
+	off        bool // nothing is recorded; only the trace of a caller is passed on
+
+	instruments
+}
+
+// New makes a Telemetry. Its errors are about names of instruments only.
+func New(o Options) (*Telemetry, error) {
+	if o.Class == nil || len(o.Classes) == 0 {
+		return nil, errors.New("telemetry: Class and Classes are missing")
+	}
+	off := o.Tracers == nil && o.Meters == nil
+	if o.Tracers == nil {
+		o.Tracers = tracenoop.NewTracerProvider()
+	}
+	if o.Meters == nil {
+		o.Meters = metricnoop.NewMeterProvider()
+	}
+	t := &Telemetry{
+		tracer:   o.Tracers.Tracer(Scope, trace.WithInstrumentationVersion(o.Version), trace.WithSchemaURL(SchemaURL)),
+		meter:    o.Meters.Meter(Scope, metric.WithInstrumentationVersion(o.Version), metric.WithSchemaURL(SchemaURL)),
+		class:    o.Class,
+		failed:   map[string]bool{},
+		ownerKey: o.OwnerKey,
+		off:      off,
+	}
+	for _, c := range o.Classes {
+		t.failed[c.Name] = c.SpanError
+	}
+	if err := t.open(t.meter); err != nil {
+		return nil, err
+	}
+	t.countFromZero(o.Classes)
+	return t, nil
+}
+
+// TraceID names the trace that ctx belongs to, "" if there is none.
+func (t *Telemetry) TraceID(ctx context.Context) string {
+	if id := trace.SpanContextFromContext(ctx).TraceID(); id.IsValid() {
+		return id.String()
+	}
+	return ""
+}
+
+// errorType is the class of an error as error.type, which a client that left
+// has none of.
+func (t *Telemetry) errorType(err error) string {
+	class := t.class(err)
+	if class == classCanceled {
+		return ""
+	}
+	return class
+}
+
+// mark puts a class on a span. Its status is an error only where the table of
+// failures says so.
+func (t *Telemetry) mark(span trace.Span, class string) {
+	if class == "" {
+		return
+	}
+	span.SetAttributes(keyErrorType.String(class))
+	if t.failed[class] {
+		span.SetStatus(failedStatus, "")
+	}
+}
+
+// ownerHash stands for an owner where nobody shall know who it is.
+func (t *Telemetry) ownerHash(o store.Owner) (attribute.KeyValue, bool) {
+	if len(t.ownerKey) == 0 || o == (store.Owner{}) {
+		return attribute.KeyValue{}, false
+	}
+	mac := hmac.New(sha256.New, t.ownerKey)
+	mac.Write([]byte(o.Tenant + "\x00" + o.User))
+	return keyOwnerHash.String(hex.EncodeToString(mac.Sum(nil)[:8])), true
+}

@@ -1,0 +1,210 @@
+package telemetry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"parley/server/copilot"
+)
+
+// Transport carries requests to the agent: one span and one measurement for each
+// request, and the W3C trace context in its headers. Both last until the body has
+// ended, because most of an answer's time, and most of its failures, come after
+// the headers.
+func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
+	return &transport{t: t, next: next}
+}
+
+type transport struct {
+	t    *Telemetry
+	next http.RoundTripper
+}
+
+// CloseIdleConnections is for http.Client.
+func (tr *transport) CloseIdleConnections() {
+	(&http.Client{Transport: tr.next}).CloseIdleConnections()
+}
+
+// attempt is one request to the agent.
+type attempt struct {
+	t     *Telemetry
+	ctx   context.Context
+	call  *agentCall // that it belongs to; nil if unknown
+	span  trace.Span
+	began time.Time
+	key   attemptSet
+	url   *url.URL
+	// resends is how many requests the call had made before.
+	resends       int64
+	ended         atomic.Bool
+	list          [6]attribute.KeyValue // room for the span's attributes
+	io.ReadCloser                       // the body of the answer
+}
+
+// RoundTrip implements http.RoundTripper.
+func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	t := tr.t
+	if t.off {
+		return tr.next.RoundTrip(t.introduce(req.Context(), req))
+	}
+	a := &attempt{t: t, began: time.Now(), key: attemptSet{method: req.Method, address: req.URL.Hostname(), port: portOf(req.URL)}}
+	ctx, span := t.tracer.Start(req.Context(), req.Method, clientKind...)
+	a.ctx, a.span = ctx, span
+	if c, ok := ctx.Value(agentCallKey{}).(*agentCall); ok {
+		a.call, a.resends = c, c.requests.Add(1)-1
+	}
+	a.url = req.URL
+	resp, err := tr.next.RoundTrip(t.introduce(ctx, req))
+	if err != nil {
+		a.end(a.broken(err))
+		return nil, err
+	}
+	a.key.status = resp.StatusCode
+	a.ReadCloser, resp.Body = resp.Body, a
+	return resp, nil
+}
+
+// introduce puts the trace that ctx belongs to into a copy of a request: the
+// caller's is not ours to change.
+func (t *Telemetry) introduce(ctx context.Context, req *http.Request) *http.Request {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return req
+	}
+	sent := req.WithContext(ctx)
+	sent.Header = req.Header.Clone()
+	t.propagator.Inject(ctx, carrier(sent.Header))
+	return sent
+}
+
+// end closes the attempt, once.
+func (a *attempt) end(class string) {
+	if a.ended.Swap(true) {
+		return
+	}
+	a.describe()
+	if class == "" && a.key.status >= http.StatusBadRequest {
+		// The convention's way; what it means is on the span of the call.
+		class = strconv.Itoa(a.key.status)
+		a.span.SetStatus(failedStatus, "")
+	}
+	a.key.class = class
+	a.t.mark(a.span, class)
+	a.t.attempts.Record(a.ctx, time.Since(a.began).Seconds(), a.t.attemptSets.of(a.key, attemptSet.attributes).record...)
+	a.span.End()
+}
+
+// describe says on the span what was asked of whom.
+func (a *attempt) describe() {
+	if !a.span.IsRecording() {
+		return
+	}
+	list := append(a.list[:0], keyMethod.String(a.key.method), keyServerAddress.String(a.key.address),
+		keyServerPort.Int(a.key.port), keyFullURL.String(address(a.url)))
+	if a.key.status != 0 {
+		list = append(list, keyStatus.Int(a.key.status))
+	}
+	if a.resends > 0 {
+		list = append(list, keyResend.Int64(a.resends))
+	}
+	a.span.SetAttributes(list...)
+}
+
+// broken is the class of a request whose connection failed. One that this side
+// ended for a reason of its own is no failure of the agent's.
+func (a *attempt) broken(err error) string {
+	kind := copilot.ErrInterrupted
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	switch cause := context.Cause(a.ctx); {
+	case errors.Is(cause, context.DeadlineExceeded):
+		kind = copilot.ErrTimeout
+	case errors.Is(cause, context.Canceled), cause != nil && a.call != nil && a.call.caller.Err() != nil:
+		return ""
+	case cause != nil: // the client's own limits: a first event, or any, that did not come
+		kind = copilot.ErrTimeout
+	case neverConnected(err):
+		kind = copilot.ErrUnreachable
+	case ok && timeout.Timeout():
+		kind = copilot.ErrTimeout
+	}
+	return a.t.errorType(&copilot.Error{Kind: kind})
+}
+
+// neverConnected reports whether an error is about making a connection. The
+// transport could be asked by httptrace, but what it costs to add a trace to the
+// client's own is more than all else here.
+func neverConnected(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return true
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[tls.RecordHeaderError](err)
+	return ok
+}
+
+// Read implements io.Reader: the attempt stands for the body, and ends when that
+// is read to its end, breaks or is closed.
+func (a *attempt) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		a.end("")
+	default:
+		a.end(a.broken(err))
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (a *attempt) Close() error {
+	a.end("")
+	return a.ReadCloser.Close()
+}
+
+// address is a URL without what may be secret: user, query and fragment.
+func address(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+}
+
+func portOf(u *url.URL) int {
+	if n, err := strconv.Atoi(u.Port()); err == nil {
+		return n
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
+}
+
+// attemptSet are the attributes of a request's duration.
+type attemptSet struct {
+	method, address, class string
+	port, status           int
+}
+
+func (s attemptSet) attributes() []attribute.KeyValue {
+	list := []attribute.KeyValue{keyMethod.String(s.method), keyServerAddress.String(s.address), keyServerPort.Int(s.port)}
+	if s.status != 0 {
+		list = append(list, keyStatus.Int(s.status))
+	}
+	return text(list, keyErrorType, s.class)
+}
