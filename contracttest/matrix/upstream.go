@@ -26,7 +26,7 @@ type UpstreamRow struct {
 	Class      string // of the answer; "" where the agent answered after all
 	RetryAfter int    // seconds, that the agent asked for; 0 for none
 	AgentError string // the code that a message of the answer carries
-	Waits      bool   // an answer may take the agent's timeout
+	Waits      bool   // an answer may take the agent's timeout: it is waited for, or worked at
 	Omitted    string // why it is not run
 
 	command string        // of the emulator
@@ -39,7 +39,7 @@ type UpstreamRow struct {
 func UpstreamRows() []UpstreamRow {
 	return []UpstreamRow{
 		{ID: "agent-refused", Fault: "the agent refuses connections", Class: "upstream_unreachable", away: true},
-		{ID: "agent-tls", Fault: "the agent's certificate is of an unknown authority", Class: "upstream_unreachable", secure: true},
+		{ID: "agent-tls", Fault: "the agent's certificate is of an unknown authority", Class: "upstream_unreachable", Waits: true, secure: true},
 		{ID: "agent-hang-up", Fault: "the agent closes the connection before any answer", Class: "upstream_interrupted", command: "/hang-up"},
 		{ID: "agent-401", Fault: "the agent answers 401", Class: "upstream_rejected", command: "/401"},
 		{ID: "agent-403", Fault: "the agent answers 403", Class: "upstream_rejected", command: "/403"},
