@@ -74,5 +74,5 @@ func heap() int64 {
 	var s runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&s)
-	return int64(s.HeapAlloc) //nolint:gosec // far below the bound of int64
+	return int64(s.HeapAlloc)
 }
