@@ -20,6 +20,7 @@ type feed struct {
 	writing  []delta // texts whose message is yet to come
 	version  int     // of the newest delta
 	changed  chan struct{}
+	wake     func() // called at every change; must not block. Nil for nobody
 	joined   int
 
 	over   bool
@@ -95,6 +96,9 @@ func (f *feed) end(a answer, err error, stage string) {
 func (f *feed) change() {
 	close(f.changed)
 	f.changed = make(chan struct{})
+	if f.wake != nil {
+		f.wake()
+	}
 }
 
 // news gives what is new to a reader and moves its position: whole messages first,

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"parley/store"
@@ -22,6 +20,8 @@ const (
 	keepAlive = 15 * time.Second
 	// writeLimit is how long a client may take for one event.
 	writeLimit = 20 * time.Second
+
+	keepAliveComment = ":\n\n"
 )
 
 // The events of a stream: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -53,17 +53,8 @@ func wantsStream(h http.Header) bool {
 // earlier request with the same key runs. Until the first event a failure is
 // answered as ever; after it, as the last event.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *input) error {
-	x, f := of(r), newFeed()
-	out := &eventStream{w: w, rc: http.NewResponseController(w)}
-	a, err := func() (answer, error) {
-		// The turn waits for no reader, so the reader is served beside it.
-		var writing sync.WaitGroup
-		defer writing.Wait()
-		// To the end, even when the client seems gone: one that closed only its own
-		// half of the connection still listens.
-		writing.Go(func() { out.follow(context.WithoutCancel(r.Context()), f) })
-		return s.turns.run(r.Context(), &x.progress, in, f)
-	}()
+	x, out := of(r), &eventStream{w: w, rc: http.NewResponseController(w)}
+	a, err := s.told(r, in, out)
 	if errors.Is(err, store.ErrBusy) {
 		if earlier, leave := s.turns.running.join(in); earlier != nil {
 			defer leave()
@@ -78,6 +69,16 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *input) error
 		return err
 	}
 	return s.lastEvent(out, r, a, err)
+}
+
+// told runs a turn and writes what it says as it comes. The turn waits for no
+// reader, so the reader is served beside it, and to the end even when the client
+// seems gone: one that closed only its own half of the connection still listens.
+func (s *Server) told(r *http.Request, in *input, out *eventStream) (answer, error) {
+	f := newFeed()
+	beside := newTeller(out, f)
+	defer beside.stop()
+	return s.turns.run(r.Context(), &of(r).progress, in, f)
 }
 
 // lastEvent ends a stream with what the turn came to. The error is what the log
@@ -119,37 +120,38 @@ type eventStream struct {
 
 // follow writes what a feed has until the feed ends or the client is gone.
 func (e *eventStream) follow(ctx context.Context, f *feed) {
-	defer func() {
-		// On a goroutine beside the request's, a panic would end the process.
-		if v := recover(); v != nil {
-			e.err = &panicError{value: v, stack: debug.Stack()}
-		}
-	}()
 	alive := time.NewTimer(keepAlive)
 	defer alive.Stop()
-	for e.err == nil {
-		messages, deltas, over, changed := f.news(&e.at)
-		for _, m := range messages {
-			e.event(eventMessage, m)
-		}
-		for _, d := range deltas {
-			e.event(eventDelta, d)
-		}
-		if over {
+	for {
+		wrote, over, changed := e.take(f)
+		if over || e.err != nil {
 			return
 		}
-		if len(messages)+len(deltas) > 0 {
+		if wrote {
 			alive.Reset(keepAlive)
 		}
 		select {
 		case <-changed:
 		case <-alive.C:
-			e.send([]byte(":\n\n"))
+			e.send([]byte(keepAliveComment))
 			alive.Reset(keepAlive)
 		case <-ctx.Done():
 			e.err = errGone
 		}
 	}
+}
+
+// take writes what is new in a feed. When there is nothing, changed is closed as
+// soon as there is.
+func (e *eventStream) take(f *feed) (wrote, over bool, changed <-chan struct{}) {
+	messages, deltas, over, changed := f.news(&e.at)
+	for _, m := range messages {
+		e.event(eventMessage, m)
+	}
+	for _, d := range deltas {
+		e.event(eventDelta, d)
+	}
+	return len(messages)+len(deltas) > 0, over, changed
 }
 
 // rest writes those of a turn's messages that were not written yet.

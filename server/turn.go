@@ -215,31 +215,33 @@ const (
 func (t *turns) keep(ctx context.Context, held *store.Turn) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unlink := context.AfterFunc(t.life, func() { cancel(context.Cause(t.life)) })
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		next := time.NewTimer(renewEvery)
-		defer next.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-next.C:
-			}
-			switch err := t.renew(ctx, held); {
-			case err == nil:
-				next.Reset(renewEvery)
-			case errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound):
-				cancel(err)
-				return
-			default:
-				next.Reset(renewAgain)
-			}
+	// A timer and no goroutine: a stack that waits would be a good part of what a
+	// turn costs.
+	var renewing sync.Mutex // held by a renewal, and until next is set
+	renewing.Lock()
+	defer renewing.Unlock()
+	var next *time.Timer
+	next = time.AfterFunc(renewEvery, func() {
+		renewing.Lock()
+		defer renewing.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		switch err := t.renew(ctx, held); {
+		case err == nil:
+			next.Reset(renewEvery)
+		case errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound):
+			cancel(err)
+		default:
+			next.Reset(renewAgain)
 		}
 	})
 	return ctx, func() {
 		unlink()
 		cancel(nil)
-		renewing.Wait()
+		renewing.Lock() // a renewal that is under way ends first
+		defer renewing.Unlock()
+		next.Stop()
 	}
 }
 
