@@ -148,7 +148,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, in *input) error {
 	if wantsStream(r.Header) {
 		return s.stream(w, r, in)
 	}
-	a, err := s.turns.run(r.Context(), &of(r).progress, in, newFeed())
+	a, err := s.turns.run(r.Context(), &of(r).progress, in, &feed{})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync"
 
 	"parley/store"
@@ -15,13 +16,12 @@ const maxJoined = 8
 // holds nothing back and costs no memory: it misses states of texts that are
 // still being written, never a message.
 type feed struct {
-	mu       sync.Mutex
-	messages []store.Message
-	writing  []delta // texts whose message is yet to come
-	version  int     // of the newest delta
-	changed  chan struct{}
-	wake     func() // called at every change; must not block. Nil for nobody
-	joined   int
+	mu        sync.Mutex
+	messages  []store.Message
+	writing   []delta // texts whose message is yet to come
+	version   int     // of the newest delta
+	listeners []*func()
+	joined    int
 
 	over   bool
 	answer answer
@@ -41,8 +41,6 @@ type position struct {
 	messages int
 	version  int
 }
-
-func newFeed() *feed { return &feed{changed: make(chan struct{})} }
 
 // write says how far a message has come. A nil feed, here and below, is one that
 // nobody reads.
@@ -94,17 +92,27 @@ func (f *feed) end(a answer, err error, stage string) {
 
 // change wakes the readers.
 func (f *feed) change() {
-	close(f.changed)
-	f.changed = make(chan struct{})
-	if f.wake != nil {
-		f.wake()
+	for _, wake := range f.listeners {
+		(*wake)()
+	}
+}
+
+// listen has wake called at every change until leave is. Wake must neither block
+// nor use the feed.
+func (f *feed) listen(wake func()) (leave func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listeners = append(f.listeners, &wake)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.listeners = slices.DeleteFunc(f.listeners, func(l *func()) bool { return l == &wake })
 	}
 }
 
 // news gives what is new to a reader and moves its position: whole messages first,
-// then how far the others have come. When there is nothing and the turn is not
-// over, changed is closed as soon as there is.
-func (f *feed) news(at *position) (messages []store.Message, deltas []delta, over bool, changed <-chan struct{}) {
+// then how far the others have come.
+func (f *feed) news(at *position) (messages []store.Message, deltas []delta, over bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	messages = f.messages[at.messages:]
@@ -114,7 +122,7 @@ func (f *feed) news(at *position) (messages []store.Message, deltas []delta, ove
 		}
 	}
 	at.messages, at.version = len(f.messages), f.version
-	return messages, deltas, f.over, f.changed
+	return messages, deltas, f.over
 }
 
 // outcome is what the turn came to, once news says that it is over.

@@ -75,7 +75,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *input) error
 // reader, so the reader is served beside it, and to the end even when the client
 // seems gone: one that closed only its own half of the connection still listens.
 func (s *Server) told(r *http.Request, in *input, out *eventStream) (answer, error) {
-	f := newFeed()
+	f := &feed{}
 	beside := newTeller(out, f)
 	defer beside.stop()
 	return s.turns.run(r.Context(), &of(r).progress, in, f)
@@ -120,10 +120,17 @@ type eventStream struct {
 
 // follow writes what a feed has until the feed ends or the client is gone.
 func (e *eventStream) follow(ctx context.Context, f *feed) {
+	changed := make(chan struct{}, 1)
+	defer f.listen(func() {
+		select {
+		case changed <- struct{}{}:
+		default: // it will look anyway
+		}
+	})()
 	alive := time.NewTimer(keepAlive)
 	defer alive.Stop()
 	for {
-		wrote, over, changed := e.take(f)
+		wrote, over := e.take(f)
 		if over || e.err != nil {
 			return
 		}
@@ -141,17 +148,16 @@ func (e *eventStream) follow(ctx context.Context, f *feed) {
 	}
 }
 
-// take writes what is new in a feed. When there is nothing, changed is closed as
-// soon as there is.
-func (e *eventStream) take(f *feed) (wrote, over bool, changed <-chan struct{}) {
-	messages, deltas, over, changed := f.news(&e.at)
+// take writes what is new in a feed.
+func (e *eventStream) take(f *feed) (wrote, over bool) {
+	messages, deltas, over := f.news(&e.at)
 	for _, m := range messages {
 		e.event(eventMessage, m)
 	}
 	for _, d := range deltas {
 		e.event(eventDelta, d)
 	}
-	return len(messages)+len(deltas) > 0, over, changed
+	return len(messages)+len(deltas) > 0, over
 }
 
 // rest writes those of a turn's messages that were not written yet.

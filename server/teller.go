@@ -27,7 +27,7 @@ func newTeller(out *eventStream, f *feed) *teller {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.alive = time.AfterFunc(keepAlive, t.keepAlive)
-	f.wake = t.wake
+	f.listen(t.wake) // until the feed ends
 	return t
 }
 
@@ -56,7 +56,7 @@ func (t *teller) write() {
 	if t.out.err != nil {
 		return
 	}
-	if wrote, _, _ := t.out.take(t.feed); wrote {
+	if wrote, _ := t.out.take(t.feed); wrote {
 		t.alive.Reset(keepAlive)
 	}
 }

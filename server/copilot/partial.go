@@ -20,10 +20,7 @@ const (
 // Agents differ. Some send what comes next, some all so far; the first piece
 // often does not name its stream, whose name is then the id of that activity;
 // pieces come twice or out of order.
-type partials struct {
-	streams map[string]*partial
-	order   []*partial
-}
+type partials []*partial // at most maxStreams, in the order in which they began
 
 // partial is one text that is being written.
 type partial struct {
@@ -74,19 +71,25 @@ func (p *partials) add(a *activity) (*partial, bool) {
 
 // open finds or begins a stream, nil when it has no name or there are too many.
 func (p *partials) open(id string) *partial {
-	if s, ok := p.streams[id]; ok {
+	if s := p.named(id); s != nil {
 		return s
 	}
-	if id == "" || len(p.order) >= maxStreams {
+	if id == "" || len(*p) >= maxStreams {
 		return nil
 	}
-	if p.streams == nil {
-		p.streams = map[string]*partial{}
-	}
 	s := &partial{id: id}
-	p.streams[id] = s
-	p.order = append(p.order, s)
+	*p = append(*p, s)
 	return s
+}
+
+// named finds a stream, nil if it has not begun.
+func (p *partials) named(id string) *partial {
+	for _, s := range *p {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
 }
 
 // merge puts text where it belongs and reports whether that changed anything.
@@ -136,9 +139,9 @@ func (s *partial) merge(info streamInfo, text string) bool {
 // finish gives the stream that a message completes, nil if there is none. After
 // it, pieces of the stream are ignored.
 func (p *partials) finish(a *activity) *partial {
-	s := p.streams[a.stream.id]
+	s := p.named(a.stream.id)
 	if s == nil {
-		s = p.streams[a.id]
+		s = p.named(a.id)
 	}
 	if s == nil && a.fromBot {
 		// A message may come without its stream's name. It can only be meant
@@ -163,7 +166,7 @@ func (p *partials) finish(a *activity) *partial {
 
 func (p *partials) onlyOpen() *partial {
 	var only *partial
-	for _, s := range p.order {
+	for _, s := range *p {
 		if s.done {
 			continue
 		}
@@ -178,7 +181,7 @@ func (p *partials) onlyOpen() *partial {
 // unfinished are the messages of texts whose end never came.
 func (p *partials) unfinished() []Message {
 	var all []Message
-	for _, s := range p.order {
+	for _, s := range *p {
 		if !s.done && s.told {
 			all = append(all, Message{
 				ID: s.id, FromBot: true, Text: s.text.String(), StreamID: s.id, Incomplete: true,
