@@ -33,6 +33,12 @@ func TestMain(m *testing.M) {
 	case os.Getenv(asMutant) != "":
 		mutantMain(os.Getenv(asMutant))
 		return
+	case os.Getenv(asPeer) != "":
+		if err := peerMain(os.Getenv(asPeer)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	case os.Getenv(asChild) != "":
 		main()
 		return
@@ -45,7 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 // listening finds the address in what the program prints.
-var listening = regexp.MustCompile(`listening on (http://\S+)`)
+var listening = regexp.MustCompile(`listening on (https?://\S+)`)
 
 // address waits for it; a program that ends without one fails the test.
 func address(t testing.TB, stdout io.Reader) string {
