@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -126,23 +125,9 @@ func TestSlowHTTP2Clients(t *testing.T) {
 				whole.Store(err == nil)
 			}
 			bubble(t, 1, readsAll, func(t *testing.T, p *pipes, conns *connections) {
-				conn := p.dial()
-				defer func() { _ = conn.Close() }()
-				go func() {
-					_, _ = io.WriteString(conn, c.sends)
-					if c.then != "" {
-						drip(conn, c.then)
-					}
-				}()
-				if took := ended(conn); took > c.limit+time.Second {
-					t.Errorf("it was held for %v, want at most %v", took, c.limit)
-				}
-				synctest.Wait()
+				held(t, p, conns, c.sends, c.then, c.limit)
 				if handled.Load() != strings.Contains(c.sends, begun) || whole.Load() {
 					t.Errorf("handled %v, with a whole body %v", handled.Load(), whole.Load())
-				}
-				if conns.open != 0 {
-					t.Errorf("%d connections are open", conns.open)
 				}
 			})
 		})

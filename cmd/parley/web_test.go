@@ -93,23 +93,30 @@ func TestSlowClients(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 1, readsAll, func(t *testing.T, p *pipes, conns *connections) {
-				conn := p.dial()
-				defer func() { _ = conn.Close() }()
-				go func() {
-					_, _ = io.WriteString(conn, c.sends)
-					if c.then != "" {
-						drip(conn, c.then)
-					}
-				}()
-				if took := ended(conn); took > c.limit+time.Second {
-					t.Errorf("it was held for %v, want at most %v", took, c.limit)
-				}
-				synctest.Wait()
-				if conns.open != 0 {
-					t.Errorf("%d connections are open", conns.open)
-				}
+				held(t, p, conns, c.sends, c.then, c.limit)
 			})
 		})
+	}
+}
+
+// held sends something, and then something more byte by byte, and checks that the
+// connection is not kept longer than limit.
+func held(t *testing.T, p *pipes, conns *connections, sends, then string, limit time.Duration) {
+	t.Helper()
+	conn := p.dial()
+	defer func() { _ = conn.Close() }()
+	go func() {
+		_, _ = io.WriteString(conn, sends)
+		if then != "" {
+			drip(conn, then)
+		}
+	}()
+	if took := ended(conn); took > limit+time.Second {
+		t.Errorf("it was held for %v, want at most %v", took, limit)
+	}
+	synctest.Wait()
+	if conns.open != 0 {
+		t.Errorf("%d connections are open", conns.open)
 	}
 }
 

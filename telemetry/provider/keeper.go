@@ -15,6 +15,7 @@ import (
 const (
 	maxTraces = 4096 // that are waited for at a time
 	maxSpans  = 64   // of one trace
+	turnSpans = 6    // of most: room for them is made at once
 	shards    = 16
 )
 
@@ -124,6 +125,9 @@ func (sh *shard) end(s sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
 		now := append(w.spans, s)
 		w.spans = nil
 		return now
+	}
+	if w.spans == nil {
+		w.spans = make([]sdktrace.ReadOnlySpan, 0, turnSpans)
 	}
 	if len(w.spans) < maxSpans {
 		w.spans = append(w.spans, s)
