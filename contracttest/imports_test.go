@@ -20,7 +20,8 @@ var arrows = map[string][]string{
 	"store/internal/wire":     {"store"},
 	"store/memory":            {"store", "store/internal/wire"},
 	"store/redis":             {"store", "store/internal/wire"},
-	"server":                  {"store", "server/auth", "server/copilot"},
+	"server":                  {"store", "server/auth", "server/copilot", "server/turn"},
+	"server/turn":             {"store", "server/copilot"},
 	"server/auth":             {},
 	"server/auth/authtest":    {},
 	"server/copilot":          {},
@@ -61,6 +62,15 @@ var only = map[string]struct {
 	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
 	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
 	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
+}
+
+// never says which packages of others' a room must do without, and why.
+var never = map[string]struct {
+	packages []string
+	why      string
+}{
+	"store":       {[]string{"net/http", "log/slog"}, "it says what is kept, not who asks"},
+	"server/turn": {[]string{"net/http"}, "a turn is the same for every protocol that asks for one"},
 }
 
 // The files are parsed here, not by a go command run from here: the test cache
@@ -115,6 +125,9 @@ func checkImports(t *testing.T, pkg, path string) {
 				t.Errorf("%s: %s may not import %s", path, pkg, ours)
 			}
 			continue
+		}
+		if n := never[pkg]; !isTest && slices.Contains(n.packages, name) {
+			t.Errorf("%s: %s may not import %s: %s", path, pkg, name, n.why)
 		}
 		for prefix, o := range only {
 			if (name == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(name, prefix)) && !isTest && !slices.Contains(o.rooms, pkg) {

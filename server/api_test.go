@@ -6,10 +6,13 @@ import (
 	"testing"
 
 	"parley/server/copilot"
+	"parley/server/turn"
 )
 
 // unknown is a well-formed id of no conversation.
 const unknown = "11111111-2222-4333-8444-555555555555"
+
+const adaptiveCard = "application/vnd.microsoft.card.adaptive"
 
 var (
 	card     = copilot.Attachment{ContentType: adaptiveCard, Content: json.RawMessage(`{"type":"AdaptiveCard","version":"1.5","body":[]}`)}
@@ -145,7 +148,7 @@ func TestWhatTheAgentIsTold(t *testing.T) {
 
 	// Without a context of its own, an answer tells the one that is remembered.
 	rec := w.must(200, send(id, "x"))
-	if s := field[workflowState](t, rec, "workflowState"); s.Step != "s" || s.TurnCount != 3 || string(s.CollectedData) != `{"k":"x\ny"}` {
+	if s := field[turn.WorkflowState](t, rec, "workflowState"); s.Step != "s" || s.TurnCount != 3 || string(s.CollectedData) != `{"k":"x\ny"}` {
 		t.Errorf("state %+v", s)
 	}
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"parley/server/auth"
-	"parley/store"
 )
 
 // named lets everybody in by the name that they give.
@@ -22,34 +20,6 @@ type named struct{}
 
 func (named) Verify(_ context.Context, header string) (auth.Principal, error) {
 	return auth.Principal{Tenant: "t", User: strings.TrimPrefix(header, "Bearer ")}, nil
-}
-
-func TestGate(t *testing.T) {
-	ann, bob := store.Owner{Tenant: "t", User: "ann"}, store.Owner{Tenant: "t", User: "bob"}
-	g := newGate(3, 2)
-	for _, step := range []struct {
-		owner store.Owner
-		want  error
-	}{{ann, nil}, {ann, nil}, {ann, ErrOverloaded}, {bob, nil}, {bob, ErrOverloaded}} {
-		if err := g.enter(step.owner); !errors.Is(err, step.want) {
-			t.Fatalf("%v: %v, want %v", step.owner, err, step.want)
-		}
-	}
-	g.leave(ann)
-	if err := g.enter(bob); err != nil {
-		t.Errorf("a place that was left is not free: %v", err)
-	}
-	g.leave(ann)
-	g.leave(bob)
-	empty := g.close()
-	if err := g.enter(ann); !errors.Is(err, ErrShuttingDown) {
-		t.Errorf("closed: %v", err)
-	}
-	g.leave(bob)
-	<-empty
-	if len(g.of) != 0 {
-		t.Errorf("remembers %v", g.of)
-	}
 }
 
 // One user who wants everything leaves room for the others.

@@ -8,10 +8,8 @@ import (
 	"strings"
 )
 
-const (
-	maxText   = 64 << 10
-	maxCardID = 512
-)
+// maxText is the most bytes of what a user says.
+const maxText = 64 << 10
 
 // openURL is the action that sends the user's browser somewhere.
 const openURL = "Action.OpenUrl"

@@ -1,36 +1,33 @@
 package server
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"net/http"
 
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
 // chatAnswer is the body of start, send and card-action.
 type chatAnswer struct {
-	Conversation string          `json:"conversationId"`
-	Messages     []store.Message `json:"messages"`
-	State        *workflowState  `json:"workflowState,omitempty"`
-	Restarted    bool            `json:"conversationRestarted,omitempty"`
+	Conversation string              `json:"conversationId"`
+	Messages     []store.Message     `json:"messages"`
+	State        *turn.WorkflowState `json:"workflowState,omitempty"`
+	Restarted    bool                `json:"conversationRestarted,omitempty"`
 }
 
-func chatAnswerOf(a answer) chatAnswer {
-	return chatAnswer{Conversation: a.id, Messages: a.messages, State: a.extra.State, Restarted: a.extra.Restarted}
+func chatAnswerOf(a turn.Answer) chatAnswer {
+	return chatAnswer{Conversation: a.Conversation, Messages: a.Messages, State: a.State, Restarted: a.Restarted}
 }
 
 // orchestrateAnswer is the body of orchestrate.
 type orchestrateAnswer struct {
-	Conversation string          `json:"conversationId"`
-	Messages     []store.Message `json:"messages"`
-	Payload      *store.Payload  `json:"extractedPayload"`
-	LatencyMs    int64           `json:"latencyMs"`
-	State        *workflowState  `json:"workflowState"`
-	Restarted    bool            `json:"conversationRestarted,omitempty"`
+	Conversation string              `json:"conversationId"`
+	Messages     []store.Message     `json:"messages"`
+	Payload      *store.Payload      `json:"extractedPayload"`
+	LatencyMs    int64               `json:"latencyMs"`
+	State        *turn.WorkflowState `json:"workflowState"`
+	Restarted    bool                `json:"conversationRestarted,omitempty"`
 }
 
 // start begins a conversation and answers with the agent's greeting.
@@ -44,13 +41,12 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	in, err := s.newInput(r)
+	req, err := s.newConversation(r, turn.KindStart)
 	if err != nil {
 		return err
 	}
-	in.start = true
-	in.fingerprint = fingerprint("start", nil)
-	return s.chat(w, r, in)
+	req.Fingerprint = turn.Fingerprint(req.Kind, nil)
+	return s.chat(w, r, req)
 }
 
 // send says something in a conversation.
@@ -59,7 +55,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, err := s.oldInput(r, o)
+	req, err := s.inConversation(r, turn.KindSend, o)
 	if err != nil {
 		return err
 	}
@@ -67,13 +63,12 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if in.workflow, err = parseWorkflow(o); err != nil {
+	if req.Workflow, err = parseWorkflow(o); err != nil {
 		return err
 	}
-	in.text = in.workflow.prefix(text)
-	in.said = s.userSays(text, "")
-	in.fingerprint = fingerprint("send", in.workflow, text)
-	return s.chat(w, r, in)
+	req.Text = text
+	req.Fingerprint = turn.Fingerprint(req.Kind, req.Workflow, text)
+	return s.chat(w, r, req)
 }
 
 // cardAction submits a card in a conversation.
@@ -82,11 +77,11 @@ func (s *Server) cardAction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, err := s.oldInput(r, o)
+	req, err := s.inConversation(r, turn.KindCard, o)
 	if err != nil {
 		return err
 	}
-	card, err := o.text("cardId", maxCardID)
+	card, err := o.text("cardId", turn.MaxCardID)
 	if err != nil {
 		return err
 	}
@@ -101,13 +96,12 @@ func (s *Server) cardAction(w http.ResponseWriter, r *http.Request) error {
 	if err := s.allowCard(submit); err != nil {
 		return err
 	}
-	if in.value, err = withCardID(submit, card); err != nil {
+	if req.Value, err = withCardID(submit, card); err != nil {
 		return invalid("submitData", "is malformed")
 	}
-	in.text = summary
-	in.said = s.userSays(summary, card)
-	in.fingerprint = fingerprint("card-action", nil, card, summary, canonical(submit))
-	return s.chat(w, r, in)
+	req.Text, req.CardID = summary, card
+	req.Fingerprint = turn.Fingerprint(req.Kind, nil, card, summary, turn.Canonical(submit))
+	return s.chat(w, r, req)
 }
 
 // orchestrate is a new conversation and its first turn in one call.
@@ -124,86 +118,77 @@ func (s *Server) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, err := s.newInput(r)
+	req, err := s.newConversation(r, turn.KindOrchestrate)
 	if err != nil {
 		return err
 	}
-	in.start, in.talk, in.workflow = true, true, wc
-	in.text = wc.prefix(query)
-	in.said = s.userSays(query, "")
-	in.fingerprint = fingerprint("orchestrate", wc, query)
+	req.Text, req.Workflow = query, wc
+	req.Fingerprint = turn.Fingerprint(req.Kind, wc, query)
 
-	a, err := s.turns.run(r.Context(), &of(r).progress, in, nil)
+	a, err := s.turns.Run(r.Context(), &of(r).Progress, req, nil)
 	if err != nil {
 		return err
 	}
 	return s.answer(w, r, a, orchestrateAnswer{
-		Conversation: a.id, Messages: a.messages, Payload: newestPayload(a.messages),
-		LatencyMs: a.extra.LatencyMs, State: a.extra.State, Restarted: a.extra.Restarted,
+		Conversation: a.Conversation, Messages: a.Messages, Payload: a.Payload(),
+		LatencyMs: a.LatencyMs, State: a.State, Restarted: a.Restarted,
 	})
 }
 
 // chat runs a turn and answers in the common form, in one piece or as it comes.
-func (s *Server) chat(w http.ResponseWriter, r *http.Request, in *input) error {
+func (s *Server) chat(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
 	if wantsStream(r.Header) {
-		return s.stream(w, r, in)
+		return s.stream(w, r, req)
 	}
-	a, err := s.turns.run(r.Context(), &of(r).progress, in, &feed{})
+	a, err := s.turns.Run(r.Context(), &of(r).Progress, req, &turn.Feed{})
 	if err != nil {
 		return err
 	}
 	return s.answer(w, r, a, chatAnswerOf(a))
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer, body any) error {
-	if a.replayed {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, a turn.Answer, body any) error {
+	if a.Replayed {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
 	return s.respond(w, r, http.StatusOK, body)
 }
 
-// newInput is what a route that makes a conversation begins with.
-func (s *Server) newInput(r *http.Request) (*input, error) {
-	in, err := s.commonInput(r)
+// newConversation is what a route that makes a conversation begins with.
+func (s *Server) newConversation(r *http.Request, kind turn.Kind) (*turn.Request, error) {
+	req, err := s.newRequest(r, kind)
 	if err != nil {
 		return nil, err
 	}
-	if in.key != "" {
-		in.id = startID(in.owner, in.key)
+	if req.Key != "" {
+		req.Conversation = startID(req.Owner, req.Key)
 	} else {
-		in.id = s.cfg.NewID()
+		req.Conversation = s.cfg.NewID()
 	}
-	return in, nil
+	return req, nil
 }
 
-// oldInput is what a route that talks in a conversation begins with.
-func (s *Server) oldInput(r *http.Request, o object) (*input, error) {
-	in, err := s.commonInput(r)
+// inConversation is what a route that talks in a conversation begins with.
+func (s *Server) inConversation(r *http.Request, kind turn.Kind, o object) (*turn.Request, error) {
+	req, err := s.newRequest(r, kind)
 	if err != nil {
 		return nil, err
 	}
-	in.talk = true
 	id, err := o.string("conversationId")
 	if err != nil {
 		return nil, err
 	}
-	in.id, err = conversationID(id)
-	return in, err
+	req.Conversation, err = conversationID(id)
+	return req, err
 }
 
-func (s *Server) commonInput(r *http.Request) (*input, error) {
+func (s *Server) newRequest(r *http.Request, kind turn.Kind) (*turn.Request, error) {
 	x := of(r)
 	key, err := idempotencyKey(r.Header)
-	return &input{
-		owner:    x.owner,
-		identity: copilot.Identity{Tenant: x.owner.Tenant, User: x.owner.User, Assertion: x.who.Token},
-		key:      key,
+	return &turn.Request{
+		Kind: kind, Owner: x.owner, Key: key,
+		Identity: copilot.Identity{Tenant: x.owner.Tenant, User: x.owner.User, Assertion: x.who.Token},
 	}, err
-}
-
-// userSays is the user's message as it is stored.
-func (s *Server) userSays(text, card string) []store.Message {
-	return []store.Message{{ID: s.cfg.NewID(), Role: store.RoleUser, Kind: store.KindText, Text: text, CardID: card}}
 }
 
 // readObject reads a body that must be there.
@@ -216,42 +201,4 @@ func readObject(w http.ResponseWriter, r *http.Request, known ...string) (object
 		return object{}, errMediaType
 	}
 	return parseBody(body, known...)
-}
-
-// fingerprint tells requests apart by what they ask for: the kind of route and
-// the values of the known fields, however they were written down.
-func fingerprint(kind string, wc *workflowContext, values ...string) string {
-	form := struct {
-		Kind   string
-		Step   string
-		Limits []string
-		Data   string
-		Flow   bool
-		Values []string
-	}{Kind: kind, Values: values, Flow: wc != nil}
-	if wc != nil {
-		form.Step, form.Limits, form.Data = wc.Step, wc.Constraints, canonical(wc.CollectedData)
-	}
-	b, err := json.Marshal(form)
-	if err != nil {
-		panic(err) // strings always encode
-	}
-	sum := sha256.Sum256(b)
-	return base64.RawStdEncoding.EncodeToString(sum[:])
-}
-
-// canonical writes valid JSON with its members sorted and without spaces;
-// numbers stay as they were written.
-func canonical(raw json.RawMessage) string {
-	var v any
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if dec.Decode(&v) != nil {
-		return string(raw)
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return string(raw)
-	}
-	return string(b)
 }

@@ -68,7 +68,7 @@ func (s *Server) listConversations(w http.ResponseWriter, r *http.Request) error
 	}
 	x := of(r)
 	var found store.Listing
-	err = s.turns.timed(&x.store, func() error {
+	err = s.timed(&x.Store, func() error {
 		found, err = s.cfg.Store.List(r.Context(), x.owner, page)
 		return err
 	})
@@ -101,7 +101,7 @@ func (s *Server) getConversation(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var c store.Conversation
-	err = s.turns.timed(&x.store, func() error {
+	err = s.timed(&x.Store, func() error {
 		c, err = s.cfg.Store.Conversation(r.Context(), x.owner, id, after)
 		return err
 	})
@@ -131,7 +131,7 @@ func (s *Server) patchConversation(w http.ResponseWriter, r *http.Request) error
 		return invalid("status", "must be completed or abandoned")
 	}
 	var c store.Conversation
-	err = s.turns.timed(&x.store, func() error {
+	err = s.timed(&x.Store, func() error {
 		c, err = s.cfg.Store.SetStatus(r.Context(), x.owner, id, store.Status(status))
 		return err
 	})
@@ -146,7 +146,7 @@ func (s *Server) deleteConversation(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	err = s.turns.timed(&x.store, func() error { return s.cfg.Store.Delete(r.Context(), x.owner, id) })
+	err = s.timed(&x.Store, func() error { return s.cfg.Store.Delete(r.Context(), x.owner, id) })
 	if err != nil {
 		return err
 	}
@@ -155,13 +155,20 @@ func (s *Server) deleteConversation(w http.ResponseWriter, r *http.Request) erro
 	return nil
 }
 
+// timed runs f and adds its duration to sum.
+func (s *Server) timed(sum *time.Duration, f func() error) error {
+	began := s.cfg.Now()
+	defer func() { *sum += s.cfg.Now().Sub(began) }()
+	return f()
+}
+
 // named reads the id in the path. PathValue has decoded it, so it may hold
 // anything; only a UUID goes on.
 func (s *Server) named(r *http.Request) (*exchange, string, error) {
 	x := of(r)
 	id, err := conversationID(r.PathValue("id"))
 	if err == nil {
-		x.conversation = id
+		x.Conversation = id
 	}
 	return x, id, err
 }

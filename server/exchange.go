@@ -9,21 +9,21 @@ import (
 	"time"
 
 	"parley/server/auth"
+	"parley/server/turn"
 	"parley/store"
 )
 
 // Done is what a request came to.
 type Done struct {
 	Method   string
-	Route    string // the pattern without its method; "" where no route matched
-	Status   int    // 499 when the client had left
-	Class    string // failure class; "" when all went well
-	Stage    string // where the failure happened: auth, begin, upstream, complete; or ""
-	Turn     bool   // the request asked for a turn, whatever came of it
+	Route    string     // the pattern without its method; "" where no route matched
+	Status   int        // 499 when the client had left
+	Class    string     // failure class; "" when all went well
+	Stage    turn.Stage // where the failure happened; "" when there was none
+	Turn     bool       // the request asked for a turn, whatever came of it
 	Duration time.Duration
 
 	Conversation string // "" where there is none
-	RequestID    string
 	TraceID      string
 	Owner        store.Owner // zero when nobody was let in; for keyed hashes only
 
@@ -34,31 +34,14 @@ type Done struct {
 	AgentError string // the platform's code of class agent_error
 }
 
-// The stages of a request, as far as a failure can be pinned to one.
-const (
-	stageAuth     = "auth"
-	stageBegin    = "begin"
-	stageUpstream = "upstream"
-	stageComplete = "complete"
-)
-
-// progress is how far a turn has come and what it cost. It belongs to the
-// goroutine of its request.
-type progress struct {
-	stage        string
-	conversation string
-	store        time.Duration
-	upstream     time.Duration
-	restarted    bool
-	replayed     bool
-	agentError   string
-}
+// stageAuth is the stage before a turn's own: finding out who asks.
+const stageAuth turn.Stage = "auth"
 
 // exchange is one request on its way through the handlers.
 type exchange struct {
-	progress
+	turn.Progress
 	route     string
-	turn      bool
+	isTurn    bool
 	streamed  bool
 	joined    bool
 	told      bool // of the failure, in the stream's last event
@@ -79,7 +62,7 @@ func of(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*e
 func (s *Server) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 	x := &exchange{
 		route:     rt.pattern,
-		turn:      rt.turn,
+		isTurn:    rt.turn,
 		requestID: r.Header.Get("X-Request-Id"),
 		traceID:   s.cfg.TraceID(r.Context()),
 		began:     s.cfg.Now(),

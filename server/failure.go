@@ -9,26 +9,18 @@ import (
 
 	"parley/server/auth"
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
-// Failures that begin in this package. The exported ones may also be returned
-// by what surrounds it, such as a limiter in front of the store.
+// Failures that begin in this package.
 var (
-	// ErrOverloaded says that this process has as many turns running as it takes,
-	// in all or of one owner, or as many requests.
-	ErrOverloaded = errors.New("server: too many turns at once")
-	// ErrShuttingDown says that this process takes no new turns, or gave one up
-	// because its time was over.
-	ErrShuttingDown = errors.New("server: shutting down")
-
 	errInvalid   = errors.New("server: invalid request")
 	errForbidden = errors.New("server: not allowed")
 	errNoRoute   = errors.New("server: no such route")
 	errMethod    = errors.New("server: method not allowed")
 	errTooLarge  = errors.New("server: body too large")
 	errMediaType = errors.New("server: unsupported media type")
-	errPanic     = errors.New("server: handler panicked")
 )
 
 // Failure is one row of the table that decides everything about a failure.
@@ -72,12 +64,6 @@ const (
 // for the log; no client that waits for an answer ever sees it.
 const statusClientClosed = 499
 
-const (
-	logInfo  = slog.LevelInfo
-	logWarn  = slog.LevelWarn
-	logError = slog.LevelError
-)
-
 // The texts of failures that a caller cannot tell apart, and need not.
 const (
 	storeTitle  = "Conversation store unavailable"
@@ -91,42 +77,178 @@ const (
 
 // failures is the table, in the order in which an error is looked up.
 var failures = [...]Failure{
-	{Class: classInvalid, Meaning: "a body, parameter or id is malformed; `field` names it", Status: http.StatusBadRequest, Level: logInfo, Title: "Invalid request", Detail: "The request is malformed.", is: []error{errInvalid, store.ErrCursor}},
-	{Class: "unauthenticated", Meaning: "no token, or a bad one; `WWW-Authenticate` says which", Status: http.StatusUnauthorized, Level: logInfo, Title: "Not signed in", Detail: "A valid bearer token is required.", is: []error{auth.ErrUnauthenticated}},
-	{Class: "forbidden", Meaning: "the tenant or the card action is not allowed", Status: http.StatusForbidden, Level: logInfo, Title: "Not allowed", Detail: "You may not do this.", is: []error{auth.ErrForbidden, errForbidden}},
-	{Class: "not_found", Meaning: "no such route, or no such conversation for this owner", Status: http.StatusNotFound, Level: logInfo, Title: "Not found", Detail: "There is no such thing here.", is: []error{errNoRoute, store.ErrNotFound}},
-	{Class: "method_not_allowed", Meaning: "`Allow` lists what the route takes", Status: http.StatusMethodNotAllowed, Level: logInfo, Title: "Method not allowed", Detail: "The Allow header lists the methods of this route.", is: []error{errMethod}},
-	{Class: "turn_conflict", Meaning: "another turn runs in the conversation, or took this one over", Status: http.StatusConflict, Retryable: true, Level: logInfo, Title: "Another turn is running", Detail: "The conversation is busy with another turn. Repeat the request when it has ended.", is: []error{store.ErrBusy, store.ErrStale}},
-	{Class: "conversation_closed", Meaning: "the conversation is completed or abandoned", Status: http.StatusConflict, Level: logInfo, Title: "Conversation closed", Detail: "The conversation has ended. Start a new one.", is: []error{store.ErrClosed}},
-	{Class: "payload_too_large", Meaning: "the body has more than 256 KiB", Status: http.StatusRequestEntityTooLarge, Level: logInfo, Title: "Body too large", Detail: "A body may have at most 256 KiB.", is: []error{errTooLarge}},
-	{Class: "unsupported_media_type", Meaning: "the body is not `application/json`", Status: http.StatusUnsupportedMediaType, Level: logInfo, Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.", is: []error{errMediaType}},
-	{Class: "idempotency_mismatch", Meaning: "the idempotency key was used for another request", Status: http.StatusUnprocessableEntity, Level: logInfo, Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.", is: []error{store.ErrMismatch}},
-	{Class: "overloaded", Meaning: "as many turns run as may, in all (`MAX_TURNS`) or of this user (`MAX_TURNS_PER_USER`); never Redis", Status: http.StatusTooManyRequests, Retryable: true, Level: logWarn, Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.", is: []error{ErrOverloaded}},
-	{Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure, too many clients, or circuit breaker open", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrUnreachable}},
-	{Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrTimeout}},
-	{Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrPoolExhausted}},
-	{Class: "store_auth", Meaning: "Redis refuses our user, password or permissions", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrAuth}},
-	{Class: "store_not_ready", Meaning: "Redis is loading, failing over or busy with a script", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrNotReady}},
-	{Class: "store_readonly", Meaning: "Redis takes no writes", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrReadOnly}},
-	{Class: "store_full", Meaning: "Redis is out of memory; reads and deletes still work", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: storeTitle, Detail: storeRetry, origin: ofStore, is: []error{store.ErrFull}},
-	{Class: "store_protocol", Meaning: "what answers does not speak Redis as we know it", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrProtocol}},
-	{Class: classStoreRejected, Meaning: "any other error of Redis", Status: http.StatusServiceUnavailable, SpanError: true, Level: logError, Title: storeTitle, Detail: storeBroken, origin: ofStore, is: []error{store.ErrRejected}},
-	{Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.", origin: ofStore, is: []error{store.ErrCorrupt}},
-	{Class: "auth_unavailable", Meaning: "signing keys cannot be fetched, and the token's is not known", Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: logError, Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.", is: []error{auth.ErrUnavailable}},
-	{Class: "upstream_timeout", Meaning: "the agent did not finish within `COPILOT_TIMEOUT`", Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrTimeout}},
-	{Class: "upstream_unreachable", Meaning: "the agent: refused, name or TLS failure", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrUnreachable}},
-	{Class: "upstream_throttled", Meaning: "the agent answered 429; its `Retry-After` is passed on", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Agent throttled", Detail: "The agent takes no more requests right now. Repeat the request later.", origin: ofAgent, is: []error{copilot.ErrThrottled}},
-	{Class: "upstream_rejected", Meaning: "the agent answered another 4xx: our credentials or ids are wrong", Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrRejected}},
-	{Class: "upstream_error", Meaning: "the agent answered 5xx", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: agentTitle, Detail: agentRetry, origin: ofAgent, is: []error{copilot.ErrServer}},
-	{Class: classUpstreamProtocol, Meaning: "the agent answered something else than the protocol", Status: http.StatusBadGateway, SpanError: true, Level: logError, Title: agentTitle, Detail: agentBroken, origin: ofAgent, is: []error{copilot.ErrProtocol}},
-	{Class: "upstream_interrupted", Meaning: "the agent's answer ended before its end", Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: logWarn, Title: "Answer cut short", Detail: "The agent's answer ended too early. Repeat the request.", origin: ofAgent, is: []error{copilot.ErrInterrupted}},
-	{Class: classAgentError, Meaning: "the agent answered with a platform error in words; it is stored and passed on, with its code in `agentError`", Status: http.StatusOK, SpanError: true, Level: logWarn, Title: "Agent reported an error", Detail: "The agent answered with an error of its own; see agentError in the message."},
-	{Class: "shutting_down", Meaning: "this instance is stopping", Status: http.StatusServiceUnavailable, Retryable: true, Level: logInfo, Title: "Shutting down", Detail: "This instance is going away. Repeat the request.", is: []error{ErrShuttingDown}},
-	{Class: classPanic, Meaning: "a fault of this service; the log has the stack", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault, is: []error{errPanic}},
+	{
+		Class: classInvalid, Meaning: "a body, parameter or id is malformed; `field` names it",
+		Status: http.StatusBadRequest, Level: slog.LevelInfo, is: []error{errInvalid, store.ErrCursor},
+		Title: "Invalid request", Detail: "The request is malformed.",
+	},
+	{
+		Class: "unauthenticated", Meaning: "no token, or a bad one; `WWW-Authenticate` says which",
+		Status: http.StatusUnauthorized, Level: slog.LevelInfo, is: []error{auth.ErrUnauthenticated},
+		Title: "Not signed in", Detail: "A valid bearer token is required.",
+	},
+	{
+		Class: "forbidden", Meaning: "the tenant or the card action is not allowed",
+		Status: http.StatusForbidden, Level: slog.LevelInfo, is: []error{auth.ErrForbidden, errForbidden},
+		Title: "Not allowed", Detail: "You may not do this.",
+	},
+	{
+		Class: "not_found", Meaning: "no such route, or no such conversation for this owner",
+		Status: http.StatusNotFound, Level: slog.LevelInfo, is: []error{errNoRoute, store.ErrNotFound},
+		Title: "Not found", Detail: "There is no such thing here.",
+	},
+	{
+		Class: "method_not_allowed", Meaning: "`Allow` lists what the route takes",
+		Status: http.StatusMethodNotAllowed, Level: slog.LevelInfo, is: []error{errMethod},
+		Title: "Method not allowed", Detail: "The Allow header lists the methods of this route.",
+	},
+	{
+		Class: "turn_conflict", Meaning: "another turn runs in the conversation, or took this one over",
+		Status: http.StatusConflict, Retryable: true, Level: slog.LevelInfo, is: []error{store.ErrBusy, store.ErrStale},
+		Title: "Another turn is running", Detail: "The conversation is busy with another turn. Repeat the request when it has ended.",
+	},
+	{
+		Class: "conversation_closed", Meaning: "the conversation is completed or abandoned",
+		Status: http.StatusConflict, Level: slog.LevelInfo, is: []error{store.ErrClosed},
+		Title: "Conversation closed", Detail: "The conversation has ended. Start a new one.",
+	},
+	{
+		Class: "payload_too_large", Meaning: "the body has more than 256 KiB",
+		Status: http.StatusRequestEntityTooLarge, Level: slog.LevelInfo, is: []error{errTooLarge},
+		Title: "Body too large", Detail: "A body may have at most 256 KiB.",
+	},
+	{
+		Class: "unsupported_media_type", Meaning: "the body is not `application/json`",
+		Status: http.StatusUnsupportedMediaType, Level: slog.LevelInfo, is: []error{errMediaType},
+		Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.",
+	},
+	{
+		Class: "idempotency_mismatch", Meaning: "the idempotency key was used for another request",
+		Status: http.StatusUnprocessableEntity, Level: slog.LevelInfo, is: []error{store.ErrMismatch},
+		Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.",
+	},
+	{
+		Class: "overloaded", Meaning: "as many turns run as may, in all (`MAX_TURNS`) or of this user (`MAX_TURNS_PER_USER`); never Redis",
+		Status: http.StatusTooManyRequests, Retryable: true, Level: slog.LevelWarn, is: []error{turn.ErrOverloaded},
+		Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.",
+	},
+	{
+		Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure, too many clients, or circuit breaker open",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrUnreachable},
+		Title: storeTitle, Detail: storeRetry,
+	},
+	{
+		Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrTimeout},
+		Title: storeTitle, Detail: storeRetry,
+	},
+	{
+		Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrPoolExhausted},
+		Title: storeTitle, Detail: storeRetry,
+	},
+	{
+		Class: "store_auth", Meaning: "Redis refuses our user, password or permissions",
+		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrAuth},
+		Title: storeTitle, Detail: storeBroken,
+	},
+	{
+		Class: "store_not_ready", Meaning: "Redis is loading, failing over or busy with a script",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrNotReady},
+		Title: storeTitle, Detail: storeRetry,
+	},
+	{
+		Class: "store_readonly", Meaning: "Redis takes no writes",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrReadOnly},
+		Title: storeTitle, Detail: storeRetry,
+	},
+	{
+		Class: "store_full", Meaning: "Redis is out of memory; reads and deletes still work",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrFull},
+		Title: storeTitle, Detail: storeRetry,
+	},
+	{
+		Class: "store_protocol", Meaning: "what answers does not speak Redis as we know it",
+		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrProtocol},
+		Title: storeTitle, Detail: storeBroken,
+	},
+	{
+		Class: classStoreRejected, Meaning: "any other error of Redis",
+		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrRejected},
+		Title: storeTitle, Detail: storeBroken,
+	},
+	{
+		Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is",
+		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrCorrupt},
+		Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.",
+	},
+	{
+		Class: "auth_unavailable", Meaning: "signing keys cannot be fetched, and the token's is not known",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, is: []error{auth.ErrUnavailable},
+		Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.",
+	},
+	{
+		Class: "upstream_timeout", Meaning: "the agent did not finish within `COPILOT_TIMEOUT`",
+		Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrTimeout},
+		Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.",
+	},
+	{
+		Class: "upstream_unreachable", Meaning: "the agent: refused, name or TLS failure",
+		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrUnreachable},
+		Title: agentTitle, Detail: agentRetry,
+	},
+	{
+		Class: "upstream_throttled", Meaning: "the agent answered 429; its `Retry-After` is passed on",
+		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrThrottled},
+		Title: "Agent throttled", Detail: "The agent takes no more requests right now. Repeat the request later.",
+	},
+	{
+		Class: "upstream_rejected", Meaning: "the agent answered another 4xx: our credentials or ids are wrong",
+		Status: http.StatusBadGateway, SpanError: true, Level: slog.LevelError, origin: ofAgent, is: []error{copilot.ErrRejected},
+		Title: agentTitle, Detail: agentBroken,
+	},
+	{
+		Class: "upstream_error", Meaning: "the agent answered 5xx",
+		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrServer},
+		Title: agentTitle, Detail: agentRetry,
+	},
+	{
+		Class: classUpstreamProtocol, Meaning: "the agent answered something else than the protocol",
+		Status: http.StatusBadGateway, SpanError: true, Level: slog.LevelError, origin: ofAgent, is: []error{copilot.ErrProtocol},
+		Title: agentTitle, Detail: agentBroken,
+	},
+	{
+		Class: "upstream_interrupted", Meaning: "the agent's answer ended before its end",
+		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrInterrupted},
+		Title: "Answer cut short", Detail: "The agent's answer ended too early. Repeat the request.",
+	},
+	{
+		Class: classAgentError, Meaning: "the agent answered with a platform error in words; it is stored and passed on, with its code in `agentError`",
+		Status: http.StatusOK, SpanError: true, Level: slog.LevelWarn,
+		Title: "Agent reported an error", Detail: "The agent answered with an error of its own; see agentError in the message.",
+	},
+	{
+		Class: "shutting_down", Meaning: "this instance is stopping",
+		Status: http.StatusServiceUnavailable, Retryable: true, Level: slog.LevelInfo, is: []error{turn.ErrShuttingDown},
+		Title: "Shutting down", Detail: "This instance is going away. Repeat the request.",
+	},
+	{
+		Class: classPanic, Meaning: "a fault of this service; the log has the stack",
+		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError, is: []error{turn.ErrPanic},
+		Title: "Internal error", Detail: ourFault,
+	},
 	// Last but one, so that an error that says more about itself wins over the
 	// cancellation it may carry.
-	{Class: classClientCanceled, Meaning: "the client left before anything was begun", Status: statusClientClosed, Level: logInfo, Title: "Client left", Detail: "The client left before anything was begun.", is: []error{context.Canceled}},
-	{Class: classInternal, Meaning: "a fault of this service that nobody foresaw", Status: http.StatusInternalServerError, SpanError: true, Level: logError, Title: "Internal error", Detail: ourFault},
+	{
+		Class: classClientCanceled, Meaning: "the client left before anything was begun",
+		Status: statusClientClosed, Level: slog.LevelInfo, is: []error{context.Canceled},
+		Title: "Client left", Detail: "The client left before anything was begun.",
+	},
+	{
+		Class: classInternal, Meaning: "a fault of this service that nobody foresaw",
+		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError,
+		Title: "Internal error", Detail: ourFault,
+	},
 }
 
 // Failures gives the rows of the table in order.
@@ -147,6 +269,13 @@ func Class(err error) string {
 		return ""
 	}
 	return lookup(err).Class
+}
+
+// classify is Class and whether the same request may succeed later, for package
+// turn.
+func classify(err error) (class string, retryable bool) {
+	f := lookup(err)
+	return f.Class, f.Retryable
 }
 
 // lookup finds the row of an error. An outage of the store, or a failed call of

@@ -17,6 +17,7 @@ import (
 
 	"parley/server/auth"
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -34,13 +35,13 @@ var sentinels = map[string]error{
 	"copilot.ErrServer": copilot.ErrServer, "copilot.ErrProtocol": copilot.ErrProtocol,
 	"copilot.ErrInterrupted":  copilot.ErrInterrupted,
 	"auth.ErrUnauthenticated": auth.ErrUnauthenticated, "auth.ErrForbidden": auth.ErrForbidden,
-	"auth.ErrUnavailable":  auth.ErrUnavailable,
-	"server.ErrOverloaded": ErrOverloaded, "server.ErrShuttingDown": ErrShuttingDown,
+	"auth.ErrUnavailable": auth.ErrUnavailable,
+	"turn.ErrOverloaded":  turn.ErrOverloaded, "turn.ErrShuttingDown": turn.ErrShuttingDown, "turn.ErrPanic": turn.ErrPanic,
 }
 
 func TestEverySentinelHasARow(t *testing.T) {
 	found := map[string]bool{}
-	for pkg, dir := range map[string]string{"store": "../store", "copilot": "copilot", "auth": "auth", "server": "."} {
+	for pkg, dir := range map[string]string{"store": "../store", "copilot": "copilot", "auth": "auth", "turn": "turn", "server": "."} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)
@@ -215,7 +216,7 @@ func (w *world) provoke(f Failure) *httptest.ResponseRecorder {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
 	fail := func(_ http.ResponseWriter, r *http.Request) error {
-		of(r).conversation = "00000000-0000-7000-8000-000000000001"
+		of(r).Conversation = "00000000-0000-7000-8000-000000000001"
 		switch f.Class {
 		case classPanic:
 			panic(secret)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -188,7 +189,7 @@ func (c *countingStore) Delete(ctx context.Context, o store.Owner, id string) er
 
 func (c *countingStore) RenewLease(ctx context.Context, t store.Turn) error {
 	if err := c.called("RenewLease"); err != nil {
-		if errors.Is(err, errPanic) {
+		if errors.Is(err, turn.ErrPanic) {
 			panic(err)
 		}
 		return err

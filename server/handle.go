@@ -1,18 +1,15 @@
 package server
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"parley/server/auth"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -48,7 +45,7 @@ func (s *Server) carry(rt route, w http.ResponseWriter, r *http.Request) (err er
 		case http.ErrAbortHandler:
 			panic(v)
 		default:
-			err = &panicError{value: v, stack: debug.Stack()}
+			err = turn.NewPanicError(v)
 		}
 	}()
 	if rt.open {
@@ -56,7 +53,7 @@ func (s *Server) carry(rt route, w http.ResponseWriter, r *http.Request) (err er
 	}
 	defer s.working.Add(-1)
 	if n := s.working.Add(1); s.cfg.MaxRequests > 0 && n > int64(s.cfg.MaxRequests) {
-		return ErrOverloaded
+		return turn.ErrOverloaded
 	}
 	if err := s.admit(r); err != nil {
 		return err
@@ -77,7 +74,7 @@ func secure(h http.Header) {
 // admit finds out who is asking.
 func (s *Server) admit(r *http.Request) error {
 	x := of(r)
-	x.stage = stageAuth
+	x.Stage = stageAuth
 	// Joined, as RFC 9110, section 5.3 has it, two headers are no token: a proxy
 	// may have checked the one, and this service the other.
 	header := strings.Join(r.Header.Values("Authorization"), ", ")
@@ -92,7 +89,7 @@ func (s *Server) admit(r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	x.stage = ""
+	x.Stage = ""
 	x.who = who
 	x.owner = store.Owner{Tenant: who.Tenant, User: who.User}
 	if !s.cfg.AuthRequired {
@@ -122,34 +119,38 @@ func challenge(header string, err error) string {
 func (s *Server) done(w *statusWriter, r *http.Request, err error) {
 	x := of(r)
 	d := Done{
-		Method: r.Method, Route: x.route, Turn: x.turn, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
-		Conversation: x.conversation, RequestID: x.requestID, TraceID: x.traceID, Owner: x.owner,
-		Replayed: x.replayed, Streamed: x.streamed, Joined: x.joined, Restarted: x.restarted, AgentError: x.agentError,
+		Method: r.Method, Route: x.route, Turn: x.isTurn, Status: w.status, Duration: s.cfg.Now().Sub(x.began),
+		Conversation: x.Conversation, TraceID: x.traceID, Owner: x.owner,
+		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.joined, Restarted: x.Restarted, AgentError: x.AgentError,
 	}
-	level := logInfo
+	level := slog.LevelInfo
 	switch {
 	case err != nil:
 		f := s.failureOf(r, err)
-		d.Class, d.Stage, level = f.Class, x.stage, f.Level
+		d.Class, d.Stage, level = f.Class, x.Stage, f.Level
 		if d.Status == 0 {
 			d.Status = f.Status
 		}
-	case x.agentError != "":
-		d.Class, d.Stage, level = classAgentError, stageUpstream, rowOf(classAgentError).Level
+	case x.AgentError != "":
+		d.Class, d.Stage, level = classAgentError, turn.StageUpstream, rowOf(classAgentError).Level
 	}
 	attrs := []slog.Attr{
 		slog.String("method", wellKnown(d.Method)), slog.String("route", d.Route), slog.Int("status", d.Status),
-		slog.String("class", d.Class), slog.String("stage", d.Stage), slog.Float64("duration_ms", millis(d.Duration)),
-		slog.String("request_id", d.RequestID), slog.String("trace_id", d.TraceID),
+		slog.String("class", d.Class), slog.String("stage", string(d.Stage)), slog.Float64("duration_ms", millis(d.Duration)),
+		slog.String("request_id", x.requestID), slog.String("trace_id", d.TraceID),
 	}
 	if d.Conversation != "" {
 		attrs = append(attrs, slog.String("conversation_id", d.Conversation))
 	}
-	if level > logInfo && err != nil {
+	if d.Streamed {
+		// Why the status is 200 although the class says that it failed.
+		attrs = append(attrs, slog.Bool("streamed", true), slog.Bool("joined", d.Joined))
+	}
+	if level > slog.LevelInfo && err != nil {
 		attrs = append(attrs, slog.String("error", safeText(err, d.Class)))
 	}
-	if p, ok := errors.AsType[*panicError](err); ok {
-		attrs = append(attrs, slog.String("stack", string(p.stack)))
+	if p, ok := errors.AsType[*turn.PanicError](err); ok {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
 	s.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
 	s.cfg.OnDone(r.Context(), d)
@@ -192,7 +193,7 @@ func (s *Server) failureOf(r *http.Request, err error) *Failure {
 // respond writes one JSON answer. The status goes out only when the body is
 // known to encode, so that a failure to encode can still be a proper answer.
 func (s *Server) respond(w http.ResponseWriter, r *http.Request, status int, v any) error {
-	body, err := encode(v)
+	body, err := turn.EncodeJSON(v)
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
@@ -227,39 +228,10 @@ func readWithin(w http.ResponseWriter, limit time.Duration) {
 
 // timing tells the client where its time went.
 func (s *Server) timing(w http.ResponseWriter, x *exchange) {
-	w.Header().Set("Server-Timing", fmt.Sprintf("store;dur=%.1f, upstream;dur=%.1f", millis(x.store), millis(x.upstream)))
-}
-
-// encode is json.Marshal without its HTML escapes.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	w.Header().Set("Server-Timing", fmt.Sprintf("store;dur=%.1f, upstream;dur=%.1f", millis(x.Store), millis(x.Upstream)))
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// panicError is a panic on its way to the adapter.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-// Error gives the text of errors of the runtime only: any other value may hold
-// what a user wrote.
-func (p *panicError) Error() string {
-	if e, ok := p.value.(runtime.Error); ok {
-		return fmt.Sprintf("%v: %v", errPanic, e)
-	}
-	return fmt.Sprintf("%v: %T", errPanic, p.value)
-}
-
-// Unwrap makes errors.Is(err, errPanic) true.
-func (p *panicError) Unwrap() error { return errPanic }
 
 // statusWriter remembers the status that was sent.
 type statusWriter struct {

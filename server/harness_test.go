@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/server/turn"
 	"parley/store"
 	"parley/store/memory"
 )
@@ -81,9 +82,11 @@ func newWorld(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {
 		f(&cfg)
 	}
 	w.store.Store = memory.New(memory.Options{Now: cfg.Now})
-	cfg.Health = NewHealth(HealthConfig{Backend: "memory", Ping: w.store.Ping, Version: "test", Now: cfg.Now})
+	if cfg.Health == nil {
+		cfg.Health = NewHealth(HealthConfig{Backend: "memory", Ping: w.store.Ping, Version: "test", Now: cfg.Now})
+		cfg.Health.Probe(t.Context())
+	}
 	w.health = cfg.Health
-	w.health.Probe(t.Context())
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +218,7 @@ func tell(t *testing.T, rec *httptest.ResponseRecorder) told {
 // golden compares v with a file below testdata.
 func golden(t *testing.T, file string, v any) {
 	t.Helper()
-	raw, err := encode(v)
+	raw, err := turn.EncodeJSON(v)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"parley/store"
 )
 
 // HealthConfig is what a Health watches.
@@ -75,7 +77,7 @@ func (h *Health) Probe(ctx context.Context) {
 	began := h.cfg.Now()
 	probe, cancel := context.WithTimeout(ctx, h.cfg.Interval)
 	defer cancel()
-	err := late("Ping", h.cfg.Ping(probe))
+	err := store.AsTimeout("Ping", h.cfg.Ping(probe))
 	if ctx.Err() != nil {
 		return // the end of Run says nothing about the store
 	}

@@ -21,9 +21,7 @@ func TestHealthOfRedis(t *testing.T) {
 		Ping:     func(context.Context) error { pings++; return down },
 		Warnings: func() []string { return []string{"eviction policy is allkeys-lru"} },
 	})
-	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrThrottled}))
-	w.server.cfg.Health = health
-	w.server.turns.health = health
+	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrThrottled}), func(c *Config) { c.Health = health })
 
 	expect := func(status int, redis, ready string) {
 		t.Helper()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -52,7 +53,7 @@ func TestLease(t *testing.T) {
 	}{
 		"kept":       {nil, 200, ""},
 		"store down": {&store.Error{Op: "RenewLease", Kind: store.ErrUnreachable}, 200, ""},
-		"panics":     {errPanic, 200, ""},
+		"panics":     {turn.ErrPanic, 200, ""},
 		"taken over": {store.ErrStale, 409, "turn_conflict"},
 		"deleted":    {store.ErrNotFound, 404, "not_found"},
 	} {

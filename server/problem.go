@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -58,7 +59,7 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 	x, f := of(r), s.failureOf(r, err)
 	p := problem{
 		Type: "urn:parley:problem:" + f.Class, Title: f.Title, Status: f.Status, Detail: f.Detail,
-		Class: f.Class, Error: f.Class, Retryable: f.Retryable, TraceID: x.traceID, Conversation: x.conversation,
+		Class: f.Class, Error: f.Class, Retryable: f.Retryable, TraceID: x.traceID, Conversation: x.Conversation,
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
 		if e.detail != "" {
@@ -88,10 +89,10 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) erro
 			w.Header()[name] = values
 		}
 	}
-	if after := retryAfter(f, of(r).stage, err); after > 0 {
+	if after := retryAfter(f, of(r).Stage, err); after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(after))
 	}
-	body, encErr := encode(s.problemOf(r, err))
+	body, encErr := turn.EncodeJSON(s.problemOf(r, err))
 	if encErr != nil {
 		return errors.Join(err, encErr) // cannot happen: it is made of strings
 	}
@@ -100,7 +101,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) erro
 }
 
 // retryAfter is how many seconds a caller should wait, 0 for no advice.
-func retryAfter(f *Failure, stage string, err error) int {
+func retryAfter(f *Failure, stage turn.Stage, err error) int {
 	if !f.Retryable {
 		return 0
 	}
@@ -113,7 +114,7 @@ func retryAfter(f *Failure, stage string, err error) int {
 		if e, ok := errors.AsType[*store.BusyError](err); ok {
 			after = max(after, wholeSeconds(e.RetryAfter))
 		}
-		if f.origin == ofStore && stage == stageComplete {
+		if f.origin == ofStore && stage == turn.StageComplete {
 			after = wholeSeconds(store.LeaseTime) // the turn is held until then
 		}
 		return after

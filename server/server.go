@@ -1,6 +1,6 @@
 // Package server is the HTTP API: what may be asked is in routes.go, how a
-// request is carried in handle.go, what a turn is in turn.go, and what every
-// failure looks like in failure.go.
+// request is carried in handle.go, and what every failure looks like in
+// failure.go. Turns run in package turn, which knows no HTTP.
 package server
 
 import (
@@ -22,6 +22,7 @@ import (
 
 	"parley/server/auth"
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -104,7 +105,7 @@ func DefaultDomains() []string { return []string{"copilot.microsoft.com", "micro
 type Server struct {
 	cfg     Config
 	handler http.Handler
-	turns   *turns
+	turns   *turn.Runner
 	domains []string
 	working atomic.Int64 // requests that MaxRequests bounds
 }
@@ -116,7 +117,12 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.fill()
 	s := &Server{cfg: cfg, domains: normalDomains(cfg.AllowedDomains)}
-	s.turns = newTurns(cfg)
+	s.turns = turn.New(turn.Config{
+		Store: cfg.Store, Agent: cfg.Agent, Log: cfg.Log, Now: cfg.Now, NewID: cfg.NewID,
+		Classify: classify, OnAgent: cfg.Health.sawUpstream, OnCommitDropped: cfg.OnCommitDropped,
+		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout,
+		MaxTurns: cfg.MaxTurns, MaxTurnsPerOwner: cfg.MaxTurnsPerOwner,
+	})
 	s.handler = s.crossOrigin(s.mux())
 	return s, nil
 }
@@ -126,14 +132,14 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // PendingCommits is how many turns have ended and could not yet be stored.
-func (s *Server) PendingCommits() int { return s.turns.commits.pending() }
+func (s *Server) PendingCommits() int { return s.turns.PendingCommits() }
 
 // Shutdown refuses new turns and waits for those that run, and for what they
 // left to be stored. When ctx is done first, it ends them and returns the
 // context's error: each is recorded as failed with class "shutting_down", and
 // what the store has not taken by then is dropped.
 // Call it before the listener is closed for good and the store with it.
-func (s *Server) Shutdown(ctx context.Context) error { return s.turns.shutdown(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error { return s.turns.Shutdown(ctx) }
 
 // check reports what New cannot work with.
 func (c *Config) check() error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -49,18 +50,17 @@ func wantsStream(h http.Header) bool {
 	return false
 }
 
-// stream runs a turn and tells of it while it runs, or joins the one that an
-// earlier request with the same key runs. Until the first event a failure is
-// answered as ever; after it, as the last event.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *input) error {
+// stream runs a turn and writes what it says while it runs, or joins the one that
+// an earlier request with the same key runs. Until the first event a failure is
+// answered as any other; after it, as the last event.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
 	x, out := of(r), &eventStream{w: w, rc: http.NewResponseController(w)}
-	a, err := s.told(r, in, out)
+	a, err := s.streamOwn(r, req, out)
 	if errors.Is(err, store.ErrBusy) {
-		if earlier, leave := s.turns.running.join(in); earlier != nil {
+		if earlier, leave := s.turns.Join(req); earlier != nil {
 			defer leave()
 			x.joined = true
-			out.follow(r.Context(), earlier)
-			if a, x.stage, err = earlier.outcome(); out.err != nil {
+			if a, x.Stage, err = streamJoined(r.Context(), earlier, out); out.err != nil {
 				err = r.Context().Err() // it went before it heard how the turn ended
 			}
 		}
@@ -71,28 +71,41 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *input) error
 	return s.lastEvent(out, r, a, err)
 }
 
-// told runs a turn and writes what it says as it comes. The turn waits for no
+// streamOwn runs a turn and writes what it says as it comes. The turn waits for no
 // reader, so the reader is served beside it, and to the end even when the client
 // seems gone: one that closed only its own half of the connection still listens.
-func (s *Server) told(r *http.Request, in *input, out *eventStream) (answer, error) {
-	f := &feed{}
-	beside := newTeller(out, f)
-	defer beside.stop()
-	return s.turns.run(r.Context(), &of(r).progress, in, f)
+func (s *Server) streamOwn(r *http.Request, req *turn.Request, out *eventStream) (turn.Answer, error) {
+	f := &turn.Feed{}
+	writer := newStreamWriter(out, f)
+	defer writer.stop()
+	return s.turns.Run(r.Context(), &of(r).Progress, req, f)
+}
+
+// streamJoined writes what the turn of another request says, until the turn is
+// over or this client is gone. It then gives what the turn came to.
+func streamJoined(ctx context.Context, f *turn.Feed, out *eventStream) (turn.Answer, turn.Stage, error) {
+	writer := newStreamWriter(out, f)
+	defer writer.stop()
+	select {
+	case <-writer.ended:
+	case <-ctx.Done():
+		writer.abandon()
+	}
+	return f.Outcome()
 }
 
 // lastEvent ends a stream with what the turn came to. The error is what the log
 // is told.
-func (s *Server) lastEvent(out *eventStream, r *http.Request, a answer, err error) error {
+func (s *Server) lastEvent(out *eventStream, r *http.Request, a turn.Answer, err error) error {
 	x, w := of(r), out.w
 	x.streamed = true
 	if err != nil {
 		out.event(eventError, s.problemOf(r, err))
 	} else {
-		if a.replayed {
+		if a.Replayed {
 			w.Header().Set("Idempotency-Replayed", "true")
 		}
-		out.rest(a.messages) // of a replay, all
+		out.rest(a.Messages) // of a replay, all
 		out.event(eventDone, chatAnswerOf(a))
 	}
 	s.timing(w, x) // as a trailer
@@ -113,44 +126,14 @@ var errGone = errors.New("server: client is gone or too slow")
 type eventStream struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
-	open bool     // headers are out
-	at   position // in the feed it follows
-	err  error    // why nothing is written any more; errGone is the client's doing
-}
-
-// follow writes what a feed has until the feed ends or the client is gone.
-func (e *eventStream) follow(ctx context.Context, f *feed) {
-	changed := make(chan struct{}, 1)
-	defer f.listen(func() {
-		select {
-		case changed <- struct{}{}:
-		default: // it will look anyway
-		}
-	})()
-	alive := time.NewTimer(keepAlive)
-	defer alive.Stop()
-	for {
-		wrote, over := e.take(f)
-		if over || e.err != nil {
-			return
-		}
-		if wrote {
-			alive.Reset(keepAlive)
-		}
-		select {
-		case <-changed:
-		case <-alive.C:
-			e.send([]byte(keepAliveComment))
-			alive.Reset(keepAlive)
-		case <-ctx.Done():
-			e.err = errGone
-		}
-	}
+	open bool          // headers are out
+	at   turn.Position // in the feed that is written
+	err  error         // why nothing is written any more; errGone is the client's doing
 }
 
 // take writes what is new in a feed.
-func (e *eventStream) take(f *feed) (wrote, over bool) {
-	messages, deltas, over := f.news(&e.at)
+func (e *eventStream) take(f *turn.Feed) (wrote, over bool) {
+	messages, deltas, over := f.News(&e.at)
 	for _, m := range messages {
 		e.event(eventMessage, m)
 	}
@@ -162,7 +145,7 @@ func (e *eventStream) take(f *feed) (wrote, over bool) {
 
 // rest writes those of a turn's messages that were not written yet.
 func (e *eventStream) rest(messages []store.Message) {
-	for _, m := range messages[e.at.messages:] {
+	for _, m := range messages[e.at.Messages:] {
 		e.event(eventMessage, m)
 	}
 }
@@ -172,7 +155,7 @@ func (e *eventStream) event(name string, data any) {
 	if e.err != nil {
 		return
 	}
-	body, err := encode(data)
+	body, err := turn.EncodeJSON(data)
 	if err != nil {
 		e.err = fmt.Errorf("encode event: %w", err)
 		return

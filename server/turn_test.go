@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"parley/server/auth"
 	"parley/server/copilot"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -133,7 +135,7 @@ func TestAgentFailureIsKept(t *testing.T) {
 	if got := field[string](t, rec, "conversationId"); got != id {
 		t.Errorf("conversationId %q", got)
 	}
-	if d := w.lastDone(); d.Class != "upstream_error" || d.Stage != stageUpstream {
+	if d := w.lastDone(); d.Class != "upstream_error" || d.Stage != turn.StageUpstream {
 		t.Errorf("done says %+v", d)
 	}
 	if h := w.history(id); len(h.Failures) != 1 || h.Failures[0].Class != "upstream_error" || len(h.Messages) != 2 {
@@ -169,7 +171,7 @@ func TestStoreDownBeforeTheTurn(t *testing.T) {
 		w := newWorld(t, nil)
 		w.store.breaks("BeginTurn", &store.Error{Op: "BeginTurn", Kind: store.ErrUnreachable})
 		w.must(503, body)
-		if d := w.lastDone(); d.Class != "store_unreachable" || d.Stage != stageBegin || w.agent.asked() != 0 {
+		if d := w.lastDone(); d.Class != "store_unreachable" || d.Stage != turn.StageBegin || w.agent.asked() != 0 {
 			t.Errorf("%s: done %+v, agent asked %d times", body.Path, d, w.agent.asked())
 		}
 	}
@@ -181,13 +183,13 @@ func TestStoreDownAtTheCommit(t *testing.T) {
 	w.store.forget()
 	w.store.breaks("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrTimeout})
 	w.must(503, send(id, "x"))
-	if d := w.lastDone(); d.Class != "store_timeout" || d.Stage != stageComplete {
+	if d := w.lastDone(); d.Class != "store_timeout" || d.Stage != turn.StageComplete {
 		t.Errorf("done says %+v", d)
 	}
 	if got := w.store.seen(); !slices.Equal(got[:2], []string{"BeginTurn", "CompleteTurn"}) || slices.Contains(got, "FailTurn store_timeout") {
 		t.Errorf("calls %v", got)
 	}
-	if got := late("CompleteTurn", fmt.Errorf("x: %w", context.DeadlineExceeded)); Class(got) != classStoreTimeout {
+	if got := store.AsTimeout("CompleteTurn", fmt.Errorf("x: %w", context.DeadlineExceeded)); Class(got) != classStoreTimeout {
 		t.Errorf("our own limit is %s", Class(got))
 	}
 }
@@ -213,15 +215,20 @@ func TestPanicInTheAgentFailsTheTurn(t *testing.T) {
 
 // What comes between the agent's answer and the commit is covered as well.
 func TestPanicAfterTheAgentFailsTheTurn(t *testing.T) {
-	w := newWorld(t, nil)
+	ids, last := 0, math.MaxInt
+	w := newWorld(t, nil, func(c *Config) {
+		fresh := c.NewID
+		c.NewID = func() string {
+			if ids++; ids > last {
+				panic("no ids left")
+			}
+			return fresh()
+		}
+	})
 	id := w.begin()
-	c := send(id, "x")
-	ids := 0
-	fresh := w.server.turns.newID
-	w.server.turns.newID = func() string { ids++; panic("no ids left") }
-	w.must(500, c)
-	w.server.turns.newID = fresh
-	if h := w.history(id); ids != 1 || len(h.Failures) != 1 || h.Failures[0].Class != classPanic {
+	ids, last = 0, 1 // the user's message gets one, the agent's does not
+	w.must(500, send(id, "x"))
+	if h := w.history(id); ids != 2 || len(h.Failures) != 1 || h.Failures[0].Class != classPanic {
 		t.Errorf("stored %+v", h)
 	}
 }
@@ -334,7 +341,7 @@ func TestAgentEndsTheConversation(t *testing.T) {
 	}})
 	id := w.begin()
 	rec := w.must(200, post("/api/chat/send", `{"conversationId":"`+id+`","text":"bye","workflowContext":{"step":"s"}}`))
-	if s := field[workflowState](t, rec, "workflowState"); s.Status != "completed" {
+	if s := field[turn.WorkflowState](t, rec, "workflowState"); s.Status != "completed" {
 		t.Errorf("state %+v", s)
 	}
 	rec = w.must(409, send(id, "hello?"))

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -67,3 +68,13 @@ func (e *Error) Error() string {
 
 // Unwrap gives the Kind and nothing else.
 func (e *Error) Unwrap() error { return e.Kind }
+
+// AsTimeout gives an error the kind ErrTimeout when it says that a limit of the
+// caller's own ran out before the store's did; any other error stays what it is.
+// op is the method that was called.
+func AsTimeout(op string, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &Error{Op: op, Kind: ErrTimeout, Cause: err}
+	}
+	return err
+}

@@ -15,13 +15,12 @@ import (
 
 // Outcome is what a request came to, as the API knows it.
 type Outcome struct {
-	Route        string // pattern without its method; "" where no route matched
-	Status       int    // 499 when the client had left
-	Class        string // failure class, "" when all went well
-	Stage        string // where the failure happened, or ""
-	Turn         bool   // the request asked for a turn
-	Conversation string // id, or ""
-	RequestID    string
+	Route        string      // pattern without its method; "" where no route matched
+	Status       int         // 499 when the client had left
+	Class        string      // failure class, "" when all went well
+	Stage        string      // where the failure happened, or ""
+	Turn         bool        // the request asked for a turn
+	Conversation string      // id, or ""
 	Owner        store.Owner // for the keyed hash only
 	Replayed     bool
 	Restarted    bool

@@ -54,7 +54,7 @@ func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 	cfg.TraceID = tel.TraceID
 	cfg.OnDone = func(ctx context.Context, d server.Done) {
 		tel.Done(ctx, telemetry.Outcome{
-			Route: d.Route, Status: d.Status, Class: d.Class, Stage: d.Stage, Turn: d.Turn,
+			Route: d.Route, Status: d.Status, Class: d.Class, Stage: string(d.Stage), Turn: d.Turn,
 			Conversation: d.Conversation, Owner: d.Owner,
 			Replayed: d.Replayed, Restarted: d.Restarted, AgentError: d.AgentError,
 		})

@@ -1,4 +1,4 @@
-package server
+package turn
 
 import (
 	"bytes"
@@ -77,7 +77,7 @@ func mergeEntities(entities []json.RawMessage) json.RawMessage {
 	if len(merged) == 0 {
 		return nil
 	}
-	b, err := encode(merged) // sorts the names
+	b, err := EncodeJSON(merged) // sorts the names
 	if err != nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package server
+package turn
 
 import (
 	"encoding/json"
@@ -11,11 +11,11 @@ import (
 
 const adaptiveCard = "application/vnd.microsoft.card.adaptive"
 
-// messages turns what the agent said in a turn into messages of ours: for each
+// messagesOf turns what the agent said in a turn into messages of ours: for each
 // activity a text if it has one, then its cards. What it found as data goes
 // with the text, with the first card when there is no text, and with a text of
 // its own when there is neither.
-func (t *turns) messages(activities []copilot.Message, turn int) []store.Message {
+func messagesOf(activities []copilot.Message, turn int, newID func() string) []store.Message {
 	var all []store.Message
 	for _, a := range activities {
 		if !a.FromBot {
@@ -24,7 +24,7 @@ func (t *turns) messages(activities []copilot.Message, turn int) []store.Message
 		first := len(all)
 		if strings.TrimSpace(a.Text) != "" {
 			all = append(all, store.Message{
-				ID: t.newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText,
+				ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText,
 				Text: a.Text, AgentError: a.ErrorCode,
 			})
 		}
@@ -34,7 +34,7 @@ func (t *turns) messages(activities []copilot.Message, turn int) []store.Message
 				continue
 			}
 			cards++
-			m := store.Message{ID: t.newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindCard, CardJSON: at.Content}
+			m := store.Message{ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindCard, CardJSON: at.Content}
 			m.CardID = cardID(a.ID, m.ID, cards)
 			all = append(all, m)
 		}
@@ -42,7 +42,7 @@ func (t *turns) messages(activities []copilot.Message, turn int) []store.Message
 		if len(all) == first && payload != nil {
 			// Data and nothing to show: a text without words carries it, else what
 			// the agent found would be lost.
-			all = append(all, store.Message{ID: t.newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText})
+			all = append(all, store.Message{ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText})
 		}
 		if len(all) > first {
 			all[first].ExtractedPayload = payload
@@ -65,7 +65,7 @@ func isCard(a copilot.Attachment) bool {
 // traced to what the agent sent; further cards of one activity are counted.
 func cardID(activity, message string, n int) string {
 	switch {
-	case activity == "" || len(activity) > maxCardID-8:
+	case activity == "" || len(activity) > MaxCardID-8:
 		return message
 	case n == 1:
 		return activity
@@ -83,15 +83,4 @@ func agentErrorIn(messages []store.Message) string {
 		}
 	}
 	return code
-}
-
-// newestPayload is the data that the agent gave last, nil if it gave none.
-func newestPayload(messages []store.Message) *store.Payload {
-	var newest *store.Payload
-	for _, m := range messages {
-		if m.ExtractedPayload != nil {
-			newest = m.ExtractedPayload
-		}
-	}
-	return newest
 }

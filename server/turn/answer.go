@@ -1,0 +1,154 @@
+package turn
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"parley/store"
+)
+
+// maxExtra is what a store keeps beside an answer, in bytes.
+const maxExtra = 64 << 10
+
+// Answer is what a turn came to, fresh or stored.
+type Answer struct {
+	Conversation string
+	Messages     []store.Message // the agent's, of the turn that was asked for; never nil
+	State        *WorkflowState  // nil when the conversation has no workflow
+	LatencyMs    int64           // how long the agent took
+	Restarted    bool            // the agent had forgotten what was said before
+	Replayed     bool            // the stored answer of an earlier request
+}
+
+// Payload is the data that the agent gave last, nil if it gave none.
+func (a *Answer) Payload() *store.Payload {
+	var newest *store.Payload
+	for _, m := range a.Messages {
+		if m.ExtractedPayload != nil {
+			newest = m.ExtractedPayload
+		}
+	}
+	return newest
+}
+
+// extra is what an answer has beside its messages. It is stored with them, so
+// that a replay says what the first answer said.
+type extra struct {
+	State     *WorkflowState `json:"workflowState,omitempty"`
+	LatencyMs int64          `json:"latencyMs"`
+	Restarted bool           `json:"conversationRestarted,omitempty"`
+}
+
+// completion is what gets stored of a reply, and what is answered beside it.
+func (re *reply) completion(req *Request, user []store.Message, held *store.Turn) (*store.Completion, extra) {
+	c := &store.Completion{UpstreamID: re.upstreamID, Ended: re.ended}
+	number := turnNumber(req, held)
+	if req.Kind.starts() {
+		c.Messages = re.greeting
+	}
+	if req.Kind == KindOrchestrate {
+		// Greeting, question and answer in one go.
+		c.Turns = number
+		for _, m := range user {
+			m.Turn = number
+			c.Messages = append(c.Messages, m)
+		}
+	}
+	if req.Kind.talks() {
+		c.Messages = append(c.Messages, re.messages...)
+	}
+	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, State: stateOf(req, held, number)}
+	if ex.State != nil {
+		switch {
+		case agentErrorIn(c.Messages) != "":
+			ex.State.Status = "error"
+		case re.ended:
+			ex.State.Status = string(store.StatusCompleted)
+		}
+	}
+	// Whether a key wants it is the store's to know: a repeat without one may be
+	// finishing the turn of a request that had one.
+	c.Extra = ex.encode()
+	return c, ex
+}
+
+// stateOf is the state of the workflow: told whenever the caller speaks of one
+// or the conversation remembers one.
+func stateOf(req *Request, held *store.Turn, number int) *WorkflowState {
+	if req.Workflow == nil && held.Workflow.CurrentStep == "" && req.Kind != KindOrchestrate {
+		return nil
+	}
+	s := &WorkflowState{Step: held.Workflow.CurrentStep, TurnCount: number, Status: string(store.StatusActive)}
+	if req.Workflow != nil {
+		s.Step = req.Workflow.Step
+	}
+	if req.Workflow == nil || req.Workflow.CollectedData == nil {
+		s.CollectedData = held.Workflow.StepData
+	}
+	return s
+}
+
+// encode is the stored form. Remembered data that is too large for it is left
+// out of later replays; what the caller sends with the request never is, since
+// a replay takes it from there.
+func (ex extra) encode() json.RawMessage {
+	b, err := EncodeJSON(ex)
+	if (err != nil || len(b) > maxExtra) && ex.State != nil {
+		state := *ex.State
+		state.CollectedData = nil
+		ex.State = &state
+		b, err = EncodeJSON(ex)
+	}
+	if err != nil {
+		return nil // cannot happen: no raw JSON is left in it
+	}
+	return b
+}
+
+// replay is the answer of the turn that had completed before.
+func replay(req *Request, o *store.Outcome) (Answer, error) {
+	var ex extra
+	if len(o.Extra) > 0 {
+		if err := json.Unmarshal(o.Extra, &ex); err != nil {
+			return Answer{}, fmt.Errorf("decode stored answer: %w", &store.Error{Op: "BeginTurn", Kind: store.ErrCorrupt, Cause: err})
+		}
+	}
+	a := answerOf(req, o.Messages, ex)
+	a.Replayed = true
+	return a, nil
+}
+
+// answerOf is what the caller gets of what was stored.
+func answerOf(req *Request, stored []store.Message, ex extra) Answer {
+	a := Answer{Conversation: req.Conversation, Messages: []store.Message{}, LatencyMs: ex.LatencyMs, Restarted: ex.Restarted}
+	for _, m := range stored {
+		greeting := req.Kind == KindOrchestrate && m.Turn == 0
+		if m.Role == store.RoleAssistant && !greeting {
+			a.Messages = append(a.Messages, m)
+		}
+	}
+	if ex.State != nil {
+		state := *ex.State
+		if req.Workflow != nil && req.Workflow.CollectedData != nil {
+			state.CollectedData = req.Workflow.CollectedData
+		}
+		if found := a.Payload(); found != nil {
+			state.LastRecommendation = found.Data
+		}
+		a.State = &state
+	}
+	return a
+}
+
+// EncodeJSON writes v as one line of JSON with a line break at its end, without
+// the HTML escapes of package json: nothing here is put into a page.
+func EncodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,157 @@
+package turn
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// reply is all that the agent did in a turn.
+type reply struct {
+	greeting   []store.Message
+	messages   []store.Message
+	upstreamID string
+	restarted  bool // the agent has forgotten what was said before
+	ended      bool
+	millis     int64
+}
+
+// ask has the agent answer while the lease is renewed, and records the turn as
+// failed when nothing comes of it.
+func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []store.Message, held *store.Turn, f *Feed) (done *store.Completion, ex extra, err error) {
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.AgentTimeout)
+	defer cancel()
+	work, release := r.renewLease(work, held)
+	defer release()
+
+	class := r.class(ErrPanic) // what the turn failed of when nothing below comes to say so
+	defer func() {
+		release()
+		if class != "" {
+			r.fail(ctx, p, held, class)
+		}
+	}()
+
+	var said reply
+	err = r.timed(&p.Upstream, func() error {
+		said, err = r.converse(work, req, held, f)
+		return err
+	})
+	switch cause := context.Cause(work); {
+	case err == nil:
+		r.cfg.OnAgent("")
+		done, ex = said.completion(req, user, held)
+		class = ""
+	case errors.Is(cause, store.ErrStale) || errors.Is(cause, store.ErrNotFound):
+		// Another turn took this one's place, or the conversation was deleted:
+		// there is nothing left to fail.
+		class, err = "", cause
+	case errors.Is(cause, ErrShuttingDown):
+		class, err = r.class(cause), cause
+	default:
+		class = r.class(err)
+		r.cfg.OnAgent(class)
+	}
+	return done, ex, err
+}
+
+// fail records that the turn ended without an answer, now or by the outbox.
+func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class string) {
+	ctx, cancel := detached(ctx, r.cfg.StoreTimeout)
+	defer cancel()
+	err := r.timed(&p.Store, func() error {
+		return store.AsTimeout("FailTurn", r.cfg.Store.FailTurn(ctx, *held, class))
+	})
+	if isOutage(err) {
+		r.outbox.push(&entry{turn: *held, class: class}, err)
+	}
+	if err != nil {
+		r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "turn could not be recorded as failed",
+			slog.String("class", class), slog.String("store_class", r.class(err)))
+	}
+}
+
+// converse opens the upstream conversation where there is none yet and says
+// what there is to say. Legacy records have no upstream conversation: the agent
+// begins one in silence, without what was said before.
+func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f *Feed) (reply, error) {
+	re := reply{upstreamID: held.UpstreamID}
+	began := r.cfg.Now()
+	if req.Kind.starts() || re.upstreamID == "" {
+		var greeted *Feed
+		if !req.Kind.talks() {
+			greeted = f // else the greeting is no part of the answer
+		}
+		var err error
+		re.greeting, err = r.collect(&re, r.cfg.Agent.Start(ctx, copilot.Start{Identity: req.Identity, Silent: !req.Kind.starts()}), 0, greeted)
+		if err != nil {
+			return reply{}, err
+		}
+		if re.upstreamID == "" {
+			return reply{}, &copilot.Error{Op: "start", Kind: copilot.ErrProtocol}
+		}
+		re.restarted = !req.Kind.starts()
+	}
+	if req.Kind.talks() {
+		var err error
+		re.messages, err = r.collect(&re, r.cfg.Agent.Turn(ctx, copilot.Turn{
+			Identity: req.Identity, ConversationID: re.upstreamID, Text: req.Workflow.prefix(req.Text), Value: req.Value,
+		}), turnNumber(req, held), f)
+		if err != nil {
+			return reply{}, err
+		}
+	}
+	re.millis = r.cfg.Now().Sub(began).Milliseconds()
+	return re, nil
+}
+
+// turnNumber is the number of the turn in which the user says something.
+func turnNumber(req *Request, held *store.Turn) int {
+	if req.Kind == KindOrchestrate {
+		return 1
+	}
+	return held.Number
+}
+
+// collect takes in one call of the agent and returns its messages. It passes
+// them on to f as they come, and each text on its way under the id that its
+// message will have.
+func (r *Runner) collect(re *reply, events iter.Seq2[copilot.Event, error], turn int, f *Feed) ([]store.Message, error) {
+	var messages []store.Message
+	ids := map[string]string{} // of messages, by the stream that becomes them
+	for e, err := range events {
+		if err != nil {
+			return nil, err
+		}
+		switch e.Kind {
+		case copilot.EventConversation:
+			if e.ConversationID != "" {
+				re.upstreamID = e.ConversationID
+			}
+			re.restarted = re.restarted || e.Restarted
+		case copilot.EventMessage:
+			said := messagesOf([]copilot.Message{e.Message}, turn, r.cfg.NewID)
+			id := ids[e.Message.StreamID]
+			if id != "" && len(said) > 0 && said[0].Kind == store.KindText {
+				said[0].ID = id
+			}
+			messages = append(messages, said...)
+			f.say(id, said)
+		case copilot.EventEnded:
+			re.ended = true
+		case copilot.EventDelta:
+			if f == nil {
+				continue
+			}
+			if ids[e.StreamID] == "" {
+				ids[e.StreamID] = r.cfg.NewID()
+			}
+			f.write(ids[e.StreamID], e.Text)
+		}
+	}
+	return messages, nil
+}

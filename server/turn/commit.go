@@ -1,0 +1,54 @@
+package turn
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"parley/store"
+)
+
+// commit stores the agent's answer. While the store is away it tries again until
+// the request's time for it is over; then the answer goes to the outbox, and the
+// error to the client.
+func (r *Runner) commit(ctx context.Context, held *store.Turn, done *store.Completion) error {
+	ctx, cancel := detached(ctx, r.cfg.CommitTimeout)
+	defer cancel()
+	e := &entry{turn: *held, done: done}
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(r.life, stop)() // an attempt that is made may end, the next is not made
+	var why error
+	for wait := firstPause; ; wait = min(2*wait, longestPause) {
+		err := store.AsTimeout("CompleteTurn", r.cfg.Store.CompleteTurn(ctx, *held, *done))
+		if !isOutage(err) {
+			return err
+		}
+		if why == nil || !errors.Is(err, store.ErrTimeout) {
+			why = err // a later attempt has less time, so its timeout may be our own
+		}
+		if _, retryable := r.cfg.Classify(err); !retryable || !pause(waiting, wait) {
+			done.Unheard = true
+			r.outbox.push(e, why)
+			return why
+		}
+	}
+}
+
+// pause waits about that long and reports whether ctx lasts until then. The
+// times differ, so that many that failed together do not come back together.
+func pause(ctx context.Context, wait time.Duration) bool {
+	wait = wait/2 + rand.N(wait/2) //nolint:gosec // spreads load, guards nothing
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= wait {
+		return false
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,298 @@
+package turn
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"parley/store"
+)
+
+// MaxCommitAge is how long the end of a turn waits to be stored before it is
+// dropped.
+const MaxCommitAge = 10 * time.Minute
+
+// Bounds of what waits to be stored.
+const (
+	maxEntries     = 1000
+	maxOutboxBytes = 64 << 20
+	// The time between two attempts doubles from the one to the other. It is short
+	// because of what begins when the store is back: see outbox.
+	firstPause   = 25 * time.Millisecond
+	longestPause = 500 * time.Millisecond
+)
+
+// entry is how a turn ended, on its way to the store.
+type entry struct {
+	turn  store.Turn
+	done  *store.Completion // nil when the turn failed
+	class string            // what it failed of
+
+	since time.Time
+	bytes int
+	cause string // class of what kept it from being stored
+}
+
+func (e *entry) key() conversationKey { return conversationKey{e.turn.Owner, e.turn.Conversation} }
+
+// write takes it to the store once. On a goroutine of its own, a panic would end
+// the process.
+func (e *entry) write(ctx context.Context, s store.Store) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = NewPanicError(v)
+		}
+	}()
+	if e.done == nil {
+		return store.AsTimeout("FailTurn", s.FailTurn(ctx, e.turn, e.class))
+	}
+	return store.AsTimeout("CompleteTurn", s.CompleteTurn(ctx, e.turn, *e.done))
+}
+
+// isOutage reports whether the store may yet take what it refused: a turn that was
+// taken over, a conversation that is gone and a record that does not decode stay so.
+func isOutage(err error) bool {
+	e, ok := errors.AsType[*store.Error](err)
+	return ok && !errors.Is(e, store.ErrCorrupt)
+}
+
+// outbox holds the ends of turns that the store would not take while their
+// request waited. Each is tried again until it is stored, has become void, or
+// passes a bound. No answer is ever served from here: what a client gets was read
+// from the store, or was stored before it got it.
+//
+// The lease of such a turn is not renewed. Whenever the store would take a
+// renewal it takes the end itself, which serves better. So once the store is back
+// there is a moment in which the lease has lapsed and the end is not stored yet.
+// A begin in this process cannot fall into it, because flush goes first: it
+// stores the end and finds the answer, or fails as the store does. One in another
+// process can: it adopts the turn and asks the agent again, and the fence makes
+// the end that waits here void. Retry-After after a failed commit is the lease's
+// time, so that a client that heeds it comes later.
+type outbox struct {
+	cfg Config
+
+	life context.Context
+	stop context.CancelFunc
+
+	mu      sync.Mutex
+	waiting map[conversationKey]*entry // one conversation has one turn at a time
+	order   []*entry                   // the same, in the order in which they are tried
+	bytes   int
+	closed  bool
+	idle    chan struct{} // closed when the worker has ended; nil while there is none
+}
+
+// conversationKey names a conversation.
+type conversationKey struct {
+	owner        store.Owner
+	conversation string
+}
+
+func newOutbox(cfg Config) *outbox {
+	o := &outbox{cfg: cfg, waiting: map[conversationKey]*entry{}}
+	o.life, o.stop = context.WithCancel(context.Background())
+	return o
+}
+
+// class names the failure class of an error.
+func (o *outbox) class(err error) string {
+	class, _ := o.cfg.Classify(err)
+	return class
+}
+
+// pending is how many wait.
+func (o *outbox) pending() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting)
+}
+
+// push keeps an end whose last attempt failed for cause. The end of a later turn
+// in the same conversation makes the earlier one void: it could not have begun
+// without taking its place.
+func (o *outbox) push(e *entry, cause error) {
+	e.since, e.cause, e.bytes = o.cfg.Now(), o.class(cause), sizeOf(e)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	earlier := o.waiting[e.key()]
+	if earlier != nil && earlier.turn.Fence > e.turn.Fence {
+		o.drop(e, "void")
+		return
+	}
+	if earlier != nil {
+		o.remove(earlier)
+		o.drop(earlier, "void")
+	}
+	switch {
+	case o.closed:
+		o.drop(e, "shutdown")
+		return
+	case len(o.waiting) >= maxEntries || o.bytes+e.bytes > maxOutboxBytes:
+		o.drop(e, "full")
+		return
+	}
+	o.waiting[e.key()] = e
+	o.order = append(o.order, e)
+	o.bytes += e.bytes
+	if o.idle == nil {
+		o.idle = make(chan struct{})
+		go o.work(o.idle) // ends with the last end, or with close
+	}
+}
+
+// flush stores what waits for a conversation, if anything does. Its error says
+// that the store still does not take it.
+func (o *outbox) flush(ctx context.Context, at conversationKey) error {
+	o.mu.Lock()
+	e := o.waiting[at]
+	o.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	return o.try(ctx, e)
+}
+
+// work tries until nothing waits. A pass ends with the first failure, since the
+// next would most likely fail as well, and what failed goes to the back, so that
+// one that can never be stored holds nothing up.
+func (o *outbox) work(idle chan<- struct{}) {
+	defer close(idle)
+	for wait := firstPause; pause(o.life, wait); wait = min(2*wait, longestPause) {
+		for {
+			e := o.next()
+			if e == nil {
+				return
+			}
+			if o.cfg.Now().Sub(e.since) > MaxCommitAge {
+				o.giveUp(e, "age")
+				continue
+			}
+			if err := o.try(o.life, e); err != nil {
+				break
+			}
+			wait = firstPause
+		}
+	}
+}
+
+// next takes the first that still waits to the back of the order. When nothing
+// waits, the worker is over.
+func (o *outbox) next() *entry {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.order) == 0 {
+		o.order, o.idle = nil, nil
+		return nil
+	}
+	e := o.order[0]
+	o.order = append(o.order[1:], e)
+	return e
+}
+
+// try makes one attempt. It is repeatable, so it does not matter that a request
+// and the worker may make one at the same time. The error is nil unless the end
+// still waits.
+func (o *outbox) try(ctx context.Context, e *entry) error {
+	attempt, cancel := context.WithTimeout(ctx, o.cfg.CommitTimeout)
+	defer cancel()
+	err := e.write(attempt, o.cfg.Store)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err // whoever wanted it has left
+	case isOutage(err):
+		e.cause = o.class(err)
+		return err
+	case o.waiting[e.key()] != e:
+		return nil // another attempt ended it meanwhile
+	}
+	o.remove(e)
+	if err != nil {
+		e.cause = o.class(err)
+		o.drop(e, "void")
+		return nil
+	}
+	o.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "end of a turn stored late", e.attrs(o.cfg.Now())...)
+	return nil
+}
+
+// giveUp drops one that waits.
+func (o *outbox) giveUp(e *entry, reason string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.waiting[e.key()] == e {
+		o.remove(e)
+		o.drop(e, reason)
+	}
+}
+
+// remove and drop are called with the lock held.
+func (o *outbox) remove(e *entry) {
+	delete(o.waiting, e.key())
+	o.order = slices.DeleteFunc(o.order, func(other *entry) bool { return other == e })
+	o.bytes -= e.bytes
+}
+
+// drop counts and logs an end that will not be stored.
+func (o *outbox) drop(e *entry, reason string) {
+	level := slog.LevelWarn
+	if e.done != nil && reason != "void" {
+		level = slog.LevelError // an answer is lost
+	}
+	attrs := append(e.attrs(o.cfg.Now()), slog.String("reason", reason), slog.String("class", e.cause))
+	o.cfg.Log.LogAttrs(o.life, level, "end of a turn dropped", attrs...)
+	o.cfg.OnCommitDropped(e.cause)
+}
+
+func (e *entry) attrs(now time.Time) []slog.Attr {
+	return []slog.Attr{
+		slog.String("conversation_id", e.turn.Conversation), slog.Int("turn", e.turn.Number),
+		slog.Bool("answered", e.done != nil), slog.Float64("waited_ms", float64(now.Sub(e.since).Microseconds())/1000),
+	}
+}
+
+// close waits until nothing waits or ctx is done, and drops the rest. No turn may
+// run any more.
+func (o *outbox) close(ctx context.Context) {
+	o.mu.Lock()
+	idle := o.idle
+	o.closed = true
+	o.mu.Unlock()
+	if idle != nil {
+		select {
+		case <-idle:
+		case <-ctx.Done():
+		}
+	}
+	o.stop()
+	if idle != nil {
+		<-idle
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.waiting {
+		o.remove(e)
+		o.drop(e, "shutdown")
+	}
+}
+
+// sizeOf is about how much memory an end holds.
+func sizeOf(e *entry) int {
+	size := 1 << 10
+	if e.done == nil {
+		return size
+	}
+	size += len(e.done.Extra)
+	for _, m := range e.done.Messages {
+		size += 256 + len(m.Text) + len(m.CardJSON) + len(m.CardID)
+		if m.ExtractedPayload != nil {
+			size += len(m.ExtractedPayload.Data)
+		}
+	}
+	return size
+}

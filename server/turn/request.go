@@ -1,0 +1,86 @@
+package turn
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// Kind is what a request asks for. Its value is part of stored fingerprints.
+type Kind string
+
+// The kinds of request.
+const (
+	KindStart       Kind = "start"       // a new conversation, which the agent greets
+	KindSend        Kind = "send"        // the user says something
+	KindCard        Kind = "card-action" // the user submits a card
+	KindOrchestrate Kind = "orchestrate" // a new conversation and its first turn in one
+)
+
+// starts reports whether the request makes a new conversation.
+func (k Kind) starts() bool { return k == KindStart || k == KindOrchestrate }
+
+// talks reports whether there is something to say to the agent.
+func (k Kind) talks() bool { return k != KindStart }
+
+// MaxCardID is the most bytes of a card's id.
+const MaxCardID = 512
+
+// Request is one turn that somebody asks for.
+type Request struct {
+	Kind     Kind
+	Owner    store.Owner
+	Identity copilot.Identity // on whose behalf the agent is asked
+	// Conversation is the id of the conversation; for a kind that starts one, the
+	// id that it shall have.
+	Conversation string
+	Key          string           // idempotency key; empty for none
+	Fingerprint  string           // by Fingerprint
+	Text         string           // what the user said; empty for KindStart
+	CardID       string           // of the card that is submitted; for KindCard
+	Value        json.RawMessage  // what the card submits, as the agent is given it; for KindCard
+	Workflow     *WorkflowContext // nil when the caller speaks of none
+}
+
+// Fingerprint tells requests apart by what they ask for: their kind and the
+// values of the known fields, however they were written down. Stored turns have
+// it, so a change of its form makes repeats of earlier requests new ones.
+func Fingerprint(kind Kind, wc *WorkflowContext, values ...string) string {
+	form := struct {
+		Kind   Kind
+		Step   string
+		Limits []string
+		Data   string
+		Flow   bool
+		Values []string
+	}{Kind: kind, Values: values, Flow: wc != nil}
+	if wc != nil {
+		form.Step, form.Limits, form.Data = wc.Step, wc.Constraints, Canonical(wc.CollectedData)
+	}
+	b, err := json.Marshal(form)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	sum := sha256.Sum256(b)
+	return base64.RawStdEncoding.EncodeToString(sum[:])
+}
+
+// Canonical writes valid JSON with its members sorted and without spaces, so that
+// equal values have equal fingerprints; numbers stay as they were written.
+func Canonical(raw json.RawMessage) string {
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if dec.Decode(&v) != nil {
+		return string(raw)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return string(raw)
+	}
+	return string(b)
+}

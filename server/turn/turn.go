@@ -1,0 +1,225 @@
+// Package turn carries one turn of a conversation from its begin in the store,
+// through the agent's answer, to its commit. It knows no HTTP: package server
+// decodes requests for it and writes what comes of them.
+package turn
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"parley/server/copilot"
+	"parley/store"
+)
+
+// Failures that begin in this package.
+var (
+	// ErrOverloaded says that as many turns run as may, in all or of one owner.
+	ErrOverloaded = errors.New("turn: too many turns at once")
+	// ErrShuttingDown says that this process takes no new turns, or gave one up
+	// because its time was over.
+	ErrShuttingDown = errors.New("turn: shutting down")
+)
+
+// Config is what a Runner is made of. All of it must be given, but for the
+// bounds.
+type Config struct {
+	Store store.Store
+	Agent copilot.Agent
+	Log   *slog.Logger
+	Now   func() time.Time
+	NewID func() string // makes UUIDs
+
+	// Classify names the failure class of an error, and says whether the same
+	// request may succeed later. It is asked, and no class is named here, because
+	// the table of classes is the server's.
+	Classify func(error) (class string, retryable bool)
+	// OnAgent is told how each call of the agent went: a failure class, "" for
+	// well.
+	OnAgent func(class string)
+	// OnCommitDropped is told of every end of a turn that was given up without
+	// being stored, with the class of what kept it from that. It must not call
+	// the Runner.
+	OnCommitDropped func(class string)
+
+	// AgentTimeout bounds all that one turn asks of the agent.
+	AgentTimeout time.Duration
+	// StoreTimeout bounds a store call that no longer hangs on the client's
+	// request. It should exceed the store's own limit for one call.
+	StoreTimeout time.Duration
+	// CommitTimeout is how long a request goes on trying to store the agent's
+	// answer, and how long one attempt after it may take.
+	CommitTimeout time.Duration
+	// MaxTurns is how many turns run at once before more are refused with
+	// ErrOverloaded, MaxTurnsPerOwner how many of one owner; 0 for no bound.
+	MaxTurns, MaxTurnsPerOwner int
+}
+
+// Runner runs turns. It is safe for use from many goroutines.
+type Runner struct {
+	cfg     Config
+	limiter *limiter
+	running running
+	outbox  *outbox
+
+	// life ends, with ErrShuttingDown as its cause, when turns that still run
+	// have to give up.
+	life context.Context
+	kill context.CancelCauseFunc
+}
+
+// New makes a Runner. Shutdown must be called to end what it leaves running.
+func New(cfg Config) *Runner {
+	r := &Runner{
+		cfg: cfg, limiter: newLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
+		running: running{feeds: map[requestKey]*Feed{}}, outbox: newOutbox(cfg),
+	}
+	r.life, r.kill = context.WithCancelCause(context.Background())
+	return r
+}
+
+// PendingCommits is how many turns have ended and could not yet be stored.
+func (r *Runner) PendingCommits() int { return r.outbox.pending() }
+
+// Shutdown refuses new turns and waits for those that run, and for what they
+// left to be stored. When ctx is done first, it ends them and returns the
+// context's error: each is recorded as failed for ErrShuttingDown, and what the
+// store has not taken by then is dropped.
+func (r *Runner) Shutdown(ctx context.Context) error {
+	defer r.outbox.close(ctx)
+	empty := r.limiter.close()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+	}
+	r.kill(ErrShuttingDown)
+	// What is left is one bounded store call for each turn.
+	<-empty
+	return ctx.Err()
+}
+
+// Stage is where in a turn something failed.
+type Stage string
+
+// The stages of a turn.
+const (
+	StageBegin    Stage = "begin"
+	StageUpstream Stage = "upstream"
+	StageComplete Stage = "complete"
+)
+
+// Progress is how far a turn has come and what it cost. It belongs to the
+// goroutine of its request, and is meaningful also when the turn failed.
+type Progress struct {
+	Stage        Stage  // where it failed; "" when it did not
+	Conversation string // "" while there is none that could be named
+	Store        time.Duration
+	Upstream     time.Duration
+	Restarted    bool   // the agent had forgotten the conversation
+	Replayed     bool   // the answer is that of an earlier request
+	AgentError   string // the platform's code, when the agent answered with an error in words
+}
+
+// Run is the turn protocol: begin, ask, commit. A store that is down fails it
+// before the agent has been asked; from then on nothing but the agent, a lost
+// lease or the end of the process ends it, so that an answer which was given is
+// also stored, whether or not the client still waits.
+//
+// What the agent says goes to f as it comes, and what the turn came to when it is
+// stored; f may be nil when nobody else can ask for it. The error is one of this
+// package, a *store.Error or another of package store's, a *copilot.Error, or a
+// *PanicError.
+func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, f *Feed) (a Answer, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = NewPanicError(v)
+		}
+		f.end(a, err, p.Stage)
+	}()
+	p.Stage = StageBegin
+	if !req.Kind.starts() {
+		p.Conversation = req.Conversation // a new one has no name until it is there
+	}
+	if err := r.limiter.enter(req.Owner); err != nil {
+		return Answer{}, err
+	}
+	defer r.limiter.leave(req.Owner)
+
+	user := r.userMessage(req)
+	held, err := r.begin(ctx, p, req, user)
+	if err != nil {
+		return Answer{}, err
+	}
+	if held.Replay != nil {
+		p.Replayed, p.Conversation = true, req.Conversation
+		return replay(req, held.Replay)
+	}
+
+	defer r.running.add(req, f)()
+	p.Stage = StageUpstream
+	done, ex, err := r.ask(ctx, p, req, user, held, f)
+	if err != nil {
+		return Answer{}, err
+	}
+
+	p.Stage = StageComplete
+	p.Restarted, p.AgentError = ex.Restarted, agentErrorIn(done.Messages)
+	// Not failed when this fails: the acknowledgement may be what got lost, and
+	// the answer stored all the same.
+	err = r.timed(&p.Store, func() error { return r.commit(ctx, held, done) })
+	if err != nil {
+		return Answer{}, err
+	}
+	p.Stage, p.Conversation = "", req.Conversation
+	return answerOf(req, done.Messages, ex), nil
+}
+
+// userMessage is the user's side of the turn, as it is stored; none for a
+// greeting.
+func (r *Runner) userMessage(req *Request) []store.Message {
+	if !req.Kind.talks() {
+		return nil
+	}
+	return []store.Message{{ID: r.cfg.NewID(), Role: store.RoleUser, Kind: store.KindText, Text: req.Text, CardID: req.CardID}}
+}
+
+// begin takes the turn, on the request's own context: a client that has left by
+// now has nothing begun for it.
+func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, user []store.Message) (*store.Turn, error) {
+	b := store.Begin{
+		Owner: req.Owner, Conversation: req.Conversation, New: req.Kind.starts(),
+		Key: req.Key, Fingerprint: req.Fingerprint, Workflow: req.Workflow.stored(),
+	}
+	if !b.New {
+		b.Input = user
+	}
+	var held store.Turn
+	err := r.timed(&p.Store, func() error {
+		err := r.outbox.flush(ctx, conversationKey{req.Owner, req.Conversation})
+		if err == nil {
+			held, err = r.cfg.Store.BeginTurn(ctx, b)
+		}
+		return err
+	})
+	return &held, err
+}
+
+// class names the failure class of an error.
+func (r *Runner) class(err error) string {
+	class, _ := r.cfg.Classify(err)
+	return class
+}
+
+// timed runs f and adds its duration to sum.
+func (r *Runner) timed(sum *time.Duration, f func() error) error {
+	began := r.cfg.Now()
+	defer func() { *sum += r.cfg.Now().Sub(began) }()
+	return f()
+}
+
+// detached is a context that outlives the request but not its usefulness.
+func detached(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}
