@@ -14,22 +14,28 @@ const maxText = 64 << 10
 // openURL is the action that sends the user's browser somewhere.
 const openURL = "Action.OpenUrl"
 
-// allowCard checks what a card submits against the allow-lists. A card comes
+// cardPolicy is what a card may do.
+type cardPolicy struct {
+	actions []string // that are let through
+	domains []string // that openURL may lead to, or below; in the form of normalDomains
+}
+
+// allow checks what a card submits against the allow-lists. A card comes
 // from the agent and may have been talked into anything.
-func (s *Server) allowCard(submit json.RawMessage) error {
+func (p cardPolicy) allow(submit json.RawMessage) error {
 	o, err := parseObject("submitData", submit, "action", "url")
 	if err != nil {
 		return err
 	}
 	action, err := o.string("action")
-	if err != nil || !slices.Contains(s.cfg.AllowedActions, action) {
+	if err != nil || !slices.Contains(p.actions, action) {
 		return &requestError{kind: errForbidden, field: "submitData.action", detail: "submitData.action is not an allowed action."}
 	}
 	if action != openURL {
 		return nil
 	}
 	target, err := o.string("url")
-	if err != nil || !s.allowURL(target) {
+	if err != nil || !p.allowURL(target) {
 		return &requestError{kind: errForbidden, field: "submitData.url", detail: "submitData.url does not lead to an allowed domain."}
 	}
 	return nil
@@ -38,7 +44,7 @@ func (s *Server) allowCard(submit json.RawMessage) error {
 // allowURL reports whether a link leads to an allowed domain, or below one, in
 // the reading of every parser: what browsers and net/url read differently
 // (backslashes, spaces, names outside ASCII) is refused and not normalized.
-func (s *Server) allowURL(link string) bool {
+func (p cardPolicy) allowURL(link string) bool {
 	for i := range len(link) {
 		if c := link[i]; c <= ' ' || c >= 0x7f || c == '\\' {
 			return false
@@ -55,7 +61,7 @@ func (s *Server) allowURL(link string) bool {
 	if !isHostname(host) {
 		return false
 	}
-	return slices.ContainsFunc(s.domains, func(domain string) bool {
+	return slices.ContainsFunc(p.domains, func(domain string) bool {
 		return host == domain || strings.HasSuffix(host, "."+domain)
 	})
 }

@@ -30,8 +30,15 @@ type orchestrateAnswer struct {
 	Restarted    bool                `json:"conversationRestarted,omitempty"`
 }
 
+// chatRoutes are the routes that ask for a turn.
+type chatRoutes struct {
+	turns *turn.Runner
+	cards cardPolicy
+	newID func() string
+}
+
 // start begins a conversation and answers with the agent's greeting.
-func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
+func (c *chatRoutes) start(w http.ResponseWriter, r *http.Request) error {
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
@@ -41,21 +48,21 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	req, err := s.newConversation(r, turn.KindStart)
+	req, err := c.newConversation(r, turn.KindStart)
 	if err != nil {
 		return err
 	}
 	req.Fingerprint = turn.Fingerprint(req.Kind, nil)
-	return s.chat(w, r, req)
+	return c.chat(w, r, req)
 }
 
 // send says something in a conversation.
-func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
+func (c *chatRoutes) send(w http.ResponseWriter, r *http.Request) error {
 	o, err := readObject(w, r, "conversationId", "text", "workflowContext")
 	if err != nil {
 		return err
 	}
-	req, err := s.inConversation(r, turn.KindSend, o)
+	req, err := inConversation(r, turn.KindSend, o)
 	if err != nil {
 		return err
 	}
@@ -68,16 +75,16 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) error {
 	}
 	req.Text = text
 	req.Fingerprint = turn.Fingerprint(req.Kind, req.Workflow, text)
-	return s.chat(w, r, req)
+	return c.chat(w, r, req)
 }
 
 // cardAction submits a card in a conversation.
-func (s *Server) cardAction(w http.ResponseWriter, r *http.Request) error {
+func (c *chatRoutes) cardAction(w http.ResponseWriter, r *http.Request) error {
 	o, err := readObject(w, r, "conversationId", "cardId", "userSummary", "submitData")
 	if err != nil {
 		return err
 	}
-	req, err := s.inConversation(r, turn.KindCard, o)
+	req, err := inConversation(r, turn.KindCard, o)
 	if err != nil {
 		return err
 	}
@@ -93,7 +100,7 @@ func (s *Server) cardAction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.allowCard(submit); err != nil {
+	if err := c.cards.allow(submit); err != nil {
 		return err
 	}
 	if req.Value, err = withCardID(submit, card); err != nil {
@@ -101,11 +108,11 @@ func (s *Server) cardAction(w http.ResponseWriter, r *http.Request) error {
 	}
 	req.Text, req.CardID = summary, card
 	req.Fingerprint = turn.Fingerprint(req.Kind, nil, card, summary, turn.Canonical(submit))
-	return s.chat(w, r, req)
+	return c.chat(w, r, req)
 }
 
 // orchestrate is a new conversation and its first turn in one call.
-func (s *Server) orchestrate(w http.ResponseWriter, r *http.Request) error {
+func (c *chatRoutes) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	o, err := readObject(w, r, "query", "workflowContext")
 	if err != nil {
 		return err
@@ -118,59 +125,59 @@ func (s *Server) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req, err := s.newConversation(r, turn.KindOrchestrate)
+	req, err := c.newConversation(r, turn.KindOrchestrate)
 	if err != nil {
 		return err
 	}
 	req.Text, req.Workflow = query, wc
 	req.Fingerprint = turn.Fingerprint(req.Kind, wc, query)
 
-	a, err := s.turns.Run(r.Context(), &of(r).Progress, req, nil)
+	a, err := c.turns.Run(r.Context(), &of(r).Progress, req, nil)
 	if err != nil {
 		return err
 	}
-	return s.answer(w, r, a, orchestrateAnswer{
+	return answer(w, r, a, orchestrateAnswer{
 		Conversation: a.Conversation, Messages: a.Messages, Payload: a.Payload(),
 		LatencyMs: a.LatencyMs, State: a.State, Restarted: a.Restarted,
 	})
 }
 
 // chat runs a turn and answers in the common form, in one piece or as it comes.
-func (s *Server) chat(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
+func (c *chatRoutes) chat(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
 	if wantsStream(r.Header) {
-		return s.stream(w, r, req)
+		return c.stream(w, r, req)
 	}
-	a, err := s.turns.Run(r.Context(), &of(r).Progress, req, &turn.Feed{})
+	a, err := c.turns.Run(r.Context(), &of(r).Progress, req, &turn.Feed{})
 	if err != nil {
 		return err
 	}
-	return s.answer(w, r, a, chatAnswerOf(a))
+	return answer(w, r, a, chatAnswerOf(a))
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, a turn.Answer, body any) error {
+func answer(w http.ResponseWriter, r *http.Request, a turn.Answer, body any) error {
 	if a.Replayed {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
-	return s.respond(w, r, http.StatusOK, body)
+	return respond(w, r, http.StatusOK, body)
 }
 
 // newConversation is what a route that makes a conversation begins with.
-func (s *Server) newConversation(r *http.Request, kind turn.Kind) (*turn.Request, error) {
-	req, err := s.newRequest(r, kind)
+func (c *chatRoutes) newConversation(r *http.Request, kind turn.Kind) (*turn.Request, error) {
+	req, err := newRequest(r, kind)
 	if err != nil {
 		return nil, err
 	}
 	if req.Key != "" {
 		req.Conversation = startID(req.Owner, req.Key)
 	} else {
-		req.Conversation = s.cfg.NewID()
+		req.Conversation = c.newID()
 	}
 	return req, nil
 }
 
 // inConversation is what a route that talks in a conversation begins with.
-func (s *Server) inConversation(r *http.Request, kind turn.Kind, o object) (*turn.Request, error) {
-	req, err := s.newRequest(r, kind)
+func inConversation(r *http.Request, kind turn.Kind, o object) (*turn.Request, error) {
+	req, err := newRequest(r, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +189,7 @@ func (s *Server) inConversation(r *http.Request, kind turn.Kind, o object) (*tur
 	return req, err
 }
 
-func (s *Server) newRequest(r *http.Request, kind turn.Kind) (*turn.Request, error) {
+func newRequest(r *http.Request, kind turn.Kind) (*turn.Request, error) {
 	x := of(r)
 	key, err := idempotencyKey(r.Header)
 	return &turn.Request{

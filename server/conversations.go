@@ -52,10 +52,14 @@ func conversationOf(c store.Conversation) conversation {
 	return body
 }
 
-// isoTime is ISO 8601 in UTC with milliseconds.
-func isoTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+// conversationRoutes are the routes that read and change what is stored, without
+// a turn.
+type conversationRoutes struct {
+	store store.Store
+	now   func() time.Time
+}
 
-func (s *Server) listConversations(w http.ResponseWriter, r *http.Request) error {
+func (c *conversationRoutes) list(w http.ResponseWriter, r *http.Request) error {
 	params, err := query(r, "limit", "cursor")
 	if err != nil {
 		return err
@@ -68,8 +72,8 @@ func (s *Server) listConversations(w http.ResponseWriter, r *http.Request) error
 	}
 	x := of(r)
 	var found store.Listing
-	err = s.timed(&x.Store, func() error {
-		found, err = s.cfg.Store.List(r.Context(), x.owner, page)
+	err = c.timed(&x.Store, func() error {
+		found, err = c.store.List(r.Context(), x.owner, page)
 		return err
 	})
 	if errors.Is(err, store.ErrCursor) {
@@ -79,14 +83,14 @@ func (s *Server) listConversations(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	body := listing{Conversations: []conversation{}, NextCursor: found.NextCursor, Unreadable: found.Corrupt}
-	for _, c := range found.Conversations {
-		body.Conversations = append(body.Conversations, conversationOf(c))
+	for _, each := range found.Conversations {
+		body.Conversations = append(body.Conversations, conversationOf(each))
 	}
-	return s.respond(w, r, http.StatusOK, body)
+	return respond(w, r, http.StatusOK, body)
 }
 
-func (s *Server) getConversation(w http.ResponseWriter, r *http.Request) error {
-	x, id, err := s.named(r)
+func (c *conversationRoutes) get(w http.ResponseWriter, r *http.Request) error {
+	x, id, err := conversationInPath(r)
 	if err != nil {
 		return err
 	}
@@ -100,22 +104,22 @@ func (s *Server) getConversation(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	var c store.Conversation
-	err = s.timed(&x.Store, func() error {
-		c, err = s.cfg.Store.Conversation(r.Context(), x.owner, id, after)
+	var found store.Conversation
+	err = c.timed(&x.Store, func() error {
+		found, err = c.store.Conversation(r.Context(), x.owner, id, after)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	body := conversationOf(c)
-	messages := append([]store.Message{}, c.Messages...)
+	body := conversationOf(found)
+	messages := append([]store.Message{}, found.Messages...)
 	body.Messages = &messages
-	return s.respond(w, r, http.StatusOK, body)
+	return respond(w, r, http.StatusOK, body)
 }
 
-func (s *Server) patchConversation(w http.ResponseWriter, r *http.Request) error {
-	x, id, err := s.named(r)
+func (c *conversationRoutes) patch(w http.ResponseWriter, r *http.Request) error {
+	x, id, err := conversationInPath(r)
 	if err != nil {
 		return err
 	}
@@ -130,41 +134,41 @@ func (s *Server) patchConversation(w http.ResponseWriter, r *http.Request) error
 	if st := store.Status(status); st != store.StatusCompleted && st != store.StatusAbandoned {
 		return invalid("status", "must be completed or abandoned")
 	}
-	var c store.Conversation
-	err = s.timed(&x.Store, func() error {
-		c, err = s.cfg.Store.SetStatus(r.Context(), x.owner, id, store.Status(status))
+	var found store.Conversation
+	err = c.timed(&x.Store, func() error {
+		found, err = c.store.SetStatus(r.Context(), x.owner, id, store.Status(status))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.respond(w, r, http.StatusOK, conversationOf(c))
+	return respond(w, r, http.StatusOK, conversationOf(found))
 }
 
-func (s *Server) deleteConversation(w http.ResponseWriter, r *http.Request) error {
-	x, id, err := s.named(r)
+func (c *conversationRoutes) delete(w http.ResponseWriter, r *http.Request) error {
+	x, id, err := conversationInPath(r)
 	if err != nil {
 		return err
 	}
-	err = s.timed(&x.Store, func() error { return s.cfg.Store.Delete(r.Context(), x.owner, id) })
+	err = c.timed(&x.Store, func() error { return c.store.Delete(r.Context(), x.owner, id) })
 	if err != nil {
 		return err
 	}
-	s.timing(w, x)
+	timing(w, x)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 // timed runs f and adds its duration to sum.
-func (s *Server) timed(sum *time.Duration, f func() error) error {
-	began := s.cfg.Now()
-	defer func() { *sum += s.cfg.Now().Sub(began) }()
+func (c *conversationRoutes) timed(sum *time.Duration, f func() error) error {
+	began := c.now()
+	defer func() { *sum += c.now().Sub(began) }()
 	return f()
 }
 
-// named reads the id in the path. PathValue has decoded it, so it may hold
+// conversationInPath reads the id in the path. PathValue has decoded it, so it may hold
 // anything; only a UUID goes on.
-func (s *Server) named(r *http.Request) (*exchange, string, error) {
+func conversationInPath(r *http.Request) (*exchange, string, error) {
 	x := of(r)
 	id, err := conversationID(r.PathValue("id"))
 	if err == nil {

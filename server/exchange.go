@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
@@ -57,24 +56,6 @@ type exchangeKey struct{}
 
 // of finds the exchange of a request; the adapter put it there.
 func of(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
-
-// begin opens the exchange of a request.
-func (s *Server) begin(rt route, r *http.Request) (*exchange, *http.Request) {
-	x := &exchange{
-		route:     rt.pattern,
-		isTurn:    rt.turn,
-		requestID: r.Header.Get("X-Request-Id"),
-		traceID:   s.cfg.TraceID(r.Context()),
-		began:     s.cfg.Now(),
-	}
-	if !isVisible(x.requestID, 128) {
-		x.requestID = randomHex()
-	}
-	if x.traceID == "" {
-		x.traceID = traceOf(r.Header)
-	}
-	return x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-}
 
 // traceparent is the header of the W3C trace context. Versions after 00 may
 // append fields.

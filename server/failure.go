@@ -13,16 +13,6 @@ import (
 	"parley/store"
 )
 
-// Failures that begin in this package.
-var (
-	errInvalid   = errors.New("server: invalid request")
-	errForbidden = errors.New("server: not allowed")
-	errNoRoute   = errors.New("server: no such route")
-	errMethod    = errors.New("server: method not allowed")
-	errTooLarge  = errors.New("server: body too large")
-	errMediaType = errors.New("server: unsupported media type")
-)
-
 // Failure is one row of the table that decides everything about a failure.
 type Failure struct {
 	Class     string     // its name: in problem bodies, logs, spans and metrics
@@ -310,4 +300,14 @@ func rowOf(class string) *Failure {
 		}
 	}
 	return &failures[len(failures)-1]
+}
+
+// failureOf is the row of an error in the light of its request: a cancellation
+// that is not the client's own doing is a fault of ours.
+func failureOf(r *http.Request, err error) *Failure {
+	f := lookup(err)
+	if f.Class == classClientCanceled && r.Context().Err() == nil {
+		return rowOf(classInternal)
+	}
+	return f
 }

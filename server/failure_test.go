@@ -227,7 +227,7 @@ func (w *world) provoke(f Failure) *httptest.ResponseRecorder {
 		return provoked(f)
 	}
 	rec := httptest.NewRecorder()
-	w.server.adapt(route{method: "POST", pattern: "/api/chat/send", handle: fail}).
+	w.server.adapter.adapt(route{method: "POST", pattern: "/api/chat/send", handle: fail}).
 		ServeHTTP(rec, post("/api/chat/send", "{}").request(ctx))
 	return rec
 }
@@ -255,7 +255,7 @@ func TestCanceledByWhom(t *testing.T) {
 	w := newWorld(t, nil)
 	rec := httptest.NewRecorder()
 	fail := func(http.ResponseWriter, *http.Request) error { return context.Canceled }
-	w.server.adapt(route{handle: fail}).ServeHTTP(rec, get("/x").request(t.Context()))
+	w.server.adapter.adapt(route{handle: fail}).ServeHTTP(rec, get("/x").request(t.Context()))
 	if rec.Code != http.StatusInternalServerError {
 		t.Errorf("status %d", rec.Code)
 	}
@@ -272,7 +272,7 @@ func TestPanics(t *testing.T) {
 	run := func(handle func(http.ResponseWriter, *http.Request) error) (rec *httptest.ResponseRecorder, escaped any) {
 		defer func() { escaped = recover() }()
 		rec = httptest.NewRecorder()
-		w.server.adapt(route{handle: handle}).ServeHTTP(rec, get("/x").request(t.Context()))
+		w.server.adapter.adapt(route{handle: handle}).ServeHTTP(rec, get("/x").request(t.Context()))
 		return rec, nil
 	}
 	if _, escaped := run(func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }); !aborts(escaped) {
@@ -298,7 +298,7 @@ func TestPanics(t *testing.T) {
 	}
 	// A body that does not encode is found before the status is sent.
 	rec, _ = run(func(rw http.ResponseWriter, r *http.Request) error {
-		return w.server.respond(rw, r, http.StatusOK, func() {})
+		return respond(rw, r, http.StatusOK, func() {})
 	})
 	if rec.Code != http.StatusInternalServerError {
 		t.Errorf("status %d", rec.Code)

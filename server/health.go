@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
@@ -187,30 +186,4 @@ func (h *Health) unready() string {
 		return "disconnected"
 	}
 	return ""
-}
-
-func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
-	report := s.cfg.Health.report()
-	report.AuthRequired = s.cfg.AuthRequired
-	status := http.StatusOK
-	if report.Status != "ok" {
-		status = http.StatusServiceUnavailable
-	}
-	return s.respond(w, r, status, report)
-}
-
-func (s *Server) livez(w http.ResponseWriter, r *http.Request) error {
-	return s.respond(w, r, http.StatusOK, map[string]string{"status": "ok"})
-}
-
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
-	body := struct {
-		Status   string   `json:"status"` // ready, starting, draining or disconnected
-		Warnings []string `json:"warnings,omitempty"`
-	}{"ready", s.cfg.Health.cfg.Warnings()}
-	status := http.StatusOK
-	if why := s.cfg.Health.unready(); why != "" {
-		body.Status, status = why, http.StatusServiceUnavailable
-	}
-	return s.respond(w, r, status, body)
 }

@@ -9,7 +9,7 @@ import (
 var openAPIDocument []byte
 
 // openAPI answers with the description of this API.
-func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) error {
-	s.write(w, r, http.StatusOK, "application/yaml", openAPIDocument)
+func openAPI(w http.ResponseWriter, r *http.Request) error {
+	write(w, r, http.StatusOK, "application/yaml", openAPIDocument)
 	return nil
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -12,31 +11,6 @@ import (
 	"parley/server/turn"
 	"parley/store"
 )
-
-// requestError is a failure whose answer says more than its row in the table.
-type requestError struct {
-	kind   error  // a sentinel
-	field  string // the field of the request that is at fault, or ""
-	detail string // public; "" for the row's own
-	header http.Header
-}
-
-// Error implements error.
-func (e *requestError) Error() string {
-	if e.detail == "" {
-		return e.kind.Error()
-	}
-	return fmt.Sprintf("%v: %s", e.kind, e.detail)
-}
-
-// Unwrap gives the sentinel.
-func (e *requestError) Unwrap() error { return e.kind }
-
-// invalid is a 400 that names the field and says what is wrong with it. The
-// sentence must not repeat what the caller sent.
-func invalid(field, sentence string) error {
-	return &requestError{kind: errInvalid, field: field, detail: field + " " + sentence + "."}
-}
 
 // problem is the body of every failure, after RFC 9457. The front end reads
 // error, everybody else class; they are the same.
@@ -55,8 +29,8 @@ type problem struct {
 }
 
 // problemOf says what a client is told of a failure.
-func (s *Server) problemOf(r *http.Request, err error) problem {
-	x, f := of(r), s.failureOf(r, err)
+func problemOf(r *http.Request, err error) problem {
+	x, f := of(r), failureOf(r, err)
 	p := problem{
 		Type: "urn:parley:problem:" + f.Class, Title: f.Title, Status: f.Status, Detail: f.Detail,
 		Class: f.Class, Error: f.Class, Retryable: f.Retryable, TraceID: x.traceID, Conversation: x.Conversation,
@@ -73,10 +47,10 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 	return p
 }
 
-// problem answers a failure and returns it for the log. Nothing of the error's
+// writeProblem answers a failure and returns it for the log. Nothing of the error's
 // own text is in the answer, only what this package wrote itself.
-func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) error {
-	f := s.failureOf(r, err)
+func writeProblem(w http.ResponseWriter, r *http.Request, err error) error {
+	f := failureOf(r, err)
 	if f.Status == statusClientClosed {
 		// Nobody is there to read it. A status all the same: without one net/http
 		// would send an empty 200, and a client that closed only its own half of
@@ -92,11 +66,11 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) erro
 	if after := retryAfter(f, of(r).Stage, err); after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(after))
 	}
-	body, encErr := turn.EncodeJSON(s.problemOf(r, err))
+	body, encErr := turn.EncodeJSON(problemOf(r, err))
 	if encErr != nil {
 		return errors.Join(err, encErr) // cannot happen: it is made of strings
 	}
-	s.write(w, r, f.Status, "application/problem+json", body)
+	write(w, r, f.Status, "application/problem+json", body)
 	return err
 }
 

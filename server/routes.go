@@ -20,20 +20,20 @@ type route struct {
 // routes is the whole surface.
 func (s *Server) routes() []route {
 	return []route{
-		{method: "POST", pattern: "/api/chat/start", handle: s.start, turn: true},
-		{method: "POST", pattern: "/api/chat/send", handle: s.send, turn: true},
-		{method: "POST", pattern: "/api/chat/card-action", handle: s.cardAction, turn: true},
-		{method: "POST", pattern: "/api/chat/orchestrate", handle: s.orchestrate, turn: true},
+		{method: "POST", pattern: "/api/chat/start", handle: s.chat.start, turn: true},
+		{method: "POST", pattern: "/api/chat/send", handle: s.chat.send, turn: true},
+		{method: "POST", pattern: "/api/chat/card-action", handle: s.chat.cardAction, turn: true},
+		{method: "POST", pattern: "/api/chat/orchestrate", handle: s.chat.orchestrate, turn: true},
 
-		{method: "GET", pattern: "/api/chat/conversations", handle: s.listConversations},
-		{method: "GET", pattern: "/api/chat/conversations/{id}", handle: s.getConversation},
-		{method: "PATCH", pattern: "/api/chat/conversations/{id}", handle: s.patchConversation},
-		{method: "DELETE", pattern: "/api/chat/conversations/{id}", handle: s.deleteConversation},
+		{method: "GET", pattern: "/api/chat/conversations", handle: s.conversations.list},
+		{method: "GET", pattern: "/api/chat/conversations/{id}", handle: s.conversations.get},
+		{method: "PATCH", pattern: "/api/chat/conversations/{id}", handle: s.conversations.patch},
+		{method: "DELETE", pattern: "/api/chat/conversations/{id}", handle: s.conversations.delete},
 
-		{method: "GET", pattern: "/health", handle: s.health, open: true},
-		{method: "GET", pattern: "/livez", handle: s.livez, open: true},
-		{method: "GET", pattern: "/readyz", handle: s.readyz, open: true},
-		{method: "GET", pattern: "/openapi.yaml", handle: s.openAPI, open: true},
+		{method: "GET", pattern: "/health", handle: s.probes.health, open: true},
+		{method: "GET", pattern: "/livez", handle: s.probes.livez, open: true},
+		{method: "GET", pattern: "/readyz", handle: s.probes.readyz, open: true},
+		{method: "GET", pattern: "/openapi.yaml", handle: openAPI, open: true},
 	}
 }
 
@@ -43,15 +43,15 @@ func (s *Server) routes() []route {
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.routes() {
-		mux.Handle(rt.method+" "+rt.pattern, s.adapt(rt))
+		mux.Handle(rt.method+" "+rt.pattern, s.adapter.adapt(rt))
 	}
 	for pattern, allow := range allowed(s.routes()) {
-		mux.Handle(pattern, s.adapt(route{pattern: pattern, open: true, handle: func(http.ResponseWriter, *http.Request) error {
+		mux.Handle(pattern, s.adapter.adapt(route{pattern: pattern, open: true, handle: func(http.ResponseWriter, *http.Request) error {
 			return &requestError{kind: errMethod, header: http.Header{"Allow": {allow}}}
 		}}))
 	}
-	mux.Handle("/", s.adapt(route{open: true, handle: s.elsewhere}))
-	nowhere := s.adapt(route{open: true, handle: func(http.ResponseWriter, *http.Request) error { return errNoRoute }})
+	mux.Handle("/", s.adapter.adapt(route{open: true, handle: s.elsewhere}))
+	nowhere := s.adapter.adapt(route{open: true, handle: func(http.ResponseWriter, *http.Request) error { return errNoRoute }})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if unclean(r.URL.EscapedPath()) {
 			// The mux would redirect, in HTML and past the log.
@@ -70,7 +70,7 @@ func unclean(path string) bool {
 // elsewhere answers what no route matches.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 	if s.cfg.Static != nil && !below(r.URL.Path, "/api") {
-		return s.static(w, r)
+		return staticFiles{s.cfg.Static}.serve(w, r)
 	}
 	return errNoRoute
 }

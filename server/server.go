@@ -1,5 +1,5 @@
 // Package server is the HTTP API: what may be asked is in routes.go, how a
-// request is carried in handle.go, and what every failure looks like in
+// request is carried in adapter.go, and what every failure looks like in
 // failure.go. Turns run in package turn, which knows no HTTP.
 package server
 
@@ -10,15 +10,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/rs/cors"
 
 	"parley/server/auth"
 	"parley/server/copilot"
@@ -103,11 +98,13 @@ func DefaultDomains() []string { return []string{"copilot.microsoft.com", "micro
 
 // Server is the HTTP API. It is safe for use from many goroutines.
 type Server struct {
-	cfg     Config
-	handler http.Handler
-	turns   *turn.Runner
-	domains []string
-	working atomic.Int64 // requests that MaxRequests bounds
+	cfg           Config
+	handler       http.Handler
+	turns         *turn.Runner
+	adapter       *adapter
+	chat          *chatRoutes
+	conversations *conversationRoutes
+	probes        *probeRoutes
 }
 
 // New builds a Server and reports everything that is wrong with cfg at once.
@@ -116,13 +113,17 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.fill()
-	s := &Server{cfg: cfg, domains: normalDomains(cfg.AllowedDomains)}
+	s := &Server{cfg: cfg}
 	s.turns = turn.New(turn.Config{
 		Store: cfg.Store, Agent: cfg.Agent, Log: cfg.Log, Now: cfg.Now, NewID: cfg.NewID,
 		Classify: classify, OnAgent: cfg.Health.sawUpstream, OnCommitDropped: cfg.OnCommitDropped,
 		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout,
 		MaxTurns: cfg.MaxTurns, MaxTurnsPerOwner: cfg.MaxTurnsPerOwner,
 	})
+	s.adapter = &adapter{cfg: &s.cfg, admission: admission{cfg.Auth, cfg.AuthRequired}}
+	s.chat = &chatRoutes{turns: s.turns, cards: cardPolicy{cfg.AllowedActions, normalDomains(cfg.AllowedDomains)}, newID: cfg.NewID}
+	s.conversations = &conversationRoutes{store: cfg.Store, now: cfg.Now}
+	s.probes = &probeRoutes{state: cfg.Health, authRequired: cfg.AuthRequired}
 	s.handler = s.crossOrigin(s.mux())
 	return s, nil
 }
@@ -201,44 +202,4 @@ func (c *Config) fill() {
 		c.TraceID = func(context.Context) string { return "" }
 	}
 	c.AllowedActions = slices.Clone(c.AllowedActions)
-}
-
-// crossOrigin lets scripts of exactly one other origin call the API. It stands
-// outside the mux so that preflights are answered for every route; it does not
-// clone the request.
-func (s *Server) crossOrigin(next http.Handler) http.Handler {
-	if s.cfg.CORSOrigin == "" {
-		return next
-	}
-	preflight := s.adapt(route{open: true, handle: func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}})
-	return cors.New(cors.Options{
-		AllowedOrigins: []string{s.cfg.CORSOrigin},
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Accept", "traceparent"},
-		ExposedHeaders: []string{"Retry-After", "Idempotency-Replayed", "Server-Timing", "X-Request-Id"},
-		MaxAge:         600,
-		// Preflights go on to be logged and counted as any other request is.
-		OptionsPassthrough: true,
-	}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-			preflight.ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	}))
-}
-
-// ValidOrigin reports whether s is one origin as browsers write it, which is what
-// it is compared with. A star would open the API to every page in the user's
-// browser, so it is refused wherever it stands.
-func ValidOrigin(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || strings.Contains(s, "*") || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s != strings.ToLower(u.Scheme+"://"+u.Host) {
-		return false
-	}
-	port, err := strconv.ParseUint(u.Port(), 10, 16)
-	return u.Port() == "" || err == nil && port > 0
 }

@@ -7,9 +7,12 @@ import (
 	"strings"
 )
 
-// static serves a file of the front end, and its index.html for a path without
+// staticFiles is a built front end.
+type staticFiles struct{ fs fs.FS }
+
+// serve answers with a file of the front end, and its index.html for a path without
 // an extension, since the front end has routes of its own.
-func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
+func (s staticFiles) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return &requestError{kind: errMethod, header: http.Header{"Allow": {"GET, HEAD"}}}
 	}
@@ -20,7 +23,7 @@ func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	if name == "" {
 		name = "."
 	}
-	info, err := fs.Stat(s.cfg.Static, name)
+	info, err := fs.Stat(s.fs, name)
 	switch {
 	case err == nil && !info.IsDir():
 	case err != nil && path.Ext(name) != "":
@@ -28,7 +31,7 @@ func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	default:
 		// Directories are answered with the index, and so never listed.
 		name = "index.html"
-		if _, err := fs.Stat(s.cfg.Static, name); err != nil {
+		if _, err := fs.Stat(s.fs, name); err != nil {
 			return errNoRoute
 		}
 	}
@@ -38,7 +41,7 @@ func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	// A page loads what it is made of, and may be framed by its own kind.
 	w.Header().Set("Content-Security-Policy", "frame-ancestors 'self'")
 	readWithin(w, fileTime)
-	http.ServeFileFS(w, withPath(r, "/"), s.cfg.Static, name) //nolint:gosec // an fs.FS takes only clean paths below its root, and ours without dot files
+	http.ServeFileFS(w, withPath(r, "/"), s.fs, name) //nolint:gosec // an fs.FS takes only clean paths below its root, and ours without dot files
 	return nil
 }
 

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+
+	"parley/server/turn"
+)
+
+// adapter carries requests to the handlers of routes, and what they return back.
+type adapter struct {
+	cfg       *Config
+	admission admission
+	working   atomic.Int64 // requests that MaxRequests bounds
+}
+
+// adapt makes a route an http.Handler. It is the only place that turns an error
+// into an answer and into a line of the log.
+func (a *adapter) adapt(rt route) http.Handler {
+	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
+		x, r := a.begin(rt, r)
+		w := &statusWriter{ResponseWriter: raw}
+		w.Header().Set("X-Request-Id", x.requestID)
+		secure(w.Header())
+
+		err := a.carry(rt, w, r)
+		broken := x.cut || err != nil && w.status != 0 && !x.told
+		if err != nil && !broken {
+			err = writeProblem(w, r, err)
+		}
+		a.done(w, r, err)
+		if broken {
+			// The client has half an answer. Cutting the connection is the one way
+			// left to say that it is not whole.
+			panic(http.ErrAbortHandler)
+		}
+	})
+}
+
+// begin opens the exchange of a request.
+func (a *adapter) begin(rt route, r *http.Request) (*exchange, *http.Request) {
+	x := &exchange{
+		route:     rt.pattern,
+		isTurn:    rt.turn,
+		requestID: r.Header.Get("X-Request-Id"),
+		traceID:   a.cfg.TraceID(r.Context()),
+		began:     a.cfg.Now(),
+	}
+	if !isVisible(x.requestID, 128) {
+		x.requestID = randomHex()
+	}
+	if x.traceID == "" {
+		x.traceID = traceOf(r.Header)
+	}
+	return x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+}
+
+// carry lets the caller in and runs the handler. A panic becomes an error, so
+// that it is answered and logged as any other failure.
+func (a *adapter) carry(rt route, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(v)
+		default:
+			err = turn.NewPanicError(v)
+		}
+	}()
+	if rt.open {
+		return rt.handle(w, r)
+	}
+	defer a.working.Add(-1)
+	if n := a.working.Add(1); a.cfg.MaxRequests > 0 && n > int64(a.cfg.MaxRequests) {
+		return turn.ErrOverloaded
+	}
+	if err := a.admission.admit(r); err != nil {
+		return err
+	}
+	return rt.handle(w, r)
+}
+
+// secure sets what a browser is told of every answer: it is what its type says,
+// nobody may keep it, show it in a frame or load anything for it, and where it
+// led to stays here (OWASP REST Security Cheat Sheet).
+func secure(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+}
+
+// statusWriter remembers the status that was sent.
+type statusWriter struct {
+	http.ResponseWriter
+	status int // 0 while nothing was written
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

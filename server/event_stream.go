@@ -1,0 +1,128 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley/server/turn"
+	"parley/store"
+)
+
+// Bounds of a stream.
+const (
+	// keepAlive is how long a stream is silent at most. Proxies take a longer
+	// silence for the end.
+	keepAlive = 15 * time.Second
+	// writeLimit is how long a client may take for one event.
+	writeLimit = 20 * time.Second
+
+	keepAliveComment = ":\n\n"
+)
+
+// The events of a stream: https://html.spec.whatwg.org/multipage/server-sent-events.html
+const (
+	mimeEvents   = "text/event-stream"
+	eventDelta   = "delta"
+	eventMessage = "message"
+	eventDone    = "done"
+	eventError   = "error"
+)
+
+// wantsStream reports whether the client asks for server-sent events.
+func wantsStream(h http.Header) bool {
+	for _, accept := range h.Values("Accept") {
+		for part := range strings.SplitSeq(accept, ",") {
+			media, params, err := mime.ParseMediaType(part)
+			if err != nil || media != mimeEvents {
+				continue
+			}
+			if q, err := strconv.ParseFloat(params["q"], 64); err != nil || q > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// errGone says that a client no longer takes what is written.
+var errGone = errors.New("server: client is gone or too slow")
+
+// eventStream writes server-sent events. It is used by one goroutine at a time.
+type eventStream struct {
+	w    http.ResponseWriter
+	rc   *http.ResponseController
+	open bool          // headers are out
+	at   turn.Position // in the feed that is written
+	err  error         // why nothing is written any more; errGone is the client's doing
+}
+
+// take writes what is new in a feed.
+func (e *eventStream) take(f *turn.Feed) (wrote, over bool) {
+	messages, deltas, over := f.News(&e.at)
+	for _, m := range messages {
+		e.event(eventMessage, m)
+	}
+	for _, d := range deltas {
+		e.event(eventDelta, d)
+	}
+	return len(messages)+len(deltas) > 0, over
+}
+
+// rest writes those of a turn's messages that were not written yet.
+func (e *eventStream) rest(messages []store.Message) {
+	for _, m := range messages[e.at.Messages:] {
+		e.event(eventMessage, m)
+	}
+}
+
+// event writes one event. Encoded JSON has no line break but the one at its end.
+func (e *eventStream) event(name string, data any) {
+	if e.err != nil {
+		return
+	}
+	body, err := turn.EncodeJSON(data)
+	if err != nil {
+		e.err = fmt.Errorf("encode event: %w", err)
+		return
+	}
+	e.send(fmt.Appendf(nil, "event: %s\ndata: %s\n", name, body))
+}
+
+// send writes and flushes within the time that a client has for it.
+func (e *eventStream) send(b []byte) {
+	if e.err != nil {
+		return
+	}
+	if !e.open {
+		e.open = true
+		h := e.w.Header()
+		h.Set("Content-Type", mimeEvents)
+		h.Set("X-Accel-Buffering", "no") // else nginx would keep events back
+		h.Set("Trailer", "Server-Timing")
+		e.w.WriteHeader(http.StatusOK)
+	}
+	e.deadline(time.Now().Add(writeLimit))
+	if _, err := e.w.Write(b); err != nil {
+		e.err = errGone
+		return
+	}
+	if err := e.rc.Flush(); err != nil {
+		e.err = errGone
+	}
+}
+
+// end gives the connection back for the next request.
+func (e *eventStream) end() {
+	if e.err == nil {
+		e.deadline(time.Time{})
+	}
+}
+
+// deadline bounds the writes that follow. Without a connection below, as behind
+// a recorder, there is nothing to bound; a dead one fails the write itself.
+func (e *eventStream) deadline(t time.Time) { _ = e.rc.SetWriteDeadline(t) }

@@ -1,0 +1,35 @@
+package server
+
+import "net/http"
+
+// probeRoutes are the routes that tell how the service is.
+type probeRoutes struct {
+	state        *Health
+	authRequired bool
+}
+
+func (p *probeRoutes) health(w http.ResponseWriter, r *http.Request) error {
+	report := p.state.report()
+	report.AuthRequired = p.authRequired
+	status := http.StatusOK
+	if report.Status != "ok" {
+		status = http.StatusServiceUnavailable
+	}
+	return respond(w, r, status, report)
+}
+
+func (p *probeRoutes) livez(w http.ResponseWriter, r *http.Request) error {
+	return respond(w, r, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (p *probeRoutes) readyz(w http.ResponseWriter, r *http.Request) error {
+	body := struct {
+		Status   string   `json:"status"` // ready, starting, draining or disconnected
+		Warnings []string `json:"warnings,omitempty"`
+	}{"ready", p.state.cfg.Warnings()}
+	status := http.StatusOK
+	if why := p.state.unready(); why != "" {
+		body.Status, status = why, http.StatusServiceUnavailable
+	}
+	return respond(w, r, status, body)
+}

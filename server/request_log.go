@@ -1,0 +1,75 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"parley/server/turn"
+)
+
+// done reports a request that is over: one line in the log, one call of OnDone.
+func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
+	x := of(r)
+	d := Done{
+		Method: r.Method, Route: x.route, Turn: x.isTurn, Status: w.status, Duration: a.cfg.Now().Sub(x.began),
+		Conversation: x.Conversation, TraceID: x.traceID, Owner: x.owner,
+		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.joined, Restarted: x.Restarted, AgentError: x.AgentError,
+	}
+	level := slog.LevelInfo
+	switch {
+	case err != nil:
+		f := failureOf(r, err)
+		d.Class, d.Stage, level = f.Class, x.Stage, f.Level
+		if d.Status == 0 {
+			d.Status = f.Status
+		}
+	case x.AgentError != "":
+		d.Class, d.Stage, level = classAgentError, turn.StageUpstream, rowOf(classAgentError).Level
+	}
+	attrs := []slog.Attr{
+		slog.String("method", wellKnown(d.Method)), slog.String("route", d.Route), slog.Int("status", d.Status),
+		slog.String("class", d.Class), slog.String("stage", string(d.Stage)), slog.Float64("duration_ms", millis(d.Duration)),
+		slog.String("request_id", x.requestID), slog.String("trace_id", d.TraceID),
+	}
+	if d.Conversation != "" {
+		attrs = append(attrs, slog.String("conversation_id", d.Conversation))
+	}
+	if d.Streamed {
+		// Why the status is 200 although the class says that it failed.
+		attrs = append(attrs, slog.Bool("streamed", true), slog.Bool("joined", d.Joined))
+	}
+	if level > slog.LevelInfo && err != nil {
+		attrs = append(attrs, slog.String("error", safeText(err, d.Class)))
+	}
+	if p, ok := errors.AsType[*turn.PanicError](err); ok {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	a.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
+	a.cfg.OnDone(r.Context(), d)
+}
+
+// safeText is what of an error may be logged. The errors that have a row were
+// made to be read; one that nobody foresaw may quote what a user wrote, so only
+// its types are told.
+func safeText(err error, class string) string {
+	if class != classInternal {
+		return err.Error()
+	}
+	types := fmt.Sprintf("%T", err)
+	for err = errors.Unwrap(err); err != nil; err = errors.Unwrap(err) {
+		types += fmt.Sprintf(" of %T", err)
+	}
+	return types
+}
+
+// wellKnown is a method as it is logged: callers can make up any other.
+func wellKnown(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
+		return method
+	}
+	return "_OTHER"
+}
