@@ -104,6 +104,56 @@ func TestLeaseOutlivesABlink(t *testing.T) {
 	})
 }
 
+// A lease that has lapsed while the store was away takes no turn from the process
+// that still runs it: whatever comes for the conversation, the agent is asked once
+// and the first request gets its answer.
+func TestRunningTurnIsNotAdopted(t *testing.T) {
+	keyed := func(c call) call { return c.with("Idempotency-Key", "k") }
+	plain := func(c call) call { return c }
+	for name, row := range map[string]struct {
+		first  func(call) call
+		second func(id string) call
+	}{
+		"the same key":            {keyed, func(id string) call { return keyed(send(id, "x")) }},
+		"the same input, no key":  {plain, func(id string) call { return send(id, "x") }},
+		"another input":           {plain, func(id string) call { return send(id, "y") }},
+		"another input, with key": {keyed, func(id string) call { return keyed(send(id, "x")).with("Idempotency-Key", "l") }},
+	} {
+		for _, where := range []string{"at the agent", "at the commit"} {
+			t.Run(name+" "+where, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					agent, begun, goOn := waiting()
+					w := newWorld(t, agent, func(c *Config) { c.Now, c.CommitTimeout = time.Now, time.Minute })
+					id := w.begin()
+					w.store.breaks("RenewLease", away)
+					if where == "at the commit" {
+						w.store.breaks("CompleteTurn", away)
+						close(goOn)
+					}
+					answer := w.later(t.Context(), row.first(send(id, "x")))
+					<-begun
+					time.Sleep(store.LeaseTime + time.Second)
+					w.store.breaks("RenewLease", nil)
+					rec := w.must(409, row.second(id))
+					if class := field[string](t, rec, "class"); class != "turn_conflict" || rec.Header().Get("Retry-After") == "" {
+						t.Errorf("%s %v", rec.Body, rec.Header())
+					}
+					w.store.breaks("CompleteTurn", nil)
+					if where == "at the agent" {
+						close(goOn)
+					}
+					if rec := <-answer; rec.Code != 200 {
+						t.Errorf("the first request: %d %s", rec.Code, rec.Body)
+					}
+					if asked, h := w.agent.asked(), w.history(id); asked != 2 || len(h.Messages) != 3 {
+						t.Errorf("the agent was asked %d times; stored %+v", asked, h)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestUpstreamTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		agent, _, _ := waiting()

@@ -1,6 +1,8 @@
 package turn
 
 import (
+	"context"
+	"errors"
 	"sync"
 
 	"parley/store"
@@ -10,38 +12,66 @@ import (
 // connection; a client that means well has one or two.
 const MaxJoined = 8
 
-// running are the turns of this process that a repeat with the same key can join.
+// running are the turns that this process runs, from their begin to the end of
+// their commit. One conversation has one at a time.
 type running struct {
 	mu    sync.Mutex
-	feeds map[requestKey]*Feed
+	turns map[conversationKey]*runningTurn
+}
+
+// runningTurn is one of them.
+type runningTurn struct {
+	held *store.Turn
+	key  requestKey
+	feed *Feed // nil when nobody can join
 }
 
 // requestKey is what a repeat has in common with the first.
 type requestKey struct {
-	owner                          store.Owner
-	conversation, key, fingerprint string
+	key, fingerprint string
 }
 
-func keyOf(req *Request) requestKey {
-	return requestKey{req.Owner, req.Conversation, req.Key, req.Fingerprint}
+func (r *Request) conversationKey() conversationKey {
+	return conversationKey{r.Owner, r.Conversation}
 }
 
-// add lets others join until leave is called.
-func (r *running) add(req *Request, f *Feed) (leave func()) {
-	if f == nil || req.Key == "" {
-		return func() {}
-	}
-	key := keyOf(req)
+func (r *Request) requestKey() requestKey { return requestKey{r.Key, r.Fingerprint} }
+
+// add says that the turn runs until leave is called.
+func (r *running) add(req *Request, held *store.Turn, f *Feed) (leave func()) {
+	key, t := req.conversationKey(), &runningTurn{held: held, key: req.requestKey(), feed: f}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.feeds[key] = f
+	r.turns[key] = t
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.feeds[key] == f { // a repeat may have adopted the turn since
-			delete(r.feeds, key)
+		if r.turns[key] == t { // another process may have taken the turn over, and a later one run here since
+			delete(r.turns, key)
 		}
 	}
+}
+
+func (r *running) get(key conversationKey) *runningTurn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.turns[key]
+}
+
+// holdRunning makes sure that the store knows of the turn that this process runs
+// in a conversation, if it runs one. Its lease may have lapsed while the store was
+// away, and then a begin would adopt a turn whose agent has been asked: the agent
+// would be asked twice, and the first request lose its answer.
+func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
+	t := r.running.get(key)
+	if t == nil {
+		return nil
+	}
+	err := r.cfg.Store.RenewLease(ctx, *t.held)
+	if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound) {
+		return nil // the turn is lost; its runner will find out
+	}
+	return err
 }
 
 // Join finds the turn that an earlier request like this one runs in this process;
@@ -50,12 +80,11 @@ func (r *running) add(req *Request, f *Feed) (leave func()) {
 func (r *Runner) Join(req *Request) (f *Feed, leave func()) { return r.running.join(req) }
 
 func (r *running) join(req *Request) (f *Feed, leave func()) {
-	r.mu.Lock()
-	f = r.feeds[keyOf(req)]
-	r.mu.Unlock()
-	if f == nil || req.Key == "" {
+	t := r.get(req.conversationKey())
+	if t == nil || t.feed == nil || req.Key == "" || t.key != req.requestKey() {
 		return nil, nil
 	}
+	f = t.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.joined == MaxJoined {

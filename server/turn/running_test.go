@@ -9,9 +9,9 @@ import (
 // A turn can be joined while it runs, by its own key and input only, by a bounded
 // number at a time, and not a moment longer.
 func TestRunningTurnsAreJoined(t *testing.T) {
-	r := running{feeds: map[requestKey]*Feed{}}
+	r := running{turns: map[conversationKey]*runningTurn{}}
 	req := Request{Owner: store.Owner{Tenant: "t", User: "u"}, Conversation: "c", Key: "k", Fingerprint: "f"}
-	over := r.add(&req, &Feed{})
+	over := r.add(&req, &store.Turn{}, &Feed{})
 	for name, change := range map[string]func(*Request){
 		"owner":        func(q *Request) { q.Owner.User = "v" },
 		"conversation": func(q *Request) { q.Conversation = "d" },
@@ -39,7 +39,7 @@ func TestRunningTurnsAreJoined(t *testing.T) {
 		t.Error("the place of one that left is not free")
 	}
 	over()
-	if f, _ := r.join(&req); f != nil || len(r.feeds) != 0 {
+	if f, _ := r.join(&req); f != nil || len(r.turns) != 0 {
 		t.Error("joined after its end")
 	}
 }

@@ -73,7 +73,7 @@ type Runner struct {
 func New(cfg Config) *Runner {
 	r := &Runner{
 		cfg: cfg, limiter: newLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
-		running: running{feeds: map[requestKey]*Feed{}}, outbox: newOutbox(cfg),
+		running: running{turns: map[conversationKey]*runningTurn{}}, outbox: newOutbox(cfg),
 	}
 	r.life, r.kill = context.WithCancelCause(context.Background())
 	return r
@@ -157,7 +157,7 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, f *Feed) (a
 		return replay(req, held.Replay)
 	}
 
-	defer r.running.add(req, f)()
+	defer r.running.add(req, held, f)()
 	p.Stage = StageUpstream
 	done, ex, err := r.ask(ctx, p, req, user, held, f)
 	if err != nil {
@@ -197,10 +197,14 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, user []st
 	}
 	var held store.Turn
 	err := r.timed(&p.Store, func() error {
-		err := r.outbox.flush(ctx, conversationKey{req.Owner, req.Conversation})
-		if err == nil {
-			held, err = r.cfg.Store.BeginTurn(ctx, b)
+		if err := r.outbox.flush(ctx, req.conversationKey()); err != nil {
+			return err
 		}
+		if err := r.holdRunning(ctx, req.conversationKey()); err != nil {
+			return err
+		}
+		var err error
+		held, err = r.cfg.Store.BeginTurn(ctx, b)
 		return err
 	})
 	return &held, err
