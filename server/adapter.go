@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"sync/atomic"
 
 	"parley/server/turn"
 )
@@ -11,8 +10,7 @@ import (
 // adapter carries requests to the handlers of routes, and what they return back.
 type adapter struct {
 	cfg       *Config
-	admission admission
-	working   atomic.Int64 // requests that MaxRequests bounds
+	admission *admission
 }
 
 // adapt makes a route an http.Handler. It is the only place that turns an error
@@ -68,16 +66,11 @@ func (a *adapter) carry(rt route, w http.ResponseWriter, r *http.Request) (err e
 			err = turn.NewPanicError(v)
 		}
 	}()
-	if rt.open {
-		return rt.handle(w, r)
-	}
-	defer a.working.Add(-1)
-	if n := a.working.Add(1); a.cfg.MaxRequests > 0 && n > int64(a.cfg.MaxRequests) {
-		return turn.ErrOverloaded
-	}
-	if err := a.admission.admit(r); err != nil {
+	leave, err := a.admission.enter(rt, r)
+	if err != nil {
 		return err
 	}
+	defer leave()
 	return rt.handle(w, r)
 }
 

@@ -2,21 +2,99 @@ package server
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"parley/server/auth"
+	"parley/server/turn"
 	"parley/store"
 )
 
-// admission lets callers in.
+// admission lets requests in, before a byte of their body is read. What one owner
+// can take is bounded, so that the rest is there for others; so is what callers can
+// take who have not shown yet who they are.
 type admission struct {
 	verifier auth.Verifier
 	required bool // else whoever shows nothing is the placeholder owner
+
+	open      *semaphore.Weighted // requests of routes that ask nobody who they are
+	verifying *semaphore.Weighted // requests whose token is being verified
+	requests  *turn.Limiter       // requests whose owner is known
+	bodies    *semaphore.Weighted // bytes of bodies that are read or worked on
 }
 
-// admit finds out who is asking.
-func (a admission) admit(r *http.Request) error {
+// maxOpenRequests bounds the requests of open routes. They cost little, but each
+// may hold a connection, and a file of the front end, for as long as its client
+// takes to read.
+const maxOpenRequests = 256
+
+func newAdmission(cfg *Config) *admission {
+	return &admission{
+		verifier: cfg.Auth, required: cfg.AuthRequired,
+		open:      semaphore.NewWeighted(maxOpenRequests),
+		verifying: semaphore.NewWeighted(int64(orUnbounded(cfg.MaxRequests))),
+		requests:  turn.NewLimiter(cfg.MaxRequests, cfg.MaxRequestsPerOwner),
+		bodies:    semaphore.NewWeighted(int64(orUnbounded(cfg.MaxBodyBytes))),
+	}
+}
+
+// orUnbounded makes a bound of a setting whose 0 means none.
+func orUnbounded(n int) int {
+	if n == 0 {
+		return math.MaxInt
+	}
+	return n
+}
+
+// enter lets a request in, or says why not. Leave must be called when it is over.
+func (a *admission) enter(rt route, r *http.Request) (leave func(), err error) {
+	if rt.open {
+		if !a.open.TryAcquire(1) {
+			return nil, turn.ErrOverloaded
+		}
+		return func() { a.open.Release(1) }, nil
+	}
+	if !a.verifying.TryAcquire(1) {
+		return nil, turn.ErrOverloaded
+	}
+	err = a.identify(r)
+	a.verifying.Release(1)
+	if err != nil {
+		return nil, err
+	}
+	x := of(r)
+	if err := a.requests.Enter(x.owner); err != nil {
+		return nil, err
+	}
+	size := bodySize(r)
+	if !a.bodies.TryAcquire(size) {
+		a.requests.Leave(x.owner)
+		return nil, turn.ErrOverloaded
+	}
+	x.releaseBody = sync.OnceFunc(func() { a.bodies.Release(size) })
+	return func() {
+		x.releaseBody()
+		a.requests.Leave(x.owner)
+	}, nil
+}
+
+// bodySize is how many bytes of a request's body may be read.
+func bodySize(r *http.Request) int64 {
+	switch {
+	case r.Body == nil || r.Body == http.NoBody || r.ContentLength > maxBody: // the last is refused unread
+		return 0
+	case r.ContentLength >= 0:
+		return r.ContentLength
+	}
+	return maxBody
+}
+
+// identify finds out who is asking.
+func (a *admission) identify(r *http.Request) error {
 	x := of(r)
 	x.Stage = stageAuth
 	// Joined, as RFC 9110, section 5.3 has it, two headers are no token: a proxy

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -87,6 +88,79 @@ func TestTooManyRequests(t *testing.T) {
 		}
 	}
 	w.must(200, get("/api/chat/conversations"))
+}
+
+// A request of one owner is refused before its body is read when the owner has its
+// share, and when the bodies of all would take more than they may. Others are
+// served meanwhile, and everything is given back.
+func TestBodiesThatNeverArrive(t *testing.T) {
+	for name, c := range map[string]struct {
+		share, bytes, held int
+		other              bool // another owner is served meanwhile
+	}{
+		"the owner's share": {share: 3, bytes: 64 << 20, held: 3, other: true},
+		"all bodies":        {share: 16, bytes: 2 * maxBody, held: 2, other: false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil, func(cfg *Config) {
+				cfg.AuthRequired, cfg.Auth, cfg.MaxRequests, cfg.MaxRequestsPerOwner, cfg.MaxBodyBytes = true, named{}, 100, c.share, c.bytes
+			})
+			read := make(chan struct{}, 100)
+			var pending []*io.PipeWriter
+			answers := make(chan int, 100)
+			hang := func() {
+				body, end := io.Pipe()
+				pending = append(pending, end)
+				r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/chat/start", &announced{Reader: body, read: read})
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Authorization", "Bearer greedy")
+				go func() {
+					rec := httptest.NewRecorder()
+					w.server.ServeHTTP(rec, r)
+					answers <- rec.Code
+				}()
+			}
+			for range c.held {
+				hang()
+				<-read
+			}
+			hang() // one too many: nothing of it is read
+			if code := <-answers; code != http.StatusTooManyRequests {
+				t.Errorf("one too many: %d", code)
+			}
+			want := map[bool]int{true: 200, false: 429}[c.other]
+			if rec := w.as(post("/api/chat/start", "{}"), "Bearer modest"); rec.Code != want {
+				t.Errorf("another owner: %d %s", rec.Code, rec.Body)
+			}
+			if rec := w.as(get("/api/chat/conversations"), "Bearer modest"); rec.Code != 200 {
+				t.Errorf("another owner, without a body: %d %s", rec.Code, rec.Body)
+			}
+			for _, end := range pending[:c.held] {
+				_, _ = io.WriteString(end, "{}")
+				_ = end.Close()
+			}
+			for range c.held {
+				if code := <-answers; code != 200 {
+					t.Errorf("a body that came late: %d", code)
+				}
+			}
+			if rec := w.as(post("/api/chat/start", "{}"), "Bearer greedy"); rec.Code != 200 {
+				t.Errorf("nothing was given back: %d", rec.Code)
+			}
+		})
+	}
+}
+
+// announced is a body that says when it is first read.
+type announced struct {
+	io.Reader
+	read chan<- struct{}
+	once sync.Once
+}
+
+func (a *announced) Read(p []byte) (int, error) {
+	a.once.Do(func() { a.read <- struct{}{} })
+	return a.Reader.Read(p)
 }
 
 // What a browser is told stands on every answer, a failure's too.

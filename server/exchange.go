@@ -49,6 +49,9 @@ type exchange struct {
 	traceID   string
 	began     time.Time
 	who       auth.Principal
+	// releaseBody gives back the bytes that were set aside for the body, when it is
+	// read and decoded; nil for open routes. It may be called twice.
+	releaseBody func()
 	owner     store.Owner
 }
 

@@ -61,10 +61,13 @@ type Config struct {
 	// MaxTurns is how many turns run at once before more are refused with
 	// "overloaded", MaxTurnsPerOwner how many of one owner; 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
-	// MaxRequests is how many requests that ask who it is are worked on at once,
-	// before more are refused with "overloaded": each may hold a body, or wait for
-	// a signing key. 0 for no bound.
-	MaxRequests int
+	// MaxRequests is how many requests of routes that ask who it is are worked on at
+	// once before more are refused with "overloaded", MaxRequestsPerOwner how many
+	// of one owner. As many again may have their token verified. 0 for no bound.
+	MaxRequests, MaxRequestsPerOwner int
+	// MaxBodyBytes bounds the bytes of all bodies that are read or worked on at
+	// once, before more are refused with "overloaded"; 0 for no bound.
+	MaxBodyBytes int
 
 	// OnDone is called once for every request, before the handler returns, with
 	// the request's own context; nil for nothing.
@@ -120,7 +123,7 @@ func New(cfg Config) (*Server, error) {
 		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout,
 		MaxTurns: cfg.MaxTurns, MaxTurnsPerOwner: cfg.MaxTurnsPerOwner,
 	})
-	s.adapter = &adapter{cfg: &s.cfg, admission: admission{cfg.Auth, cfg.AuthRequired}}
+	s.adapter = &adapter{cfg: &s.cfg, admission: newAdmission(&s.cfg)}
 	s.chat = &chatRoutes{turns: s.turns, cards: cardPolicy{cfg.AllowedActions, normalDomains(cfg.AllowedDomains)}, newID: cfg.NewID}
 	s.conversations = &conversationRoutes{store: cfg.Store, now: cfg.Now}
 	s.probes = &probeRoutes{state: cfg.Health, authRequired: cfg.AuthRequired}

@@ -6,9 +6,10 @@ import (
 	"parley/store"
 )
 
-// limiter bounds how many turns run at once, in all and of one owner, and lets
-// Shutdown wait for them.
-type limiter struct {
+// Limiter bounds how much happens at once, in all and for one owner, so that no
+// owner takes what others need, and tells when nothing happens any more. It is
+// safe for use from many goroutines.
+type Limiter struct {
 	limit, limitPerOwner int // 0 for no bound
 
 	mu      sync.Mutex
@@ -18,12 +19,14 @@ type limiter struct {
 	empty   chan struct{} // closed when the limiter is closed and nothing is running
 }
 
-func newLimiter(limit, limitPerOwner int) *limiter {
-	return &limiter{limit: limit, limitPerOwner: limitPerOwner, byOwner: map[store.Owner]int{}, empty: make(chan struct{})}
+// NewLimiter makes a Limiter; 0 stands for no bound.
+func NewLimiter(limit, limitPerOwner int) *Limiter {
+	return &Limiter{limit: limit, limitPerOwner: limitPerOwner, byOwner: map[store.Owner]int{}, empty: make(chan struct{})}
 }
 
-// enter admits one turn of an owner, which must leave again, or says why not.
-func (l *limiter) enter(o store.Owner) error {
+// Enter admits one thing of an owner, which must Leave again, or says why not:
+// ErrOverloaded, or ErrShuttingDown after Close.
+func (l *Limiter) Enter(o store.Owner) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -37,7 +40,8 @@ func (l *limiter) enter(o store.Owner) error {
 	return nil
 }
 
-func (l *limiter) leave(o store.Owner) {
+// Leave ends what Enter admitted.
+func (l *Limiter) Leave(o store.Owner) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
@@ -49,9 +53,9 @@ func (l *limiter) leave(o store.Owner) {
 	}
 }
 
-// close admits nothing any more. The channel it returns is closed when the last
-// turn has left.
-func (l *limiter) close() <-chan struct{} {
+// Close admits nothing any more. The channel it returns is closed when the last
+// that was admitted has left.
+func (l *Limiter) Close() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {

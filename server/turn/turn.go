@@ -59,7 +59,7 @@ type Config struct {
 // Runner runs turns. It is safe for use from many goroutines.
 type Runner struct {
 	cfg     Config
-	limiter *limiter
+	limiter *Limiter
 	running running
 	outbox  *outbox
 
@@ -72,7 +72,7 @@ type Runner struct {
 // New makes a Runner. Shutdown must be called to end what it leaves running.
 func New(cfg Config) *Runner {
 	r := &Runner{
-		cfg: cfg, limiter: newLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
+		cfg: cfg, limiter: NewLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
 		running: running{turns: map[conversationKey]*runningTurn{}}, outbox: newOutbox(cfg),
 	}
 	r.life, r.kill = context.WithCancelCause(context.Background())
@@ -88,7 +88,7 @@ func (r *Runner) PendingCommits() int { return r.outbox.pending() }
 // store has not taken by then is dropped.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	defer r.outbox.close(ctx)
-	empty := r.limiter.close()
+	empty := r.limiter.Close()
 	select {
 	case <-empty:
 		return nil
@@ -142,10 +142,10 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, f *Feed) (a
 	if !req.Kind.starts() {
 		p.Conversation = req.Conversation // a new one has no name until it is there
 	}
-	if err := r.limiter.enter(req.Owner); err != nil {
+	if err := r.limiter.Enter(req.Owner); err != nil {
 		return Answer{}, err
 	}
-	defer r.limiter.leave(req.Owner)
+	defer r.limiter.Leave(req.Owner)
 
 	user := r.userMessage(req)
 	held, err := r.begin(ctx, p, req, user)
