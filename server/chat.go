@@ -149,7 +149,7 @@ func (c *chatRoutes) chat(w http.ResponseWriter, r *http.Request, req *turn.Requ
 	if wantsStream(r.Header) {
 		return c.stream(w, r, req)
 	}
-	a, err := c.turns.Run(r.Context(), &of(r).Progress, req, &turn.Feed{})
+	a, err := c.turns.Run(r.Context(), &of(r).Progress, req, nil)
 	if err != nil {
 		return err
 	}

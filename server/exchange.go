@@ -42,7 +42,6 @@ type exchange struct {
 	route     string
 	isTurn    bool
 	streamed  bool
-	joined    bool
 	told      bool // of the failure, in the stream's last event
 	cut       bool // the client has, or may have, half an answer
 	requestID string
@@ -52,7 +51,7 @@ type exchange struct {
 	// releaseBody gives back the bytes that were set aside for the body, when it is
 	// read and decoded; nil for open routes. It may be called twice.
 	releaseBody func()
-	owner     store.Owner
+	owner       store.Owner
 }
 
 type exchangeKey struct{}

@@ -41,7 +41,7 @@ func problemOf(r *http.Request, err error) problem {
 		}
 		p.Field = e.field
 	}
-	if e, ok := errors.AsType[*store.BusyError](err); ok {
+	if e, ok := errors.AsType[*store.BusyError](err); ok && e.Turn > 0 {
 		p.Turn = &e.Turn
 	}
 	return p

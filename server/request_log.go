@@ -15,7 +15,7 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	d := Done{
 		Method: r.Method, Route: x.route, Turn: x.isTurn, Status: w.status, Duration: a.cfg.Now().Sub(x.began),
 		Conversation: x.Conversation, TraceID: x.traceID, Owner: x.owner,
-		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.joined, Restarted: x.Restarted, AgentError: x.AgentError,
+		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.Joined, Restarted: x.Restarted, AgentError: x.AgentError,
 	}
 	level := slog.LevelInfo
 	switch {

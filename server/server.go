@@ -58,6 +58,9 @@ type Config struct {
 	// answer, and how long one attempt after it may take; 0 means
 	// DefaultCommitTimeout. It should be the store's own limit for one call.
 	CommitTimeout time.Duration
+	// TurnWait is how long a request waits while another turn runs in its
+	// conversation, before it is refused with "turn_conflict"; 0 for not at all.
+	TurnWait time.Duration
 	// MaxTurns is how many turns run at once before more are refused with
 	// "overloaded", MaxTurnsPerOwner how many of one owner; 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
@@ -120,7 +123,7 @@ func New(cfg Config) (*Server, error) {
 	s.turns = turn.New(turn.Config{
 		Store: cfg.Store, Agent: cfg.Agent, Log: cfg.Log, Now: cfg.Now, NewID: cfg.NewID,
 		Classify: classify, OnAgent: cfg.Health.sawUpstream, OnCommitDropped: cfg.OnCommitDropped,
-		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout,
+		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout, TurnWait: cfg.TurnWait,
 		MaxTurns: cfg.MaxTurns, MaxTurnsPerOwner: cfg.MaxTurnsPerOwner,
 	})
 	s.adapter = &adapter{cfg: &s.cfg, admission: newAdmission(&s.cfg)}

@@ -1,56 +1,29 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
 	"parley/server/turn"
-	"parley/store"
 )
 
-// stream runs a turn and writes what it says while it runs, or joins the one that
-// an earlier request with the same key runs. Until the first event a failure is
-// answered as any other; after it, as the last event.
+// stream runs a turn and writes what it says while it runs. The turn waits for no
+// reader, so the reader is served beside it, and to the end even when the client
+// seems gone: one that closed only its own half of the connection still listens.
+// Until the first event a failure is answered as any other; after it, as the last
+// event.
 func (c *chatRoutes) stream(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
 	x, out := of(r), &eventStream{w: w, rc: http.NewResponseController(w)}
-	a, err := c.streamOwn(r, req, out)
-	if errors.Is(err, store.ErrBusy) {
-		if earlier, leave := c.turns.Join(req); earlier != nil {
-			defer leave()
-			x.joined = true
-			if a, x.Stage, err = streamJoined(r.Context(), earlier, out); out.err != nil {
-				err = r.Context().Err() // it went before it heard how the turn ended
-			}
-		}
+	a, err := c.turns.Run(r.Context(), &x.Progress, req, func(f *turn.Feed) (stop func()) {
+		return newStreamWriter(out, f).stop
+	})
+	if x.Joined && r.Context().Err() != nil {
+		out.err, err = errGone, r.Context().Err() // it went before it heard how the turn ended
 	}
 	if err != nil && !out.open {
 		return err
 	}
 	return lastEvent(out, r, a, err)
-}
-
-// streamOwn runs a turn and writes what it says as it comes. The turn waits for no
-// reader, so the reader is served beside it, and to the end even when the client
-// seems gone: one that closed only its own half of the connection still listens.
-func (c *chatRoutes) streamOwn(r *http.Request, req *turn.Request, out *eventStream) (turn.Answer, error) {
-	f := &turn.Feed{}
-	writer := newStreamWriter(out, f)
-	defer writer.stop()
-	return c.turns.Run(r.Context(), &of(r).Progress, req, f)
-}
-
-// streamJoined writes what the turn of another request says, until the turn is
-// over or this client is gone. It then gives what the turn came to.
-func streamJoined(ctx context.Context, f *turn.Feed, out *eventStream) (turn.Answer, turn.Stage, error) {
-	writer := newStreamWriter(out, f)
-	defer writer.stop()
-	select {
-	case <-writer.ended:
-	case <-ctx.Done():
-		writer.abandon()
-	}
-	return f.Outcome()
 }
 
 // lastEvent ends a stream with what the turn came to. The error is what the log

@@ -251,7 +251,7 @@ type deaf struct{ *httptest.ResponseRecorder }
 
 func (deaf) Write([]byte) (int, error) { return 0, errors.New("i/o timeout") }
 
-// A repeat with the key of a running turn gets its number, or joins it.
+// A repeat of a running turn with its key joins it; any other request meets it.
 func TestStreamJoins(t *testing.T) {
 	agent, steps := stepping()
 	w := newWorld(t, agent)
@@ -264,7 +264,7 @@ func TestStreamJoins(t *testing.T) {
 	steps <- writes("s2", "And")
 	leave()
 
-	rec := w.must(409, c)
+	rec := w.must(409, c.with("Idempotency-Key", "k2"))
 	if got := field[int](t, rec, "turn"); got != 1 || field[string](t, rec, "class") != "turn_conflict" {
 		t.Error(rec.Body)
 	}

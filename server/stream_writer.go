@@ -17,8 +17,7 @@ import (
 type streamWriter struct {
 	out   *eventStream
 	feed  *turn.Feed
-	ended chan struct{} // closed when the feed is over and written, or the client is gone
-	leave func()        // the feed's listeners
+	leave func() // the feed's listeners
 	alive *time.Timer
 	due   atomic.Bool    // a goroutine has started and has not looked at the feed yet
 	busy  sync.WaitGroup // those goroutines
@@ -30,7 +29,7 @@ type streamWriter struct {
 // newStreamWriter begins to write what f has, and goes on until stop is called,
 // which the caller must do before it uses out again.
 func newStreamWriter(out *eventStream, f *turn.Feed) *streamWriter {
-	w := &streamWriter{out: out, feed: f, ended: make(chan struct{})}
+	w := &streamWriter{out: out, feed: f}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.alive = time.AfterFunc(keepAlive, w.keepAlive)
@@ -48,22 +47,10 @@ func (w *streamWriter) stop() {
 	w.end()
 }
 
-// abandon writes nothing any more: the client is gone.
-func (w *streamWriter) abandon() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.out.err = errGone
-	w.end()
-}
-
 // end says that nothing is written any more. It is called with the lock held.
 func (w *streamWriter) end() {
-	if w.over {
-		return
-	}
 	w.over = true
 	w.alive.Stop()
-	close(w.ended)
 }
 
 // wake is called at every change of the feed. However many come while a slow

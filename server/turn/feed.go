@@ -8,7 +8,7 @@ import (
 )
 
 // Feed is what a running turn has said so far, for everybody who streams it.
-// The zero value is ready for use. A reader has a position of its own and takes what is new to it, so a slow one
+// A reader has a position of its own and takes what is new to it, so a slow one
 // holds nothing back and costs no memory: it misses states of texts that are
 // still being written, never a message.
 type Feed struct {
@@ -38,8 +38,8 @@ type Position struct {
 	version  int
 }
 
-// write says how far a message has come. A nil feed, here and below, is one that
-// nobody reads.
+// write says how far a message has come. A nil feed, here and in say, is that of a
+// greeting which is no part of the answer.
 func (f *Feed) write(message, text string) {
 	if f == nil {
 		return
@@ -77,9 +77,6 @@ func (f *Feed) say(written string, messages []store.Message) {
 
 // end says what the turn came to. Nothing may follow.
 func (f *Feed) end(a Answer, err error, stage Stage) {
-	if f == nil {
-		return
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.over, f.answer, f.err, f.stage = true, a, err, stage
@@ -122,9 +119,9 @@ func (f *Feed) News(at *Position) (messages []store.Message, deltas []Delta, ove
 	return messages, deltas, f.over
 }
 
-// Outcome is what the turn came to, once News says that it is over.
-func (f *Feed) Outcome() (Answer, Stage, error) {
+// outcome is what the turn came to, once it is over.
+func (f *Feed) outcome() (a Answer, stage Stage, over bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.answer, f.stage, f.err
+	return f.answer, f.stage, f.over, f.err
 }

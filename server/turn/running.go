@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"parley/store"
 )
@@ -11,6 +12,10 @@ import (
 // MaxJoined is how many requests may join one running turn. Each costs a
 // connection; a client that means well has one or two.
 const MaxJoined = 8
+
+// joinTime is how long after its begin a turn takes the same input for the same
+// request. Later, a user means it again.
+const joinTime = time.Minute
 
 // running are the turns that this process runs, from their begin to the end of
 // their commit. One conversation has one at a time.
@@ -21,9 +26,10 @@ type running struct {
 
 // runningTurn is one of them.
 type runningTurn struct {
-	held *store.Turn
-	key  requestKey
-	feed *Feed // nil when nobody can join
+	held  *store.Turn
+	key   requestKey
+	begun time.Time
+	feed  *Feed
 }
 
 // requestKey is what a repeat has in common with the first.
@@ -37,9 +43,8 @@ func (r *Request) conversationKey() conversationKey {
 
 func (r *Request) requestKey() requestKey { return requestKey{r.Key, r.Fingerprint} }
 
-// add says that the turn runs until leave is called.
-func (r *running) add(req *Request, held *store.Turn, f *Feed) (leave func()) {
-	key, t := req.conversationKey(), &runningTurn{held: held, key: req.requestKey(), feed: f}
+// add says that a turn runs until remove is called.
+func (r *running) add(key conversationKey, t *runningTurn) (remove func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turns[key] = t
@@ -74,26 +79,51 @@ func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
 	return err
 }
 
-// Join finds the turn that an earlier request like this one runs in this process;
-// leave must be called when its reader goes. It is nil when there is none here, or
-// when MaxJoined have joined it.
-func (r *Runner) Join(req *Request) (f *Feed, leave func()) { return r.running.join(req) }
+// joinedTurn is the running turn of an earlier request that this one repeats.
+type joinedTurn struct{ feed *Feed }
 
-func (r *running) join(req *Request) (f *Feed, leave func()) {
-	t := r.get(req.conversationKey())
-	if t == nil || t.feed == nil || req.Key == "" || t.key != req.requestKey() {
-		return nil, nil
+// join finds the turn that this process runs for the same input, with the same key
+// or both without one. It is nil when there is none, or when MaxJoined have joined
+// it; else leave must be called.
+func (r *Runner) join(req *Request) *joinedTurn {
+	t := r.running.get(req.conversationKey())
+	if t == nil || t.key != req.requestKey() || req.Key == "" && r.cfg.Now().Sub(t.begun) >= joinTime {
+		return nil
 	}
-	f = t.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.joined == MaxJoined {
-		return nil, nil
+	t.feed.mu.Lock()
+	defer t.feed.mu.Unlock()
+	if t.feed.joined == MaxJoined {
+		return nil
 	}
-	f.joined++
-	return f, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.joined--
+	t.feed.joined++
+	return &joinedTurn{t.feed}
+}
+
+// leave gives the place back.
+func (j *joinedTurn) leave() {
+	j.feed.mu.Lock()
+	defer j.feed.mu.Unlock()
+	j.feed.joined--
+}
+
+// wait returns what the turn came to, or the context's error when that is done
+// first. The turn goes on either way.
+func (j *joinedTurn) wait(ctx context.Context) (Answer, Stage, error) {
+	changed := make(chan struct{}, 1)
+	defer j.feed.Listen(func() {
+		select {
+		case changed <- struct{}{}:
+		default: // it will look anyway
+		}
+	})()
+	for {
+		if a, stage, over, err := j.feed.outcome(); over {
+			return a, stage, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return Answer{}, "", ctx.Err()
+		}
 	}
 }

@@ -2,44 +2,48 @@ package turn
 
 import (
 	"testing"
+	"time"
 
 	"parley/store"
 )
 
-// A turn can be joined while it runs, by its own key and input only, by a bounded
-// number at a time, and not a moment longer.
-func TestRunningTurnsAreJoined(t *testing.T) {
-	r := running{turns: map[conversationKey]*runningTurn{}}
-	req := Request{Owner: store.Owner{Tenant: "t", User: "u"}, Conversation: "c", Key: "k", Fingerprint: "f"}
-	over := r.add(&req, &store.Turn{}, &Feed{})
-	for name, change := range map[string]func(*Request){
-		"owner":        func(q *Request) { q.Owner.User = "v" },
-		"conversation": func(q *Request) { q.Conversation = "d" },
-		"key":          func(q *Request) { q.Key = "l" },
-		"input":        func(q *Request) { q.Fingerprint = "g" },
-	} {
-		other := req
-		change(&other)
-		if f, _ := r.join(&other); f != nil {
-			t.Errorf("joined with another %s", name)
+// A turn is joined while it runs, by the same input with the same key or both
+// without one, by a bounded number at a time, and not a moment longer.
+func TestJoin(t *testing.T) {
+	now := time.Unix(0, 0)
+	r := New(Config{Now: func() time.Time { return now }})
+	for _, key := range []string{"k", ""} {
+		req := Request{Owner: store.Owner{Tenant: "t", User: "u"}, Conversation: "c", Key: key, Fingerprint: "f"}
+		remove := r.running.add(req.conversationKey(), &runningTurn{held: &store.Turn{}, key: req.requestKey(), begun: now, feed: &Feed{}})
+		for name, change := range map[string]func(*Request){
+			"owner":        func(q *Request) { q.Owner.User = "v" },
+			"conversation": func(q *Request) { q.Conversation = "d" },
+			"key":          func(q *Request) { q.Key += "l" },
+			"input":        func(q *Request) { q.Fingerprint = "g" },
+		} {
+			other := req
+			change(&other)
+			if r.join(&other) != nil {
+				t.Errorf("key %q: joined with another %s", key, name)
+			}
 		}
-	}
-	var leave func()
-	for range MaxJoined {
-		var f *Feed
-		if f, leave = r.join(&req); f == nil {
-			t.Fatal("cannot be joined")
+		var last *joinedTurn
+		for range MaxJoined {
+			if last = r.join(&req); last == nil {
+				t.Fatalf("key %q: cannot be joined", key)
+			}
 		}
-	}
-	if f, _ := r.join(&req); f != nil {
-		t.Error("joined once too often")
-	}
-	leave()
-	if f, _ := r.join(&req); f == nil {
-		t.Error("the place of one that left is not free")
-	}
-	over()
-	if f, _ := r.join(&req); f != nil || len(r.turns) != 0 {
-		t.Error("joined after its end")
+		if r.join(&req) != nil {
+			t.Errorf("key %q: joined once too often", key)
+		}
+		last.leave()
+		now = now.Add(joinTime)
+		if joined := r.join(&req) != nil; joined != (key != "") {
+			t.Errorf("key %q: joined a minute later: %v", key, joined)
+		}
+		remove()
+		if r.join(&req) != nil || len(r.running.turns) != 0 {
+			t.Errorf("key %q: joined after its end", key)
+		}
 	}
 }

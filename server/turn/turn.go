@@ -51,6 +51,10 @@ type Config struct {
 	// CommitTimeout is how long a request goes on trying to store the agent's
 	// answer, and how long one attempt after it may take.
 	CommitTimeout time.Duration
+	// TurnWait is how long a request waits while another turn runs in its
+	// conversation; 0 for not at all. It should exceed store.LeaseTime, so that the
+	// turn of an instance that died keeps nobody out.
+	TurnWait time.Duration
 	// MaxTurns is how many turns run at once before more are refused with
 	// ErrOverloaded, MaxTurnsPerOwner how many of one owner; 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
@@ -61,6 +65,7 @@ type Runner struct {
 	cfg     Config
 	limiter *Limiter
 	running running
+	queue   queue
 	outbox  *outbox
 
 	// life ends, with ErrShuttingDown as its cause, when turns that still run
@@ -73,7 +78,8 @@ type Runner struct {
 func New(cfg Config) *Runner {
 	r := &Runner{
 		cfg: cfg, limiter: NewLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
-		running: running{turns: map[conversationKey]*runningTurn{}}, outbox: newOutbox(cfg),
+		running: running{turns: map[conversationKey]*runningTurn{}},
+		queue:   queue{waiting: map[conversationKey][]*waiter{}}, outbox: newOutbox(cfg),
 	}
 	r.life, r.kill = context.WithCancelCause(context.Background())
 	return r
@@ -118,25 +124,33 @@ type Progress struct {
 	Store        time.Duration
 	Upstream     time.Duration
 	Restarted    bool   // the agent had forgotten the conversation
-	Replayed     bool   // the answer is that of an earlier request
+	Replayed     bool   // the answer is the stored one of an earlier request
+	Joined       bool   // the turn is that of an earlier request that still ran
 	AgentError   string // the platform's code, when the agent answered with an error in words
 }
+
+// Watch begins to read a feed, for a caller that wants to know what the agent says
+// while it says it. Stop must return when all that the feed has is read, or nobody
+// reads it any more.
+type Watch func(f *Feed) (stop func())
 
 // Run is the turn protocol: begin, ask, commit. A store that is down fails it
 // before the agent has been asked; from then on nothing but the agent, a lost
 // lease or the end of the process ends it, so that an answer which was given is
 // also stored, whether or not the client still waits.
 //
-// What the agent says goes to f as it comes, and what the turn came to when it is
-// stored; f may be nil when nobody else can ask for it. The error is one of this
-// package, a *store.Error or another of package store's, a *copilot.Error, or a
-// *PanicError.
-func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, f *Feed) (a Answer, err error) {
+// While another turn runs in the conversation, it waits for up to TurnWait. If that
+// turn is of the same input, it joins it: it gives what that turn comes to, and
+// stops waiting for it when ctx is done.
+//
+// Watch, unless nil, is called once the turn runs. The error is one of this
+// package, a *store.Error or another of package store's, a *copilot.Error, a
+// *PanicError, or the context's own.
+func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch) (_ Answer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = NewPanicError(v)
 		}
-		f.end(a, err, p.Stage)
 	}()
 	p.Stage = StageBegin
 	if !req.Kind.starts() {
@@ -148,16 +162,58 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, f *Feed) (a
 	defer r.limiter.Leave(req.Owner)
 
 	user := r.userMessage(req)
-	held, err := r.begin(ctx, p, req, user)
-	if err != nil {
-		return Answer{}, err
+	b := store.Begin{
+		Owner: req.Owner, Conversation: req.Conversation, New: req.Kind.starts(),
+		Key: req.Key, Fingerprint: req.Fingerprint, Workflow: req.Workflow.stored(),
 	}
-	if held.Replay != nil {
+	if !b.New {
+		b.Input = user
+	}
+	held, joined, err := r.begin(ctx, p, req, b)
+	switch {
+	case err != nil:
+		return Answer{}, err
+	case joined != nil:
+		return r.follow(ctx, p, req, joined, watch)
+	case held.Replay != nil:
 		p.Replayed, p.Conversation = true, req.Conversation
 		return replay(req, held.Replay)
 	}
+	return r.carry(ctx, p, req, user, held, watch)
+}
 
-	defer r.running.add(req, held, f)()
+// follow waits for a turn that another request runs.
+func (r *Runner) follow(ctx context.Context, p *Progress, req *Request, j *joinedTurn, watch Watch) (Answer, error) {
+	defer j.leave()
+	p.Joined = true
+	if watch != nil {
+		defer watch(j.feed)()
+	}
+	a, stage, err := j.wait(ctx)
+	p.Stage = stage
+	if err == nil {
+		p.Conversation = req.Conversation
+	}
+	return a, err
+}
+
+// carry asks the agent and stores what it answered.
+func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []store.Message, held *store.Turn, watch Watch) (a Answer, err error) {
+	f := &Feed{}
+	if watch != nil {
+		defer watch(f)()
+	}
+	key := req.conversationKey()
+	remove := r.running.add(key, &runningTurn{held: held, key: req.requestKey(), begun: r.cfg.Now(), feed: f})
+	defer func() {
+		if v := recover(); v != nil {
+			err = NewPanicError(v)
+		}
+		remove()
+		f.end(a, err, p.Stage)
+		r.queue.notify(key)
+	}()
+
 	p.Stage = StageUpstream
 	done, ex, err := r.ask(ctx, p, req, user, held, f)
 	if err != nil {
@@ -183,31 +239,6 @@ func (r *Runner) userMessage(req *Request) []store.Message {
 		return nil
 	}
 	return []store.Message{{ID: r.cfg.NewID(), Role: store.RoleUser, Kind: store.KindText, Text: req.Text, CardID: req.CardID}}
-}
-
-// begin takes the turn, on the request's own context: a client that has left by
-// now has nothing begun for it.
-func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, user []store.Message) (*store.Turn, error) {
-	b := store.Begin{
-		Owner: req.Owner, Conversation: req.Conversation, New: req.Kind.starts(),
-		Key: req.Key, Fingerprint: req.Fingerprint, Workflow: req.Workflow.stored(),
-	}
-	if !b.New {
-		b.Input = user
-	}
-	var held store.Turn
-	err := r.timed(&p.Store, func() error {
-		if err := r.outbox.flush(ctx, req.conversationKey()); err != nil {
-			return err
-		}
-		if err := r.holdRunning(ctx, req.conversationKey()); err != nil {
-			return err
-		}
-		var err error
-		held, err = r.cfg.Store.BeginTurn(ctx, b)
-		return err
-	})
-	return &held, err
 }
 
 // class names the failure class of an error.

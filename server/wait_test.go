@@ -1,0 +1,203 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley/server/turn"
+	"parley/store"
+)
+
+const turnWait = 6 * time.Second
+
+// waitingWorld is a world whose turns wait for their turn, and whose agent's
+// answers wait for goOn.
+func waitingWorld(t *testing.T) (w *world, begun, goOn chan struct{}) {
+	agent, begun, goOn := waiting()
+	return newWorld(t, agent, func(c *Config) { c.Now, c.TurnWait = time.Now, turnWait }), begun, goOn
+}
+
+// Turns of one conversation that come close together are all answered, in the
+// order in which they came, and cost the store no calls while they wait for a turn
+// of their own process.
+func TestTurnsWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, begun, goOn := waitingWorld(t)
+		id := w.begin()
+		var answers []<-chan *httptest.ResponseRecorder
+		for n := range 1 + turn.MaxWaiting {
+			answers = append(answers, w.later(t.Context(), send(id, fmt.Sprintf("text %d", n))))
+			synctest.Wait()
+		}
+		<-begun
+		w.store.forget()
+		time.Sleep(turnWait - time.Second)
+		if calls := w.store.seen(); slices.Contains(calls, "BeginTurn") {
+			t.Errorf("asked while they waited: %v", calls)
+		}
+		rec := w.must(409, send(id, "one too many"))
+		if field[string](t, rec, "class") != "turn_conflict" || rec.Header().Get("Retry-After") == "" {
+			t.Errorf("%s %v", rec.Body, rec.Header())
+		}
+		close(goOn)
+		for n, answer := range answers {
+			if rec := <-answer; rec.Code != 200 || !strings.Contains(rec.Body.String(), fmt.Sprintf("At last: text %d", n)) {
+				t.Errorf("%d: %d %s", n, rec.Code, rec.Body)
+			}
+		}
+		if h := w.history(id); len(h.Messages) != 11 || h.Messages[9].Text != "text 4" {
+			t.Errorf("stored %+v", h.Messages)
+		}
+	})
+}
+
+// A turn that waits gives up after TurnWait, when its client leaves and when the
+// process ends; the next one takes its place.
+func TestWaitingEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, begun, goOn := waitingWorld(t)
+		id := w.begin()
+		first := w.later(t.Context(), send(id, "first"))
+		<-begun
+		ctx, leave := context.WithCancel(t.Context())
+		left := w.later(ctx, send(id, "left"))
+		synctest.Wait()
+		start := time.Now()
+		late := w.later(t.Context(), send(id, "late"))
+		synctest.Wait()
+		leave()
+		if rec := <-left; rec.Code != statusClientClosed {
+			t.Errorf("left: %d", rec.Code)
+		}
+		if rec := <-late; rec.Code != 409 || time.Since(start) != turnWait {
+			t.Errorf("late: %d after %v", rec.Code, time.Since(start))
+		}
+		last := w.later(t.Context(), send(id, "last"))
+		synctest.Wait()
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = w.server.Shutdown(over)
+		for name, answer := range map[string]<-chan *httptest.ResponseRecorder{"first": first, "last": last} {
+			if rec := <-answer; rec.Code != 503 || field[string](t, rec, "class") != "shutting_down" {
+				t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
+			}
+		}
+		close(goOn)
+	})
+}
+
+// A turn of another instance is asked for at growing intervals, about ten times in
+// all, and a lease that lapses is noticed at once.
+func TestWaitingForAnotherInstance(t *testing.T) {
+	for name, renewed := range map[string]bool{"alive": true, "dead": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil, func(c *Config) { c.Now, c.TurnWait = time.Now, turnWait })
+				id := w.begin()
+				b := store.Begin{Owner: store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}, Conversation: id, Fingerprint: "elsewhere", Input: []store.Message{{ID: unknown, Role: store.RoleUser, Kind: store.KindText, Text: "x"}}}
+				held, err := w.store.Store.BeginTurn(t.Context(), b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if renewed {
+					stop := time.AfterFunc(store.LeaseTime/2, func() { _ = w.store.Store.RenewLease(context.Background(), held) })
+					defer stop.Stop()
+				}
+				w.store.forget()
+				start := time.Now()
+				rec := w.do(send(id, "here"))
+				took := time.Since(start)
+				asked := 0
+				for _, call := range w.store.seen() {
+					if call == "BeginTurn" {
+						asked++
+					}
+				}
+				if asked > 11 {
+					t.Errorf("the store was asked %d times", asked)
+				}
+				switch {
+				case renewed && (rec.Code != 409 || took != turnWait):
+					t.Errorf("%d after %v", rec.Code, took)
+				case !renewed && (rec.Code != 200 || took > store.LeaseTime+10*time.Millisecond):
+					t.Errorf("%d after %v", rec.Code, took)
+				}
+			})
+		})
+	}
+}
+
+// The same input while its own turn runs is the same request, with and without a
+// key, plain and as a stream: it gets that turn's answer, and the agent is asked
+// once.
+func TestSameInputJoins(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(call) call
+		fails  bool
+	}{
+		"without a key":          {change: func(c call) call { return c }},
+		"with a key":             {change: func(c call) call { return c.with("Idempotency-Key", "k") }},
+		"the agent fails":        {change: func(c call) call { return c }, fails: true},
+		"as a stream":            {change: streamed},
+		"as a stream with a key": {change: func(c call) call { return streamed(c.with("Idempotency-Key", "k")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, begun, goOn := waitingWorld(t)
+				id := w.begin()
+				ctx, leave := context.WithCancel(t.Context())
+				first := w.later(ctx, c.change(send(id, "x")))
+				<-begun
+				leave() // the connection breaks
+				second := w.later(t.Context(), c.change(send(id, "x")))
+				plain := c.change(send(id, "x"))
+				delete(plain.Headers, "Accept")
+				third := w.later(t.Context(), plain)
+				synctest.Wait()
+				if !c.fails {
+					close(goOn)
+				}
+				<-first
+				rec, rec3 := <-second, <-third
+				want := 200
+				if c.fails {
+					want = 504
+				}
+				if rec3.Code != want || rec.Code != want && rec.Code != 200 {
+					t.Errorf("%d %s\n%d %s", rec.Code, rec.Body, rec3.Code, rec3.Body)
+				}
+				if !c.fails && (!strings.Contains(rec.Body.String(), "At last: x") || !strings.Contains(rec3.Body.String(), "At last: x")) {
+					t.Errorf("%s\n%s", rec.Body, rec3.Body)
+				}
+				if h := w.history(id); w.agent.asked() != 2 || !c.fails && len(h.Messages) != 3 {
+					t.Errorf("asked %d times, stored %+v", w.agent.asked(), h)
+				}
+			})
+		})
+	}
+}
+
+// A key that differs makes it another turn, and so does another input.
+func TestOtherInputWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, begun, goOn := waitingWorld(t)
+		id := w.begin()
+		first := w.later(t.Context(), send(id, "x"))
+		<-begun
+		second := w.later(t.Context(), send(id, "x").with("Idempotency-Key", "k"))
+		synctest.Wait()
+		close(goOn)
+		if a, b := <-first, <-second; a.Code != 200 || b.Code != 200 {
+			t.Errorf("%d, %d", a.Code, b.Code)
+		}
+		if h := w.history(id); w.agent.asked() != 3 || len(h.Messages) != 5 {
+			t.Errorf("asked %d times, stored %+v", w.agent.asked(), h)
+		}
+	})
+}
