@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parley/server/auth"
@@ -178,20 +179,22 @@ func TestStoreDownBeforeTheTurn(t *testing.T) {
 }
 
 func TestStoreDownAtTheCommit(t *testing.T) {
-	w := newWorld(t, nil, func(c *Config) { c.CommitTimeout = time.Millisecond })
-	id := w.begin()
-	w.store.forget()
-	w.store.breaks("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrTimeout})
-	w.must(503, send(id, "x"))
-	if d := w.lastDone(); d.Class != "store_timeout" || d.Stage != turn.StageComplete {
-		t.Errorf("done says %+v", d)
-	}
-	if got := w.store.seen(); !slices.Equal(got[:2], []string{"BeginTurn", "CompleteTurn"}) || slices.Contains(got, "FailTurn store_timeout") {
-		t.Errorf("calls %v", got)
-	}
-	if got := store.AsTimeout("CompleteTurn", fmt.Errorf("x: %w", context.DeadlineExceeded)); Class(got) != classStoreTimeout {
-		t.Errorf("our own limit is %s", Class(got))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, func(c *Config) { c.Now = time.Now })
+		id := w.begin()
+		w.store.forget()
+		w.store.breaks("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrTimeout})
+		w.must(503, send(id, "x"))
+		if d := w.lastDone(); d.Class != "store_timeout" || d.Stage != turn.StageComplete {
+			t.Errorf("done says %+v", d)
+		}
+		if got := w.store.seen(); !slices.Equal(got[:2], []string{"BeginTurn", "CompleteTurn"}) || slices.Contains(got, "FailTurn store_timeout") {
+			t.Errorf("calls %v", got)
+		}
+		if got := store.AsTimeout("CompleteTurn", fmt.Errorf("x: %w", context.DeadlineExceeded)); Class(got) != classStoreTimeout {
+			t.Errorf("our own limit is %s", Class(got))
+		}
+	})
 }
 
 func TestAgentsErrorOutlivesTheStores(t *testing.T) {
