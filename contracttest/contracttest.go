@@ -21,10 +21,10 @@ type Ability string
 
 // The abilities.
 const (
-	Keys        Ability = "keys"        // what is kept can be listed, with times to live
-	Scripts     Ability = "scripts"     // there is a script cache to lose
-	OwnClock    Ability = "own clock"   // the place expires things by itself
-	Predecessor Ability = "predecessor" // records of the predecessor can be put there
+	Keys     Ability = "keys"      // what is kept can be listed, with times to live
+	Scripts  Ability = "scripts"   // there is a script cache to lose
+	OwnClock Ability = "own clock" // the place expires things by itself
+	Legacy   Ability = "legacy"    // records of the legacy service can be put there
 )
 
 // Backend says how to get at an implementation.
@@ -49,7 +49,7 @@ type Place struct {
 	Keys         func(tb testing.TB) []Key                                    // for Keys
 	FlushScripts func(tb testing.TB)                                          // for Scripts
 	WithTTL      func(tb testing.TB, ttl time.Duration) store.Store           // for OwnClock: another handle, on the real clock
-	PutOld       func(tb testing.TB, o store.Owner, id string, record []byte) // for Predecessor
+	PutLegacy    func(tb testing.TB, o store.Owner, id string, record []byte) // for Legacy
 }
 
 // Key is one thing that is kept.

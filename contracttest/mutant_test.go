@@ -99,7 +99,7 @@ func place(mutate func(*mutant)) contracttest.Backend {
 
 // lacking is what only a real place has. The mutants for rules that need it
 // stand beside the Redis store.
-var lacking = []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Predecessor}
+var lacking = []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Legacy}
 
 // changing makes a begin that works on a changed request.
 func changing(change func(*store.Begin)) func(*mutant) {

@@ -12,7 +12,7 @@ import (
 )
 
 // lifeRules are about how long things last and who else sees them: S15 to S18,
-// S20, and what the predecessor left.
+// S20, and legacy records.
 func lifeRules() []Rule {
 	return []Rule{
 		{ID: "S15.expires", Sentence: "a conversation is gone when its time to live has passed since the last write", check: expires},
@@ -26,8 +26,8 @@ func lifeRules() []Rule {
 		{ID: "S18.canceled", Sentence: "a call whose context is done returns the context's error and has no effect", check: canceledDoesNothing},
 		{ID: "S20.handles", Sentence: "what is written through one handle is there for another", check: handlesAgree},
 		{ID: "S20.scripts", Sentence: "a server that lost its scripts is no reason to fail", Needs: Scripts, check: scriptsFlushed},
-		{ID: "S20.predecessor", Sentence: "a record of the predecessor is read, listed, continued, converted on the first write, and deleted", Needs: Predecessor, check: predecessor},
-		{ID: "S2.predecessor-owner", Sentence: "a record of the predecessor is its owner's alone", Needs: Predecessor, check: predecessorOwner},
+		{ID: "S20.legacy", Sentence: "a legacy record is read, listed, continued, converted on the first write, and deleted", Needs: Legacy, check: legacy},
+		{ID: "S2.legacy-owner", Sentence: "a legacy record is its owner's alone", Needs: Legacy, check: legacyOwner},
 	}
 }
 
@@ -239,18 +239,18 @@ func scriptsFlushed(e *env) {
 	e.must(e.Store.Delete(e.Context(), e.owner, id), "Delete")
 }
 
-// oldRecord is what the predecessor's first version wrote for a signed-in user
-// of the default tenant.
-func oldRecord(id, user string) []byte {
+// legacyRecord is what the first version of the legacy service wrote for a
+// signed-in user of the default tenant.
+func legacyRecord(id, user string) []byte {
 	return []byte(`{"externalId":"` + id + `","userId":"` + user + `","updatedAt":"2020-02-19T08:05:30.250Z","history":[` +
 		`{"id":"m1","role":"assistant","kind":"text","text":"hello"},{"id":"m2","role":"user","kind":"text","text":"hi"}]}`)
 }
 
-func predecessor(e *env) {
+func legacy(e *env) {
 	e.owner = store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
 	put := func() string {
 		id := uuid.NewString()
-		e.PutOld(e, e.owner, id, oldRecord(id, e.owner.User))
+		e.PutLegacy(e, e.owner, id, legacyRecord(id, e.owner.User))
 		return id
 	}
 	read, gone, list := put(), put(), e.start()
@@ -280,16 +280,16 @@ func predecessor(e *env) {
 	e.gone(read)
 }
 
-func predecessorOwner(e *env) {
+func legacyOwner(e *env) {
 	id := uuid.NewString()
-	old := store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
-	e.PutOld(e, old, id, oldRecord(id, old.User))
+	owner := store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
+	e.PutLegacy(e, owner, id, legacyRecord(id, owner.User))
 	broken := uuid.NewString()
-	e.PutOld(e, old, broken, []byte(`{"externalId":"`+broken+`","userId":"`+old.User+`","status":"weird"}`))
-	e.owner = store.Owner{Tenant: uuid.NewString(), User: old.User}
+	e.PutLegacy(e, owner, broken, []byte(`{"externalId":"`+broken+`","userId":"`+owner.User+`","status":"weird"}`))
+	e.owner = store.Owner{Tenant: uuid.NewString(), User: owner.User}
 	e.gone(id)
 	e.gone(broken)
-	e.owner = old
+	e.owner = owner
 	e.same("texts", texts(e.get(id).Messages), []string{"hello", "hi"})
 	_, err := e.Store.Conversation(e.Context(), e.owner, broken, -1)
 	e.refused(err, store.ErrCorrupt, "Conversation of one that does not decode")

@@ -88,7 +88,7 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 				tb.Fatal(err)
 			}
 		},
-		PutOld: func(tb testing.TB, o store.Owner, id string, record []byte) {
+		PutLegacy: func(tb testing.TB, o store.Owner, id string, record []byte) {
 			ctx := tb.Context()
 			index := "user:" + o.User + ":conversations"
 			put(tb, raw.Set(ctx, "conv:"+id, record, ttl).Err())

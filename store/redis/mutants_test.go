@@ -77,10 +77,10 @@ func TestMutants(t *testing.T) {
 			p.FlushScripts = func(testing.TB) { lost = &store.Error{Op: "BeginTurn", Kind: store.ErrRejected, Code: "NOSCRIPT"} }
 			b.refuse = func() error { return lost }
 		},
-		"S20.predecessor": func(p *contracttest.Place, _ *broken) {
-			p.PutOld = func(testing.TB, store.Owner, string, []byte) {}
+		"S20.legacy": func(p *contracttest.Place, _ *broken) {
+			p.PutLegacy = func(testing.TB, store.Owner, string, []byte) {}
 		},
-		"S2.predecessor-owner": func(_ *contracttest.Place, b *broken) {
+		"S2.legacy-owner": func(_ *contracttest.Place, b *broken) {
 			b.owner = func(o store.Owner) store.Owner { return store.Owner{Tenant: store.DefaultTenant, User: o.User} }
 		},
 	}
