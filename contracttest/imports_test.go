@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"telemetry/provider":      {},
 	"contracttest":            {"store"},
 	"contracttest/history":    {"store", "contracttest"},
+	"contracttest/mutants":    {"store"},
 	"contracttest/faultproxy": {},
 	"contracttest/redistest":  {},
 	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/redistest"},
@@ -44,8 +45,8 @@ var arrows = map[string][]string{
 
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
-	"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/matrix", "contracttest/redistest", "testdata",
-	"server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
+	"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/matrix", "contracttest/mutants", "contracttest/redistest",
+	"testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
 // only says which package of others' is kept to which rooms, and why.

@@ -2,18 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"parley/contracttest/mutants"
 	"parley/server"
 	"parley/server/auth"
 	"parley/store"
@@ -25,16 +24,15 @@ const asMutant = "PARLEY_TEST_MUTANT"
 // right is the mutant that is none: it must pass where the others fail.
 const right = "right"
 
-// chaosMutants are stores that lose what was acknowledged, or say it twice.
+// chaosMutants are the stores that the chaos test must find.
 func chaosMutants() map[string]func(store.Store) store.Store {
-	return map[string]func(store.Store) store.Store{
-		right:                               func(s store.Store) store.Store { return s },
-		"fence dropped":                     func(s store.Store) store.Store { return &unfenced{s} },
-		"commit acknowledged before stored": func(s store.Store) store.Store { return &hasty{s} },
-		"queue read from": func(s store.Store) store.Store {
-			return &serving{Store: s, keys: map[string]string{}, answers: map[string]store.Outcome{}}
-		},
+	all := map[string]func(store.Store) store.Store{right: func(s store.Store) store.Store { return s }}
+	for _, m := range mutants.All() {
+		if m.Chaos {
+			all[m.Name] = func(s store.Store) store.Store { return m.Break(s, mutants.Options{}) }
+		}
 	}
+	return all
 }
 
 // Each is found out within three runs.
@@ -103,70 +101,4 @@ func runMutant(mutate func(store.Store) store.Store) error {
 	go func() { _ = web.Serve(l) }() // ends with stop
 	<-ctx.Done()
 	return stop(context.Background(), c.shutdownTimeout, api, web, conns)
-}
-
-// unfenced stores the answer of a turn that was taken over.
-type unfenced struct{ store.Store }
-
-func (u *unfenced) CompleteTurn(ctx context.Context, t store.Turn, c store.Completion) error {
-	err := u.Store.CompleteTurn(ctx, t, c)
-	if !errors.Is(err, store.ErrStale) {
-		return err
-	}
-	turn, err := u.BeginTurn(ctx, store.Begin{Owner: t.Owner, Conversation: t.Conversation, Fingerprint: t.Token})
-	if err != nil {
-		return err
-	}
-	return u.Store.CompleteTurn(ctx, turn, c)
-}
-
-// hasty acknowledges what it could not store.
-type hasty struct{ store.Store }
-
-func (h *hasty) CompleteTurn(ctx context.Context, t store.Turn, c store.Completion) error {
-	err := h.Store.CompleteTurn(ctx, t, c)
-	if _, ok := errors.AsType[*store.Error](err); ok {
-		go func() { _ = h.Store.CompleteTurn(context.WithoutCancel(ctx), t, c) }()
-		return nil
-	}
-	return err
-}
-
-// serving answers a repeat with what it could not store.
-type serving struct {
-	store.Store
-	mu      sync.Mutex
-	keys    map[string]string // by token
-	answers map[string]store.Outcome
-}
-
-func (s *serving) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error) {
-	s.mu.Lock()
-	o, ok := s.answers[b.Key]
-	s.mu.Unlock()
-	if ok && b.Key != "" {
-		return store.Turn{Owner: b.Owner, Conversation: b.Conversation, Replay: &o}, nil
-	}
-	t, err := s.Store.BeginTurn(ctx, b)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keys[t.Token] = b.Key
-	return t, err
-}
-
-func (s *serving) CompleteTurn(ctx context.Context, t store.Turn, c store.Completion) error {
-	s.mu.Lock()
-	key := s.keys[t.Token]
-	_, known := s.answers[key]
-	s.mu.Unlock()
-	if known {
-		return nil
-	}
-	err := s.Store.CompleteTurn(ctx, t, c)
-	if _, ok := errors.AsType[*store.Error](err); ok && key != "" {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.answers[key] = c.Outcome
-	}
-	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"iter"
 	"log/slog"
@@ -11,13 +10,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"parley/contracttest/matrix"
+	"parley/contracttest/mutants"
 	"parley/contracttest/redistest"
 	"parley/server"
 	"parley/server/auth"
@@ -39,26 +36,29 @@ type mutant struct {
 }
 
 // matrixMutants are the ways in which services like this one go wrong, each with the
-// cell that finds it.
+// cell that finds it: the broken stores, and what else can be broken in a service.
 func matrixMutants() []mutant {
-	const start, send, read = "POST /api/chat/start", "POST /api/chat/send", "GET /api/chat/conversations/{id}"
-	return []mutant{
-		{about: "falls back to memory", row: "refused", column: start, store: fallsBack},
+	const send = "POST /api/chat/send"
+	all := []mutant{
 		{about: "answers 502 for everything that broke", row: "refused", column: send, handler: all502},
-		{about: "takes a network error of Redis for the agent's", row: "refused", column: send, store: outages(func(err error) error {
-			return &copilot.Error{Op: "turn", Kind: copilot.ErrUnreachable, Cause: err}
-		})},
 		{about: "takes a network error of the agent for that of Redis", row: "agent-refused", column: send, agent: func(a copilot.Agent) copilot.Agent { return confused{a} }},
-		{about: "hides an outage as not found", row: "lost-request", column: read, store: outages(func(error) error { return store.ErrNotFound })},
-		{about: "sends again what may have run", row: "closed-after", column: send, store: repeats},
 		{about: "ignores the deadline", row: "lost-reply", column: send, timeout: 3 * matrix.Timeout},
-		{about: "drops the fence", row: "runner-paused", column: send, store: func(s store.Store) store.Store { return fenceless{s} }},
-		{about: "takes a reply of the wrong shape for an answer", row: "wrong-shape-empty", column: send, store: func(s store.Store) store.Store { return credulous{s} }},
-		{about: "never closes its breaker", row: "refused", column: send, store: func(s store.Store) store.Store { return &stuck{Store: s} }},
 		{about: "tells how it is from a probe that is long over", row: "refused", column: "GET /health, /readyz, /livez", handler: staleHealth},
-		{about: "acknowledges and forgets", row: "slow", column: send, store: func(s store.Store) store.Store { return forgetful{s} }},
 		{about: "cannot be told from a healthy one by /readyz", row: "evicts", column: "GET /health, /readyz, /livez", handler: noWarnings},
 	}
+	for _, m := range mutants.All() {
+		for _, c := range m.Cells {
+			all = append(all, mutant{about: m.Name, row: c.Row, column: c.Column, store: func(s store.Store) store.Store {
+				return m.Break(s, mutants.Options{
+					Memory: func() store.Store { return memory.New(memory.Options{}) },
+					AgentError: func(cause error) error {
+						return &copilot.Error{Op: "turn", Kind: copilot.ErrUnreachable, Cause: cause}
+					},
+				})
+			}})
+		}
+	}
+	return all
 }
 
 // Each mutant breaks the promise of the cell that names it.
@@ -154,92 +154,6 @@ func (m mutant) serve(tb testing.TB, w matrix.Wiring) string {
 	return web.URL
 }
 
-// isOutage reports whether the store, and not a caller, is at fault.
-func isOutage(err error) bool { return errors.As(err, new(*store.Error)) }
-
-// changed is a store whose begin, complete and read go through functions.
-type changed struct {
-	store.Store
-	begin    func(context.Context, store.Begin) (store.Turn, error)
-	complete func(context.Context, store.Turn, store.Completion) error
-	read     func(context.Context, store.Owner, string, int) (store.Conversation, error)
-}
-
-func (c changed) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error) {
-	return c.begin(ctx, b)
-}
-
-func (c changed) CompleteTurn(ctx context.Context, t store.Turn, d store.Completion) error {
-	return c.complete(ctx, t, d)
-}
-
-func (c changed) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-	return c.read(ctx, o, id, after)
-}
-
-func fallsBack(s store.Store) store.Store {
-	m := memory.New(memory.Options{})
-	return changed{
-		Store: s,
-		begin: func(ctx context.Context, b store.Begin) (store.Turn, error) {
-			t, err := s.BeginTurn(ctx, b)
-			if isOutage(err) {
-				return m.BeginTurn(ctx, b)
-			}
-			return t, err
-		},
-		complete: func(ctx context.Context, t store.Turn, d store.Completion) error {
-			err := s.CompleteTurn(ctx, t, d)
-			if isOutage(err) {
-				return m.CompleteTurn(ctx, t, d)
-			}
-			return err
-		},
-		read: s.Conversation,
-	}
-}
-
-// outages gives every outage another face.
-func outages(face func(error) error) func(store.Store) store.Store {
-	change := func(err error) error {
-		if isOutage(err) {
-			return face(err)
-		}
-		return err
-	}
-	return func(s store.Store) store.Store {
-		return changed{
-			Store: s,
-			begin: func(ctx context.Context, b store.Begin) (store.Turn, error) {
-				t, err := s.BeginTurn(ctx, b)
-				return t, change(err)
-			},
-			complete: func(ctx context.Context, t store.Turn, d store.Completion) error {
-				return change(s.CompleteTurn(ctx, t, d))
-			},
-			read: func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-				c, err := s.Conversation(ctx, o, id, after)
-				return c, change(err)
-			},
-		}
-	}
-}
-
-func repeats(s store.Store) store.Store {
-	return changed{
-		Store: s,
-		begin: func(ctx context.Context, b store.Begin) (t store.Turn, err error) {
-			for range 3 {
-				if t, err = s.BeginTurn(ctx, b); !isOutage(err) {
-					break
-				}
-			}
-			return t, err
-		},
-		complete: s.CompleteTurn, read: s.Conversation,
-	}
-}
-
 type confused struct{ copilot.Agent }
 
 func (c confused) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
@@ -253,53 +167,6 @@ func (c confused) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Ev
 			}
 		}
 	}
-}
-
-type fenceless struct{ store.Store }
-
-func (f fenceless) CompleteTurn(ctx context.Context, t store.Turn, d store.Completion) error {
-	err := f.Store.CompleteTurn(ctx, t, d)
-	if !errors.Is(err, store.ErrStale) {
-		return err
-	}
-	own, err := f.BeginTurn(ctx, store.Begin{Owner: t.Owner, Conversation: t.Conversation, Fingerprint: uuid.NewString()})
-	if err != nil {
-		return err
-	}
-	return f.Store.CompleteTurn(ctx, own, d)
-}
-
-type credulous struct{ store.Store }
-
-func (c credulous) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error) {
-	t, err := c.Store.BeginTurn(ctx, b)
-	if errors.Is(err, store.ErrProtocol) {
-		return store.Turn{Owner: b.Owner, Conversation: b.Conversation, Number: 1, UpstreamID: "u"}, nil
-	}
-	return t, err
-}
-
-type stuck struct {
-	store.Store
-	open atomic.Bool
-}
-
-func (s *stuck) BeginTurn(ctx context.Context, b store.Begin) (t store.Turn, err error) {
-	if s.open.Load() {
-		return t, &store.Error{Op: "BeginTurn", Kind: store.ErrUnreachable, Reason: "circuit breaker is open"}
-	}
-	t, err = s.Store.BeginTurn(ctx, b)
-	if isOutage(err) {
-		s.open.Store(true)
-	}
-	return t, err
-}
-
-type forgetful struct{ store.Store }
-
-func (f forgetful) CompleteTurn(ctx context.Context, t store.Turn, d store.Completion) error {
-	d.Messages = nil
-	return f.Store.CompleteTurn(ctx, t, d)
 }
 
 // recorded is the answer of a handler, to be changed before it is sent.

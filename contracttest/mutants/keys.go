@@ -1,0 +1,109 @@
+package mutants
+
+import (
+	"context"
+	"crypto/rand"
+
+	"parley/store"
+)
+
+// keys are wrong about idempotency keys.
+func keys() []Mutant {
+	return []Mutant{
+		{
+			Name: "ignores-keys", Wrong: "It ignores idempotency keys.",
+			Rules: []string{
+				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.start", "S9.handed-on", "S9.other", "S10.mismatch",
+				"S15.renewed", "S20.handles",
+			},
+			Break: changingBegin(func(b *store.Begin) { b.Key = "" }),
+		},
+		{
+			Name: "takes-every-key-for-new", Wrong: "It never recognises an idempotency key.",
+			Rules: []string{
+				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.start", "S9.handed-on", "S10.mismatch",
+				"S15.renewed", "S20.handles",
+			},
+			Break: changingBegin(func(b *store.Begin) {
+				if b.Key != "" {
+					b.Key = rand.Text()
+				}
+			}),
+		},
+		{
+			Name: "replays-the-last-answer", Wrong: "It replays the answer that it stored last, whatever the key.",
+			Rules: []string{"S11.unheard", "S9.replay", "S9.replay-later"},
+			Break: breaking(replaysLast),
+		},
+		{
+			Name: "asks-for-the-status-first", Wrong: "It refuses every call on a conversation that is closed, also what belongs to an earlier turn.",
+			Rules: []string{"S9.replay-closed", "S15.renewed", "S16.held"},
+			Break: breaking(asksStatusFirst),
+		},
+		{
+			Name: "replays-what-is-not-stored", Wrong: "It replays an answer that it could not store.",
+			History: true, Chaos: true,
+			Break: breaking(replaysUnstored),
+		},
+	}
+}
+
+func replaysLast(m *broken, _ Options) {
+	var last table[[]store.Message]
+	m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
+		last.set(t.Conversation, c.Messages)
+		return m.Store.CompleteTurn(ctx, t, c)
+	}
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		t, err := m.Store.BeginTurn(ctx, b)
+		if t.Replay != nil {
+			t.Replay.Messages, _ = last.get(b.Conversation)
+		}
+		return t, err
+	}
+}
+
+func asksStatusFirst(m *broken, _ Options) {
+	open := func(ctx context.Context, o store.Owner, id string) error {
+		if c, err := m.Store.Conversation(ctx, o, id, -1); err == nil && c.Status != store.StatusActive {
+			return store.ErrClosed
+		}
+		return nil
+	}
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		if err := open(ctx, b.Owner, b.Conversation); err != nil {
+			return store.Turn{}, err
+		}
+		return m.Store.BeginTurn(ctx, b)
+	}
+	m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
+		if err := open(ctx, t.Owner, t.Conversation); err != nil {
+			return err
+		}
+		return m.Store.CompleteTurn(ctx, t, c)
+	}
+}
+
+func replaysUnstored(m *broken, _ Options) {
+	var keyOf table[string] // by token
+	var unstored table[store.Outcome]
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		if o, ok := unstored.get(b.Key); ok && b.Key != "" {
+			return store.Turn{Owner: b.Owner, Conversation: b.Conversation, Replay: &o}, nil
+		}
+		t, err := m.Store.BeginTurn(ctx, b)
+		keyOf.set(t.Token, b.Key)
+		return t, err
+	}
+	m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
+		key, _ := keyOf.get(t.Token)
+		if _, ok := unstored.get(key); ok {
+			return nil
+		}
+		err := m.Store.CompleteTurn(ctx, t, c)
+		if err != nil && key != "" {
+			unstored.set(key, c.Outcome)
+		}
+		return err
+	}
+}

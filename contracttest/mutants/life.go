@@ -1,0 +1,135 @@
+package mutants
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parley/store"
+)
+
+// life are wrong about how long things last and who else sees them.
+func life() []Mutant {
+	return []Mutant{
+		{
+			Name: "never-forgets", Wrong: "It returns a conversation that it has read before, although it has expired.",
+			Rules: []string{"S15.expires", "S15.by-itself", "S20.legacy"},
+			Break: breaking(neverForgets),
+		},
+		{
+			Name: "does-not-renew-the-ttl", Wrong: "It ends a conversation one time to live after its start, whatever was written since.",
+			Rules: []string{"S15.renewed"},
+			Break: breaking(lastsOneTTL),
+		},
+		{
+			Name: "keeps-keys-forever", Wrong: "It takes the time to live from the keys of a conversation when a turn begins.",
+			Rules: []string{"S15.every-key"},
+			Break: breaking(keepsForever),
+		},
+		{
+			Name: "does-not-store-the-status", Wrong: "It reports the new status and does not store it.",
+			Rules: []string{"S12.closed", "S14.order", "S15.renewed", "S16.status", "S16.held"},
+			Break: breaking(func(m *broken, _ Options) {
+				m.status = func(ctx context.Context, o store.Owner, id string, s store.Status) (store.Conversation, error) {
+					c, err := m.Store.Conversation(ctx, o, id, -1)
+					c.Status, c.Messages = s, nil
+					return c, err
+				}
+			}),
+		},
+		{
+			Name: "closes-instead-of-deleting", Wrong: "It closes a conversation that it was asked to delete.",
+			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S2.legacy-owner"},
+			Break: breaking(func(m *broken, _ Options) {
+				m.remove = func(ctx context.Context, o store.Owner, id string) error {
+					_, err := m.Store.SetStatus(ctx, o, id, store.StatusAbandoned)
+					return err
+				}
+			}),
+		},
+		{
+			Name: "leaves-a-key", Wrong: "It deletes a conversation and starts to create it anew, which leaves a key that nobody sees.",
+			Rules: []string{"S17.delete", "S17.no-trace"},
+			Break: breaking(leavesKey),
+		},
+		{
+			Name: "ignores-its-context", Wrong: "It reads although its context is done.",
+			Rules: []string{"S18.canceled"},
+			Break: breaking(func(m *broken, _ Options) {
+				m.read = func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+					return m.Store.Conversation(context.WithoutCancel(ctx), o, id, after)
+				}
+			}),
+		},
+		{
+			Name: "has-a-memory-of-its-own", Wrong: "Every handle keeps its conversations in its own memory.",
+			Rules: []string{"S4.replicas", "S4.race", "S20.handles"},
+			Break: func(s store.Store, o Options) store.Store {
+				if o.Memory == nil {
+					return s
+				}
+				return o.Memory()
+			},
+		},
+		{
+			Name: "needs-its-scripts", Wrong: "It fails when the server has lost its scripts.",
+			Rules: []string{"S20.scripts"},
+			Break: breaking(needsScripts),
+		},
+	}
+}
+
+func neverForgets(m *broken, _ Options) {
+	var known table[store.Conversation]
+	m.read = func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+		c, err := m.Store.Conversation(ctx, o, id, after)
+		if before, ok := known.get(id); ok && errors.Is(err, store.ErrNotFound) && before.Owner == o {
+			return before, nil
+		}
+		if err == nil {
+			known.set(id, c)
+		}
+		return c, err
+	}
+}
+
+func lastsOneTTL(m *broken, o Options) {
+	var started table[time.Time]
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		if b.New {
+			started.set(b.Conversation, o.now())
+		} else if at, ok := started.get(b.Conversation); ok && o.now().Sub(at) > o.ttl() {
+			return store.Turn{}, store.ErrNotFound
+		}
+		return m.Store.BeginTurn(ctx, b)
+	}
+}
+
+func keepsForever(m *broken, o Options) {
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		t, err := m.Store.BeginTurn(ctx, b)
+		if err == nil && o.Persist != nil {
+			err = o.Persist(ctx, b.Conversation)
+		}
+		return t, err
+	}
+}
+
+func leavesKey(m *broken, _ Options) {
+	m.remove = func(ctx context.Context, o store.Owner, id string) error {
+		if err := m.Store.Delete(ctx, o, id); err != nil {
+			return err
+		}
+		_, err := m.Store.BeginTurn(ctx, store.Begin{Owner: o, Conversation: id, New: true, Fingerprint: "left"})
+		return err
+	}
+}
+
+func needsScripts(m *broken, o Options) {
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		if o.ScriptsLost != nil && o.ScriptsLost() {
+			return store.Turn{}, &store.Error{Op: "BeginTurn", Kind: store.ErrRejected, Code: "NOSCRIPT"}
+		}
+		return m.Store.BeginTurn(ctx, b)
+	}
+}
