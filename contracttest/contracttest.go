@@ -5,9 +5,9 @@
 //
 // A backend joins with Run. Rules lists the rules, and Check runs one of them,
 // so a backend can also be tried rule by rule; example_test.go shows both for a
-// store of your own. The suite does not trust the
-// backend that it is given: one that is incomplete, or that declares the wrong
-// abilities, fails with a sentence that says what to change.
+// store of your own. The suite does not trust the backend that it is given: one
+// that is incomplete, or that declares the wrong abilities, fails with a sentence
+// that says what to change.
 package contracttest
 
 import (
