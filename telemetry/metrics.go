@@ -15,6 +15,7 @@ import (
 type instruments struct {
 	requests   metric.Float64Histogram
 	turns      metric.Int64Counter
+	dropped    metric.Int64Counter
 	store      metric.Float64Histogram
 	dials      metric.Float64Histogram
 	agent      metric.Float64Histogram
@@ -29,6 +30,7 @@ type instruments struct {
 	agentSets   sets[agentSet]
 	attemptSets sets[attemptSet]
 	turnSets    sets[string]
+	droppedSets sets[string]
 	dialSets    sets[string]
 }
 
@@ -56,23 +58,38 @@ func (i *instruments) open(m metric.Meter) error {
 	var err error
 	i.turns, err = m.Int64Counter(metricTurns, metric.WithUnit("{turn}"), metric.WithDescription("Turns that were asked for, by what they came to."))
 	errs = append(errs, err)
+	i.dropped, err = m.Int64Counter(metricDropped, metric.WithUnit("{turn}"), metric.WithDescription("Turns whose end was given up without being stored, by what kept it from that."))
+	errs = append(errs, err)
 	errs = append(errs,
 		i.active.open(m, metricActive, "{request}", "Requests that are being answered.", activeSet.attributes),
 		i.asking.open(m, metricAgentActive, "{call}", "Calls of the agent that run.", func(struct{}) []attribute.KeyValue { return nil }))
 	return errors.Join(errs...)
 }
 
-// countFromZero makes every series of the turns there from the start: a rate
-// over a series that appears with its first failure would not see that failure.
+// countFromZero exports every series of the counters of turns from the start, at
+// zero. A rate over a series that appears with its first failure would miss it.
 func (i *instruments) countFromZero(classes []Class) {
 	i.turns.Add(context.Background(), 0, i.turnSets.of(outcomeOK, turnAttributes).add...)
 	for _, c := range classes {
 		i.turns.Add(context.Background(), 0, i.turnSets.of(c.Name, turnAttributes).add...)
+		if c.Name != classCanceled {
+			i.dropped.Add(context.Background(), 0, i.droppedSets.of(c.Name, droppedAttributes).add...)
+		}
 	}
 }
 
 func turnAttributes(outcome string) []attribute.KeyValue {
 	return []attribute.KeyValue{keyOutcome.String(outcome)}
+}
+
+func droppedAttributes(class string) []attribute.KeyValue {
+	return []attribute.KeyValue{keyErrorType.String(class)}
+}
+
+// CommitDropped counts the end of a turn that was given up without being stored.
+// Class is the failure class of what kept it from being stored.
+func (t *Telemetry) CommitDropped(class string) {
+	t.dropped.Add(context.Background(), 1, t.droppedSets.of(class, droppedAttributes).add...)
 }
 
 // sets remembers the attribute sets of an instrument, because making one costs

@@ -117,6 +117,7 @@ const (
 	metricStoreUp        = "parley.store.up"
 	metricBreakerOpen    = "parley.store.breaker.open"
 	metricCommits        = "parley.commits.pending"
+	metricDropped        = "parley.commits.dropped"
 	metricPoolWaits      = "parley.store.pool.waits"
 	metricPoolWaitTime   = "parley.store.pool.wait_time"
 	metricAgentActive    = "parley.agent.active_calls"

@@ -106,7 +106,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 				t.Errorf("%s: there is no %s", where, name)
 			}
 		}
-		for _, m := range regexp.MustCompile(`parley_outcome(?:!?=~?)"([^"]*)"`).FindAllStringSubmatch(expr, -1) {
+		for _, m := range regexp.MustCompile(`(?:parley_outcome|error_type)(?:!?=~?)"([^"]*)"`).FindAllStringSubmatch(expr, -1) {
 			for class := range strings.SplitSeq(m[1], "|") {
 				if !classes[class] {
 					t.Errorf("%s: there is no class %s", where, class)

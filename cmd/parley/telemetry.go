@@ -52,6 +52,7 @@ func classes() []telemetry.Class {
 // observeAPI has a server report to telemetry what its requests come to.
 func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 	cfg.TraceID = tel.TraceID
+	cfg.OnCommitDropped = tel.CommitDropped
 	cfg.OnDone = func(ctx context.Context, d server.Done) {
 		tel.Done(ctx, telemetry.Outcome{
 			Route: d.Route, Status: d.Status, Class: d.Class, Stage: string(d.Stage), Turn: d.Turn,
