@@ -147,7 +147,7 @@ func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Reso
 		// Every span is recorded, also of traces that are not sampled, until it is
 		// known that the trace holds no failure.
 		sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)),
-		sdktrace.WithSpanProcessor(newKeeper(sdktrace.NewBatchSpanProcessor(exporter), maxTraces)),
+		sdktrace.WithSpanProcessor(newTailSampler(sdktrace.NewBatchSpanProcessor(exporter), maxTraces)),
 		sdktrace.WithoutPanicRecording(), // the text of a panic can be a user's
 	)
 	p.Tracers, p.ends = tracers, append(p.ends, tracers.Shutdown)

@@ -13,12 +13,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// behind gives a tracer whose spans pass a keeper, and what comes out.
-func behind(sampler sdktrace.Sampler, limit int) (trace.Tracer, *keeper, *tracetest.SpanRecorder) {
+// behind makes a tracer whose spans pass a tailSampler, and records what it exports.
+func behind(sampler sdktrace.Sampler, limit int) (trace.Tracer, *tailSampler, *tracetest.SpanRecorder) {
 	out := tracetest.NewSpanRecorder()
-	k := newKeeper(out, limit)
-	tracers := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)), sdktrace.WithSpanProcessor(k))
-	return tracers.Tracer("test"), k, out
+	ts := newTailSampler(out, limit)
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)), sdktrace.WithSpanProcessor(ts))
+	return tracers.Tracer("test"), ts, out
 }
 
 // request makes a trace of five spans, of which child number bad fails.
@@ -38,20 +38,20 @@ func request(tracer trace.Tracer, bad int) trace.TraceID {
 	return root.SpanContext().TraceID()
 }
 
-// waits counts the traces that a keeper holds.
-func (k *keeper) waits() (n int) {
-	for i := range k.shards {
-		k.shards[i].mu.Lock()
-		n += len(k.shards[i].traces)
-		k.shards[i].mu.Unlock()
+// buffered counts the traces that a tailSampler holds.
+func (t *tailSampler) buffered() (n int) {
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+		n += len(t.shards[i].traces)
+		t.shards[i].mu.Unlock()
 	}
 	return n
 }
 
-// TEL-03: with sampling off, every trace that holds a failure is exported whole
-// and as sampled, and no other is; nothing is kept of either.
+// TEL-03: with sampling off, every trace that holds a failure is exported whole and
+// as sampled, and no other trace is. Nothing stays buffered.
 func TestFailuresSurviveSampling(t *testing.T) {
-	tracer, k, out := behind(sdktrace.NeverSample(), maxTraces)
+	tracer, ts, out := behind(sdktrace.NeverSample(), maxTraces)
 	want := map[trace.TraceID]int{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -83,41 +83,41 @@ func TestFailuresSurviveSampling(t *testing.T) {
 			t.Errorf("%d of 5 spans of a failed trace were exported", got[id])
 		}
 	}
-	if n := k.waits(); n != 0 {
+	if n := ts.buffered(); n != 0 {
 		t.Errorf("%d traces are still held", n)
 	}
 }
 
-// What is sampled passes at once, once.
+// A sampled span is exported at once, and once.
 func TestSampledPasses(t *testing.T) {
-	tracer, k, out := behind(sdktrace.AlwaysSample(), maxTraces)
+	tracer, ts, out := behind(sdktrace.AlwaysSample(), maxTraces)
 	request(tracer, 2)
 	request(tracer, 9)
-	if n := len(out.Ended()); n != 10 || k.waits() != 0 {
-		t.Errorf("%d spans, %d held", n, k.waits())
+	if n := len(out.Ended()); n != 10 || ts.buffered() != 0 {
+		t.Errorf("%d spans, %d held", n, ts.buffered())
 	}
 }
 
-// A span may end after its root: the trace is not over before.
+// A span may end after its root. The trace has not ended before.
 func TestLateSpan(t *testing.T) {
-	tracer, k, out := behind(sdktrace.NeverSample(), maxTraces)
+	tracer, ts, out := behind(sdktrace.NeverSample(), maxTraces)
 	ctx, root := tracer.Start(t.Context(), "root")
 	_, late := tracer.Start(ctx, "late")
 	root.End()
-	if len(out.Ended()) != 0 || k.waits() != 1 {
+	if len(out.Ended()) != 0 || ts.buffered() != 1 {
 		t.Fatal("decided too early")
 	}
 	late.SetStatus(codes.Error, "")
 	late.End()
-	if len(out.Ended()) != 2 || k.waits() != 0 {
-		t.Errorf("%d spans, %d held", len(out.Ended()), k.waits())
+	if len(out.Ended()) != 2 || ts.buffered() != 0 {
+		t.Errorf("%d spans, %d held", len(out.Ended()), ts.buffered())
 	}
 }
 
-// However many traces are open, few are held; a failure shows all the same.
-func TestKeeperIsBounded(t *testing.T) {
+// However many traces are open, the buffer is bounded, and every failure is exported.
+func TestTailSamplerIsBounded(t *testing.T) {
 	const limit = 64
-	tracer, k, out := behind(sdktrace.NeverSample(), limit)
+	tracer, ts, out := behind(sdktrace.NeverSample(), limit)
 	var open []trace.Span
 	for range 20 * limit {
 		ctx, root := tracer.Start(t.Context(), "root")
@@ -125,7 +125,7 @@ func TestKeeperIsBounded(t *testing.T) {
 		child.End()
 		open = append(open, root)
 	}
-	if n := k.waits(); n > limit {
+	if n := ts.buffered(); n > limit {
 		t.Errorf("%d traces are held", n)
 	}
 	for _, s := range open {
@@ -135,7 +135,7 @@ func TestKeeperIsBounded(t *testing.T) {
 	if n := len(out.Ended()); n < len(open) {
 		t.Errorf("%d of %d failures were exported", n, len(open))
 	}
-	if k.waits() != 0 {
+	if ts.buffered() != 0 {
 		t.Error("something is held")
 	}
 
@@ -146,7 +146,7 @@ func TestKeeperIsBounded(t *testing.T) {
 		_, s := tracer.Start(ctx, "child")
 		s.End()
 	}
-	sh := k.shard(root.SpanContext().TraceID())
+	sh := ts.shard(root.SpanContext().TraceID())
 	if n := len(sh.traces[root.SpanContext().TraceID()].spans); n > maxSpans {
 		t.Errorf("%d spans are held", n)
 	}
