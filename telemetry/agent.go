@@ -14,9 +14,9 @@ import (
 	"parley/server/copilot"
 )
 
-// Agent decorates an agent: one span and one measurement for each call, which
-// cover all its HTTP requests and the whole of its stream. Address is the URL
-// where the agent is, of which host and port are told; "" if unknown.
+// Agent decorates an agent: one span and one measurement for each call. They cover
+// all HTTP requests of the call and its whole stream. Address is the URL of the
+// agent; only its host and port are recorded. It is "" if unknown.
 func (t *Telemetry) Agent(a copilot.Agent, address string) copilot.Agent {
 	if t.off {
 		return a
@@ -55,30 +55,30 @@ func (d *observedAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copi
 	return d.observe(ctx, opTurn, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Turn(ctx, t) })
 }
 
-// agentCall is a call that runs.
+// agentCall is a call in progress.
 type agentCall struct {
 	t        *Telemetry
 	attrs    []attribute.KeyValue
 	span     trace.Span
 	op       string
 	began    time.Time
-	caller   context.Context // done when the caller wants no answer any more
-	requests atomic.Int64    // HTTP requests that were made for it
+	caller   context.Context // done when the caller no longer wants the answer
+	requests atomic.Int64    // HTTP requests that the call has made
 
 	events       int
-	first        float64 // seconds to the first of them
+	first        float64 // seconds to the first event
 	conversation string
 	restarted    bool
 	code         string // of a platform error inside the answer
 	err          error
 	list         [12]attribute.KeyValue // room for the span's attributes
-	returned     bool                   // else the agent, or its listener, panicked
+	returned     bool                   // false if the agent or its consumer panicked
 }
 
 type agentCallKey struct{}
 
-// observe relays an iterator. The span ends when the stream does, on every path:
-// its end, an error, a caller that stops listening, a panic.
+// observe wraps the iterator of a call. The span ends when the stream does, on every
+// path: its end, an error, a caller that stops reading, a panic.
 func (d *observedAgent) observe(ctx context.Context, op string, call func(context.Context) iter.Seq2[copilot.Event, error]) iter.Seq2[copilot.Event, error] {
 	return func(yield func(copilot.Event, error) bool) {
 		c := &agentCall{t: d.t, attrs: d.attrs, op: op, began: time.Now(), caller: ctx}
@@ -87,7 +87,7 @@ func (d *observedAgent) observe(ctx context.Context, op string, call func(contex
 		d.t.asking.of(struct{}{}).Add(1)
 		defer c.end(ctx)
 		for e, err := range call(context.WithValue(ctx, agentCallKey{}, c)) {
-			c.saw(ctx, e, err)
+			c.event(ctx, e, err)
 			if !yield(e, err) {
 				break
 			}
@@ -96,8 +96,8 @@ func (d *observedAgent) observe(ctx context.Context, op string, call func(contex
 	}
 }
 
-// saw takes note of an event.
-func (c *agentCall) saw(ctx context.Context, e copilot.Event, err error) {
+// event records an event of the stream, or its error.
+func (c *agentCall) event(ctx context.Context, e copilot.Event, err error) {
 	if err != nil {
 		c.err = err
 		return
@@ -119,7 +119,7 @@ func (c *agentCall) saw(ctx context.Context, e copilot.Event, err error) {
 	}
 }
 
-// end closes the span and measures.
+// end ends the span and records the measurements.
 func (c *agentCall) end(ctx context.Context) {
 	class := ""
 	switch {
@@ -149,9 +149,9 @@ func (c *agentCall) end(ctx context.Context) {
 	c.span.End()
 }
 
-// failure is the class of a failed call. A call that this side ended for a
-// reason of its own (the turn was lost, the process stops, the client left) has
-// the class of that reason: the agent did nothing wrong.
+// failure returns the class of a failed call. A call that this service ended (the
+// turn was lost, the process is stopping, the client left) has the class of that
+// reason, because the agent did not fail.
 func (c *agentCall) failure(ctx context.Context) string {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
 		return c.t.errorType(cause)

@@ -14,17 +14,17 @@ import (
 type RoundTrip struct {
 	Command string // "EVALSHA"
 	Script  string // name of the script, "" for plain commands
-	Peer    string // address of the node that was asked, host:port; "" if unknown
+	Peer    string // address of the node that answered or failed, host:port; "" if unknown
 	Took    time.Duration
 	Err     error // as the store would return it; nil if the server answered as asked
 }
 
 // StoreRoundTrip is called by the store's client for every round trip, with the
-// context of the call. One that succeeded only says where it went: the span of
-// the call is enough. One that failed is a span of its own, because another try
-// may have saved the call, whose own span is then not red.
+// context of the call. A round trip that succeeded only adds the node's address to
+// the span of the call. One that failed gets a span of its own: a second attempt
+// may succeed, and then the span of the call shows no error.
 func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
-	call, ok := ctx.Value(tripsKey{}).(*trips)
+	call, ok := ctx.Value(attemptCounterKey{}).(*attemptCounter)
 	if !ok {
 		return
 	}
@@ -45,9 +45,9 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 	span.End(trace.WithTimestamp(now))
 }
 
-// StoreDialed is called when a connection to the store's server was opened, or
-// could not be. It has no span: the client dials in the background, so a span
-// would be a trace of nothing.
+// StoreDialed is called after an attempt to open a connection to the store's
+// server. It makes no span: the client dials in the background, so the span would
+// belong to no request.
 func (t *Telemetry) StoreDialed(ctx context.Context, took time.Duration, err error) {
 	t.dials.Record(ctx, took.Seconds(), t.dialSets.of(t.errorType(err), dialAttributes).record...)
 }
@@ -56,11 +56,11 @@ func dialAttributes(class string) []attribute.KeyValue {
 	return text([]attribute.KeyValue{keyPool.String(poolName)}, keyErrorType, class)
 }
 
-// poolName is the same in every process: an address would make a series of each
-// node that ever was.
+// poolName is the same in every process. With an address in it, every node that
+// ever existed would be a series.
 const poolName = "store"
 
-// peer says which node was reached.
+// peer appends the address of a node, if it is known.
 func peer(list []attribute.KeyValue, address string) []attribute.KeyValue {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -73,7 +73,7 @@ func peer(list []attribute.KeyValue, address string) []attribute.KeyValue {
 	return list
 }
 
-// Options of spans, as slices that a call would otherwise allocate.
+// Options of spans. They are variables so that no call has to allocate them.
 var (
 	clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
 	serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}

@@ -26,7 +26,7 @@ func (fixed) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 }
 
-// dropped lets the SDK do all its work on a span and then forgets it.
+// dropped lets the SDK do all its work on a span and then discards it.
 type dropped struct{}
 
 func (dropped) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
@@ -34,9 +34,8 @@ func (dropped) OnEnd(sdktrace.ReadOnlySpan)                     {}
 func (dropped) Shutdown(context.Context) error                  { return nil }
 func (dropped) ForceFlush(context.Context) error                { return nil }
 
-// BenchmarkDecorators is what each decorator adds to something that takes no
-// time at all: nothing when nothing is exported, and what a span and its
-// measurements cost when all is.
+// BenchmarkDecorators measures what each decorator adds to a call that takes no
+// time: with nothing exported, with spans that are not recorded, and with all of it.
 func BenchmarkDecorators(b *testing.B) {
 	classes := []telemetry.Class{{Name: "internal"}}
 	tel := func(o telemetry.Options) *telemetry.Telemetry {

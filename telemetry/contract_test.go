@@ -19,7 +19,7 @@ import (
 	"parley/telemetry"
 )
 
-// lab is a Telemetry whose spans and metrics can be looked at.
+// lab is a Telemetry that keeps its spans and metrics for a test.
 type lab struct {
 	*telemetry.Telemetry
 	spans   *tracetest.SpanRecorder
@@ -88,9 +88,8 @@ func attr(s sdktrace.ReadOnlySpan, key string) attribute.Value {
 	return attribute.Value{}
 }
 
-// STORE-09: the contract holds through the decorator, and everything that a rule
-// did is told: a span and a measurement for each call, an error.type exactly
-// where the call gave an error.
+// STORE-09: the contract holds through the decorator. Every call of the store has a
+// span and a measurement, and an error.type exactly where it returned an error.
 func TestContractThroughTheDecorator(t *testing.T) {
 	for _, rule := range contracttest.Rules() {
 		t.Run(rule.ID, func(t *testing.T) {
@@ -109,14 +108,14 @@ func TestContractThroughTheDecorator(t *testing.T) {
 					}
 				},
 			}, rule)
-			l.told(t, counted)
+			l.check(t, counted)
 		})
 	}
 }
 
-// told compares the spans with the calls that were made. A ping outside of any
-// trace has none.
-func (l *lab) told(t *testing.T, c *countingStore) {
+// check compares the spans with the calls that were made. A ping outside of a trace
+// has none.
+func (l *lab) check(t *testing.T, c *countingStore) {
 	t.Helper()
 	spans, failed := 0, 0
 	for _, s := range l.spans.Ended() {

@@ -7,7 +7,7 @@ import (
 	"parley/store"
 )
 
-// countingStore counts what the decorator in front of it has to tell.
+// countingStore counts the calls that the decorator in front of it must record.
 type countingStore struct {
 	store.Store
 	calls, pings, failures atomic.Int64

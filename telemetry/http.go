@@ -13,7 +13,7 @@ import (
 	"parley/store"
 )
 
-// Outcome is what a request came to, as the API knows it.
+// Outcome is the result of a request, as the API reports it.
 type Outcome struct {
 	Route        string      // pattern without its method; "" where no route matched
 	Status       int         // 499 when the client had left
@@ -27,7 +27,7 @@ type Outcome struct {
 	AgentError   string // the platform's code, at most 64 letters, digits and underscores
 }
 
-// request is what the handler and Done share.
+// request is shared by the handler and Done.
 type request struct {
 	outcome Outcome
 	list    [16]attribute.KeyValue // room for the span's attributes
@@ -43,13 +43,13 @@ func (t *Telemetry) Done(ctx context.Context, o Outcome) {
 	}
 }
 
-// Handler makes a SERVER span of each request that next answers. It takes all
-// that it says from Done, so that a stream which broke after its 200, a client
-// that left and a panic are told as what they are, which no status tells. A
-// request whose handler never called Done is a panic.
+// Handler makes a SERVER span for each request that next answers. It takes the
+// outcome from Done and not from the status, because the status does not show a
+// stream that broke after its 200, a client that left, or a panic. A request whose
+// handler never called Done counts as a panic.
 func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	if t.off {
-		return t.passOn(next)
+		return t.propagate(next)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		began := time.Now()
@@ -83,8 +83,8 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// passOn only takes note of the trace that a caller is in, for the agent.
-func (t *Telemetry) passOn(next http.Handler) http.Handler {
+// propagate only reads the caller's trace context, so that it reaches the agent.
+func (t *Telemetry) propagate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ctx := t.propagator.Extract(r.Context(), carrier(r.Header)); ctx != r.Context() {
 			r = r.WithContext(ctx)
@@ -93,25 +93,25 @@ func (t *Telemetry) passOn(next http.Handler) http.Handler {
 	})
 }
 
-// carrier reads and writes a header by names that are as the header has them,
-// which spares it to spell each one anew.
+// carrier is propagation.HeaderCarrier without the allocation for the canonical
+// form of the two names that the propagator uses.
 type carrier http.Header
 
 // Get implements propagation.TextMapCarrier.
 func (c carrier) Get(key string) string {
-	if values := c[spelled(key)]; len(values) > 0 {
+	if values := c[canonical(key)]; len(values) > 0 {
 		return values[0]
 	}
 	return ""
 }
 
 // Set implements propagation.TextMapCarrier.
-func (c carrier) Set(key, value string) { c[spelled(key)] = []string{value} }
+func (c carrier) Set(key, value string) { c[canonical(key)] = []string{value} }
 
 // Keys implements propagation.TextMapCarrier.
 func (c carrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
 
-func spelled(key string) string {
+func canonical(key string) string {
 	switch key {
 	case "traceparent":
 		return "Traceparent"
@@ -121,9 +121,9 @@ func spelled(key string) string {
 	return http.CanonicalHeaderKey(key)
 }
 
-// describe says on the span what the request was and came to. Left out on
-// purpose: the query, the client's address, its user agent and the spelling of
-// an unknown method, which are or may hold what no trace shall.
+// describe sets the attributes of the span. The query, the client's address, its
+// user agent and an unknown method are left out on purpose: they are personal data,
+// or may hold secrets.
 func (t *Telemetry) describe(span trace.Span, hr *http.Request, method, scheme string, r *request) {
 	if !span.IsRecording() {
 		return
@@ -160,19 +160,20 @@ func outcomeOf(class string) string {
 	return class
 }
 
-// path is what of the path may be told. A path that is no route, and what a
-// caller put in place of an id, can be anything, an address or a token included.
+// path returns the part of the path that may be recorded. A path that matches no
+// route, and a value in the place of an id, can be anything, such as an e-mail
+// address or a token.
 func path(hr *http.Request, o *Outcome) string {
 	switch {
 	case o.Route == "":
-		return "REDACTED" // as the conventions write what was taken out
+		return "REDACTED" // the word that the semantic conventions use
 	case o.Conversation != "" && hr.PathValue("id") == o.Conversation:
 		return hr.URL.Path
 	}
 	return o.Route
 }
 
-// protocol is the version of HTTP without allocating.
+// protocol returns the version of HTTP without allocating.
 func protocol(hr *http.Request) string {
 	switch {
 	case hr.ProtoMajor == 2:
@@ -183,8 +184,8 @@ func protocol(hr *http.Request) string {
 	return "1.1"
 }
 
-// otherMethod stands for methods that are not well known: callers can make up
-// any number of them.
+// otherMethod stands for all methods that are not well known. Callers can invent any
+// number of them, and each would be a series.
 const otherMethod = "_OTHER"
 
 func knownMethod(m string) string {
@@ -196,8 +197,8 @@ func knownMethod(m string) string {
 	return otherMethod
 }
 
-// requestSet are the attributes of a request's duration. No host: its header
-// would let a caller make series.
+// requestSet are the attributes of a request's duration. The host is
+// left out, because a caller could make series with it.
 type requestSet struct {
 	method, route, scheme, class string
 	status                       int

@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// instruments are what is counted as it happens. What is asked for at the time
-// of an export is in observe.go.
+// instruments are recorded as things happen. The instruments that are read at each
+// export are in observe.go.
 type instruments struct {
 	requests   metric.Float64Histogram
 	turns      metric.Int64Counter
@@ -22,8 +22,8 @@ type instruments struct {
 	firstEvent metric.Float64Histogram
 	attempts   metric.Float64Histogram
 
-	active levels[activeSet]
-	asking levels[struct{}]
+	active upDownCounter[activeSet]
+	asking upDownCounter[struct{}]
 
 	requestSets sets[requestSet]
 	storeSets   sets[storeSet]
@@ -34,8 +34,8 @@ type instruments struct {
 	dialSets    sets[string]
 }
 
-// Bucket bounds in seconds. Those of HTTP and databases are the advised ones;
-// an agent takes longer than either.
+// Bucket bounds in seconds. Those of HTTP and databases are the ones that the
+// semantic conventions advise. An agent takes longer.
 var (
 	httpBuckets  = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
 	storeBuckets = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}
@@ -50,19 +50,19 @@ func (i *instruments) open(m metric.Meter) error {
 		return h
 	}
 	i.requests = histogram(metricRequests, "Time from a request to the end of its answer.", httpBuckets)
-	i.store = histogram(metricStore, "Time of a call of the store, tries and waits included.", storeBuckets)
+	i.store = histogram(metricStore, "Time of a call of the store, including retries and waits.", storeBuckets)
 	i.dials = histogram(metricPoolCreateTime, "Time to open a connection to the store.", storeBuckets)
 	i.agent = histogram(metricAgent, "Time of a call of the agent, to the end of its stream.", agentBuckets)
 	i.firstEvent = histogram(metricFirstEvent, "Time from a call of the agent to the first event of its answer.", agentBuckets)
 	i.attempts = histogram(metricAttempts, "Time of one HTTP request to the agent, to the end of its body.", agentBuckets)
 	var err error
-	i.turns, err = m.Int64Counter(metricTurns, metric.WithUnit("{turn}"), metric.WithDescription("Turns that were asked for, by what they came to."))
+	i.turns, err = m.Int64Counter(metricTurns, metric.WithUnit("{turn}"), metric.WithDescription("Requests for a turn, by outcome."))
 	errs = append(errs, err)
-	i.dropped, err = m.Int64Counter(metricDropped, metric.WithUnit("{turn}"), metric.WithDescription("Turns whose end was given up without being stored, by what kept it from that."))
+	i.dropped, err = m.Int64Counter(metricDropped, metric.WithUnit("{turn}"), metric.WithDescription("Turns whose end was dropped without being stored, by the cause."))
 	errs = append(errs, err)
 	errs = append(errs,
-		i.active.open(m, metricActive, "{request}", "Requests that are being answered.", activeSet.attributes),
-		i.asking.open(m, metricAgentActive, "{call}", "Calls of the agent that run.", func(struct{}) []attribute.KeyValue { return nil }))
+		i.active.open(m, metricActive, "{request}", "Requests in progress.", activeSet.attributes),
+		i.asking.open(m, metricAgentActive, "{call}", "Calls of the agent in progress.", func(struct{}) []attribute.KeyValue { return nil }))
 	return errors.Join(errs...)
 }
 
@@ -92,22 +92,22 @@ func (t *Telemetry) CommitDropped(class string) {
 	t.dropped.Add(context.Background(), 1, t.droppedSets.of(class, droppedAttributes).add...)
 }
 
-// sets remembers the attribute sets of an instrument, because making one costs
-// more than recording with it. K has only values from closed lists (our routes,
-// methods, classes), which bounds it.
+// sets caches the attribute sets of an instrument, because making one costs more
+// than recording with it. K takes only values from closed lists (routes, methods,
+// classes), so the cache is bounded.
 type sets[K comparable] struct {
 	mu    sync.RWMutex
 	known map[K]set
 }
 
-// set is one attribute set as instruments take it. The slices are what a call
-// would otherwise allocate.
+// set is one attribute set in the form that instruments take. The slices are kept
+// so that no call has to allocate them.
 type set struct {
 	record []metric.RecordOption
 	add    []metric.AddOption
 }
 
-// of gives the set of a key, which attributes makes when it is new.
+// of returns the set of a key. It calls attributes for a key that is new.
 func (s *sets[K]) of(key K, attributes func(K) []attribute.KeyValue) set {
 	s.mu.RLock()
 	known, ok := s.known[key]
@@ -126,21 +126,21 @@ func (s *sets[K]) of(key K, attributes func(K) []attribute.KeyValue) set {
 	return known
 }
 
-// levels count what is going on at the moment, by attributes. They are asked for
-// at each export, which is cheaper than to record each change.
-type levels[K comparable] struct {
+// upDownCounter counts what is in progress, by attributes. It is read at each
+// export, which is cheaper than recording each change.
+type upDownCounter[K comparable] struct {
 	mu    sync.RWMutex
-	known map[K]*level
+	known map[K]*count
 
 	attributes func(K) []attribute.KeyValue
 }
 
-type level struct {
+type count struct {
 	now atomic.Int64
 	set metric.MeasurementOption
 }
 
-func (l *levels[K]) open(m metric.Meter, name, unit, what string, attributes func(K) []attribute.KeyValue) error {
+func (l *upDownCounter[K]) open(m metric.Meter, name, unit, what string, attributes func(K) []attribute.KeyValue) error {
 	l.attributes = attributes
 	_, err := m.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(what),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
@@ -154,8 +154,8 @@ func (l *levels[K]) open(m metric.Meter, name, unit, what string, attributes fun
 	return err
 }
 
-// of gives the level of a key.
-func (l *levels[K]) of(key K) *atomic.Int64 {
+// of returns the value for a key.
+func (l *upDownCounter[K]) of(key K) *atomic.Int64 {
 	l.mu.RLock()
 	v := l.known[key]
 	l.mu.RUnlock()
@@ -165,17 +165,17 @@ func (l *levels[K]) of(key K) *atomic.Int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if v = l.known[key]; v == nil {
-		v = &level{set: metric.WithAttributes(l.attributes(key)...)}
+		v = &count{set: metric.WithAttributes(l.attributes(key)...)}
 		if l.known == nil {
-			l.known = map[K]*level{}
+			l.known = map[K]*count{}
 		}
 		l.known[key] = v
 	}
 	return &v.now
 }
 
-// text leaves out attributes without a value: an empty route or class would be
-// a series of its own.
+// text appends an attribute unless its value is empty: an empty route or class
+// would be a series of its own.
 func text(list []attribute.KeyValue, key attribute.Key, value string) []attribute.KeyValue {
 	if value == "" {
 		return list

@@ -6,9 +6,9 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// This file has every name that spans and metrics carry, so that a query or an
-// alert can be checked against one page. Standard names are those of version
-// 1.43.0 of the semantic conventions; nothing else may import them.
+// This file has every name that spans and metrics use, so a query or an alert can
+// be checked against one page. Standard names are those of version 1.43.0 of the
+// semantic conventions. No other file imports them.
 
 // SchemaURL says which version of the conventions the names follow.
 const SchemaURL = semconv.SchemaURL
@@ -43,8 +43,8 @@ const (
 )
 
 // Attributes of calls to an agent. These conventions are still in development
-// and have left the main repository, so the names are written out, as version
-// 1.41.0 had them last; no alert of ours rests on them.
+// and have left the main repository, so the names are written out here as version
+// 1.41.0 had them. No alert uses them.
 const (
 	keyGenOperation    attribute.Key = "gen_ai.operation.name"
 	keyGenProvider     attribute.Key = "gen_ai.provider.name"
@@ -67,29 +67,29 @@ const (
 	keyAgentOperation attribute.Key = "parley.agent.operation" // start or turn
 	keyStoreOperation attribute.Key = "parley.store.operation" // method of the store
 	keyStoreCorrupt   attribute.Key = "parley.store.corrupt_records"
-	keyStoreAttempt   attribute.Key = "parley.store.attempt" // which of several tries, from 1
+	keyStoreAttempt   attribute.Key = "parley.store.attempt" // number of the attempt, from 1
 	keyStreamEvents   attribute.Key = "parley.stream.events"
 )
 
-// failedStatus is the status of a span that failed. It never has a description:
-// that would be foreign text.
+// failedStatus is the status of a span that failed. It never has a description,
+// because that could hold text from outside.
 const failedStatus = codes.Error
 
-// outcomeOK is the outcome of what went well. It is no failure class, so it is
-// never an error.type.
+// outcomeOK is the outcome of a request without a failure. It is not a failure
+// class, so it is never an error.type.
 const outcomeOK = "ok"
 
-// classCanceled is the one failure class that is nobody's failure: it is an
-// outcome and never an error.type.
+// classCanceled is the class of a request whose client left. Nothing failed, so it
+// is an outcome and never an error.type.
 const classCanceled = "client_canceled"
 
-// classPanic is the class of a handler that never said how it ended.
+// classPanic is the class of a handler that ended without calling Done.
 const classPanic = "panic"
 
 // classAgentError is the class of an answer that is itself an error message.
 const classAgentError = "agent_error"
 
-// Span events: two for each stream, however long it is.
+// Span events. Each stream has these two, however long it is.
 const (
 	eventFirst = "stream.first_event"
 	eventEnd   = "stream.end"

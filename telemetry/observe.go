@@ -7,16 +7,16 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Pool is how the store's connections are at one moment.
+// Pool is the state of the store's connection pool.
 type Pool struct {
 	Used, Idle, Pending int64
 	Max, IdleMin        int64
-	Timeouts            int64   // since the start: waits that ended without a connection
+	Timeouts            int64   // since the start: calls that got no connection in time
 	Waits               int64   // since the start: calls that had to wait for one
-	WaitSeconds         float64 // since the start: how long they did, together
+	WaitSeconds         float64 // since the start: the sum of their waits
 }
 
-// ObservePool asks for the pool's state at each export.
+// ObservePool registers the metrics of the connection pool. It calls ask at each export.
 func (t *Telemetry) ObservePool(ask func() Pool) error {
 	var errs []error
 	gauge := func(name, what string) metric.Int64ObservableUpDownCounter {
@@ -59,7 +59,8 @@ func (t *Telemetry) ObservePool(ask func() Pool) error {
 	return err
 }
 
-// ObserveStore asks at each export whether the store answers.
+// ObserveStore registers the metric that says whether the store answers. It calls
+// up at each export.
 func (t *Telemetry) ObserveStore(up func() bool) error {
 	_, err := t.meter.Int64ObservableGauge(metricStoreUp, metric.WithDescription("1 while the store answers the health probe, else 0."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
@@ -69,10 +70,10 @@ func (t *Telemetry) ObserveStore(up func() bool) error {
 	return err
 }
 
-// ObserveBreaker asks at each export whether the store's breaker is open, so that
-// calls fail without being tried.
+// ObserveBreaker registers the metric that says whether the store's circuit breaker
+// is open. It calls open at each export.
 func (t *Telemetry) ObserveBreaker(open func() bool) error {
-	_, err := t.meter.Int64ObservableGauge(metricBreakerOpen, metric.WithDescription("1 while the breaker answers for the store, else 0."),
+	_, err := t.meter.Int64ObservableGauge(metricBreakerOpen, metric.WithDescription("1 while the circuit breaker is open, else 0."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(oneIf(open()))
 			return nil
@@ -80,8 +81,8 @@ func (t *Telemetry) ObserveBreaker(open func() bool) error {
 	return err
 }
 
-// ObserveCommits asks at each export how many finished turns wait for the store
-// to take them.
+// ObserveCommits registers the metric of finished turns that wait to be stored. It
+// calls pending at each export.
 func (t *Telemetry) ObserveCommits(pending func() int) error {
 	_, err := t.meter.Int64ObservableUpDownCounter(metricCommits, metric.WithUnit("{turn}"), metric.WithDescription("Turns whose answer waits to be stored."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {

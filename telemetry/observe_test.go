@@ -9,7 +9,7 @@ import (
 	"parley/telemetry"
 )
 
-// What is asked for at an export is told as it is at that moment.
+// Every export has the values of that moment.
 func TestObserved(t *testing.T) {
 	l := newLab(t)
 	pool := telemetry.Pool{Used: 3, Idle: 2, Pending: 1, Max: 32, IdleMin: 2, Timeouts: 7, Waits: 9}

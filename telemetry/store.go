@@ -13,11 +13,11 @@ import (
 	"parley/store"
 )
 
-// StoreOptions say what a store is.
+// StoreOptions describe the store that is observed.
 type StoreOptions struct {
 	System string // "redis" or "memory"
-	// Operation says what a method of the store comes to: the command and, for
-	// a script, its name. Nil when nothing leaves the process.
+	// Operation returns the command that a method of the store sends and, if that
+	// runs a script, the script's name. Nil when nothing leaves the process.
 	Operation func(method string) (command, script string)
 	Address   string // host of the server, "" for none or many
 	Port      int    // its port, 0 if unknown
@@ -25,13 +25,13 @@ type StoreOptions struct {
 }
 
 // Store decorates a store: one span and one measurement for each call. It names
-// every method and embeds nothing, so that a new method breaks the build instead
-// of going unseen.
+// every method and embeds nothing, so a new method breaks the build instead
+// of going unobserved.
 func (t *Telemetry) Store(s store.Store, o StoreOptions) store.Store {
 	if t.off {
 		return s
 	}
-	d := &observedStore{t: t, next: s, reports: o.Operation != nil}
+	d := &observedStore{t: t, next: s, counts: o.Operation != nil}
 	for i, m := range storeMethods {
 		d.calls[i] = t.storeMethod(m, o)
 	}
@@ -56,7 +56,7 @@ var storeMethods = [...]string{
 	callConversation: "Conversation", callList: "List", callSetStatus: "SetStatus", callDelete: "Delete", callPing: "Ping",
 }
 
-// storeMethod is all that is known of a call before it is made.
+// storeMethod is what is known about a call before it is made.
 type storeMethod struct {
 	name  string // of the span
 	start []trace.SpanStartOption
@@ -100,13 +100,13 @@ type observedStore struct {
 	t     *Telemetry
 	next  store.Store
 	calls [len(storeMethods)]storeMethod
-	// reports says that the store's client reports round trips.
-	reports bool
+	// counts is true when the store's client reports round trips.
+	counts bool
 }
 
 var _ store.Store = (*observedStore)(nil)
 
-// storeCall is a call that runs.
+// storeCall is a call in progress.
 type storeCall struct {
 	t      *Telemetry
 	method *storeMethod
@@ -114,18 +114,17 @@ type storeCall struct {
 	span   trace.Span
 }
 
-// trips is what reports of round trips need of their call; it goes with the
-// context.
-type trips struct {
+// attemptCounter travels with the context of a call and numbers its round trips.
+type attemptCounter struct {
 	span   trace.Span
 	system string
 	n      atomic.Int64
 }
 
-type tripsKey struct{}
+type attemptCounterKey struct{}
 
-// begin opens the span of a call. A ping that belongs to no request has none:
-// every probe would be a trace of its own.
+// begin starts the span of a call. A ping outside of a request has no span, because
+// every health probe would be a trace of its own.
 func (d *observedStore) begin(ctx context.Context, method int) (context.Context, storeCall) {
 	c := storeCall{t: d.t, method: &d.calls[method], began: time.Now(), span: noop.Span{}}
 	if method != callPing || trace.SpanContextFromContext(ctx).IsValid() {
@@ -134,14 +133,14 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 		span.SetAttributes(c.method.attrs...)
 		c.span = span
 	}
-	if d.reports && c.span.IsRecording() {
-		ctx = context.WithValue(ctx, tripsKey{}, &trips{span: c.span, system: c.method.key.system})
+	if d.counts && c.span.IsRecording() {
+		ctx = context.WithValue(ctx, attemptCounterKey{}, &attemptCounter{span: c.span, system: c.method.key.system})
 	}
 	return ctx, c
 }
 
-// end closes it. An outcome such as "not found" has its class, but is no fault
-// of the store's, so the span stays as it is.
+// end ends the span. An outcome such as "not found" sets its class but not the
+// status Error, because the store did not fail.
 func (c storeCall) end(ctx context.Context, err error) {
 	key := c.method.key
 	if err != nil {

@@ -123,8 +123,8 @@ func only(t *testing.T, l *lab) sdktrace.ReadOnlySpan {
 	return spans[0]
 }
 
-// What breaks after a 200 is a failure of the request, and its time runs to the
-// end of the body.
+// A body that breaks after a 200 is a failure of the request, and the duration
+// includes the body.
 func TestTransport(t *testing.T) {
 	var got http.Header
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +174,7 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// A handler that ends without saying how is a panic, and is still told.
+// A handler that ends without calling Done counts as a panic and is recorded.
 func TestHandlerThatNeverSaid(t *testing.T) {
 	l := newLab(t)
 	func() {
@@ -191,7 +191,8 @@ func TestHandlerThatNeverSaid(t *testing.T) {
 	}
 }
 
-// A try that failed is red; the call that a second one saved is not.
+// An attempt that failed has the status Error. The call has not, when its second
+// attempt succeeded.
 func TestStoreAttempts(t *testing.T) {
 	l := newLab(t)
 	s := l.Store(retrying{l: l}, telemetry.StoreOptions{

@@ -3,9 +3,9 @@
 // agent's client. It knows the OpenTelemetry API only; package provider beside
 // it has the SDK and the exporters.
 //
-// What is observed is named in names.go and nowhere else. Nothing that a user
-// or an agent wrote becomes part of a span or a metric: no text, no card data,
-// no key, no token, no query of a URL. An owner appears as a keyed hash.
+// All names of spans, metrics and attributes are in names.go. Nothing that a user
+// or an agent wrote becomes part of a span or a metric: no text, no card data, no
+// key, no token, no query of a URL. An owner appears as a keyed hash.
 package telemetry
 
 import (
@@ -25,24 +25,24 @@ import (
 	"parley/store"
 )
 
-// Class is what has to be known of a failure class.
+// Class is what telemetry needs to know about a failure class.
 type Class struct {
 	Name      string
-	SpanError bool // whether spans that end with it are marked as failed
+	SpanError bool // whether spans that end with it get the status Error
 }
 
-// Options are what a Telemetry is made of. Class and Classes must be given.
+// Options configure a Telemetry. Class and Classes are required.
 type Options struct {
 	Tracers trace.TracerProvider // nil for none
 	Meters  metric.MeterProvider // nil for none
 	Version string               // of the service
-	// Class names the failure class of an error, "" for nil. It is handed in, so
-	// that spans, metrics, log lines and answers cannot come to differ.
+	// Class returns the failure class of an error, "" for nil. It is the same
+	// function that log lines and answers use, so all of them agree.
 	Class func(error) string
-	// Classes are all the names that Class may give.
+	// Classes are all classes that Class may return.
 	Classes []Class
-	// OwnerKey keys the hash by which an owner appears on spans; without one
-	// owners do not appear at all. All replicas must have the same.
+	// OwnerKey is the key of the hash by which an owner appears on spans. Without
+	// it owners do not appear. All replicas must use the same key.
 	OwnerKey []byte
 }
 
@@ -52,14 +52,15 @@ type Telemetry struct {
 	meter      metric.Meter
 	propagator propagation.TraceContext
 	class      func(error) string
-	failed     map[string]bool // by class: whether a span is marked
+	failed     map[string]bool // by class: whether a span gets the status Error
 	ownerKey   []byte
-	off        bool // nothing is recorded; only the trace of a caller is passed on
+	off        bool // nothing is recorded; only the caller's trace context is propagated
 
 	instruments
 }
 
-// New makes a Telemetry. Its errors are about names of instruments only.
+// New makes a Telemetry. It fails when Class or Classes are missing, or when an
+// instrument cannot be created.
 func New(o Options) (*Telemetry, error) {
 	if o.Class == nil || len(o.Classes) == 0 {
 		return nil, errors.New("telemetry: Class and Classes are missing")
@@ -89,7 +90,7 @@ func New(o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// TraceID names the trace that ctx belongs to, "" if there is none.
+// TraceID returns the id of the trace that ctx belongs to, "" if there is none.
 func (t *Telemetry) TraceID(ctx context.Context) string {
 	if id := trace.SpanContextFromContext(ctx).TraceID(); id.IsValid() {
 		return id.String()
@@ -97,8 +98,8 @@ func (t *Telemetry) TraceID(ctx context.Context) string {
 	return ""
 }
 
-// errorType is the class of an error as error.type, which a client that left
-// has none of.
+// errorType returns the error.type of an error. A client that left is not a
+// failure, so it has none.
 func (t *Telemetry) errorType(err error) string {
 	class := t.class(err)
 	if class == classCanceled {
@@ -107,8 +108,8 @@ func (t *Telemetry) errorType(err error) string {
 	return class
 }
 
-// mark puts a class on a span. Its status is an error only where the table of
-// failures says so.
+// mark sets the class of a span, and its status to Error if the table of failures
+// says so for that class.
 func (t *Telemetry) mark(span trace.Span, class string) {
 	if class == "" {
 		return
@@ -119,7 +120,7 @@ func (t *Telemetry) mark(span trace.Span, class string) {
 	}
 }
 
-// ownerHash stands for an owner where nobody shall know who it is.
+// ownerHash returns the keyed hash of an owner, which does not reveal who it is.
 func (t *Telemetry) ownerHash(o store.Owner) (attribute.KeyValue, bool) {
 	if len(t.ownerKey) == 0 || o == (store.Owner{}) {
 		return attribute.KeyValue{}, false

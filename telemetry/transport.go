@@ -18,10 +18,10 @@ import (
 	"parley/server/copilot"
 )
 
-// Transport carries requests to the agent: one span and one measurement for each
-// request, and the W3C trace context in its headers. Both last until the body has
-// ended, because most of an answer's time, and most of its failures, come after
-// the headers.
+// Transport decorates the transport of the agent's client: one span and one
+// measurement for each request, and the W3C trace context in its headers. The span
+// and the measurement last until the end of the body, because most of an answer's
+// time, and most of its failures, come after the headers.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{t: t, next: next}
 }
@@ -31,7 +31,7 @@ type transport struct {
 	next http.RoundTripper
 }
 
-// CloseIdleConnections is for http.Client.
+// CloseIdleConnections implements what http.Client looks for in a transport.
 func (tr *transport) CloseIdleConnections() {
 	(&http.Client{Transport: tr.next}).CloseIdleConnections()
 }
@@ -40,7 +40,7 @@ func (tr *transport) CloseIdleConnections() {
 type attempt struct {
 	t     *Telemetry
 	ctx   context.Context
-	call  *agentCall // that it belongs to; nil if unknown
+	call  *agentCall // the call that it belongs to; nil if unknown
 	span  trace.Span
 	began time.Time
 	key   attemptSet
@@ -56,7 +56,7 @@ type attempt struct {
 func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t := tr.t
 	if t.off {
-		return tr.next.RoundTrip(t.introduce(req.Context(), req))
+		return tr.next.RoundTrip(t.inject(req.Context(), req))
 	}
 	a := &attempt{t: t, began: time.Now(), key: attemptSet{method: req.Method, address: req.URL.Hostname(), port: portOf(req.URL)}}
 	ctx, span := t.tracer.Start(req.Context(), req.Method, clientKind...)
@@ -65,7 +65,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.call, a.resends = c, c.requests.Add(1)-1
 	}
 	a.url = req.URL
-	resp, err := tr.next.RoundTrip(t.introduce(ctx, req))
+	resp, err := tr.next.RoundTrip(t.inject(ctx, req))
 	if err != nil {
 		a.end(a.broken(err))
 		return nil, err
@@ -75,9 +75,9 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// introduce puts the trace that ctx belongs to into a copy of a request: the
-// caller's is not ours to change.
-func (t *Telemetry) introduce(ctx context.Context, req *http.Request) *http.Request {
+// inject puts the trace context into a copy of a request: an http.RoundTripper must
+// not change the caller's.
+func (t *Telemetry) inject(ctx context.Context, req *http.Request) *http.Request {
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return req
 	}
@@ -87,14 +87,14 @@ func (t *Telemetry) introduce(ctx context.Context, req *http.Request) *http.Requ
 	return sent
 }
 
-// end closes the attempt, once.
+// end ends the span and records the measurement, once.
 func (a *attempt) end(class string) {
 	if a.ended.Swap(true) {
 		return
 	}
 	a.describe()
 	if class == "" && a.key.status >= http.StatusBadRequest {
-		// The convention's way; what it means is on the span of the call.
+		// As the semantic conventions require. The span of the call has the class.
 		class = strconv.Itoa(a.key.status)
 		a.span.SetStatus(failedStatus, "")
 	}
@@ -104,7 +104,7 @@ func (a *attempt) end(class string) {
 	a.span.End()
 }
 
-// describe says on the span what was asked of whom.
+// describe sets the attributes of the span.
 func (a *attempt) describe() {
 	if !a.span.IsRecording() {
 		return
@@ -120,8 +120,8 @@ func (a *attempt) describe() {
 	a.span.SetAttributes(list...)
 }
 
-// broken is the class of a request whose connection failed. One that this side
-// ended for a reason of its own is no failure of the agent's.
+// broken returns the class of a request whose connection failed. It returns "" if
+// this service ended the request itself, because then the agent did not fail.
 func (a *attempt) broken(err error) string {
 	kind := copilot.ErrInterrupted
 	timeout, ok := errors.AsType[interface {
@@ -133,7 +133,7 @@ func (a *attempt) broken(err error) string {
 		kind = copilot.ErrTimeout
 	case errors.Is(cause, context.Canceled), cause != nil && a.call != nil && a.call.caller.Err() != nil:
 		return ""
-	case cause != nil: // the client's own limits: a first event, or any, that did not come
+	case cause != nil: // the client's own limits for the first event and between events
 		kind = copilot.ErrTimeout
 	case neverConnected(err):
 		kind = copilot.ErrUnreachable
@@ -143,9 +143,8 @@ func (a *attempt) broken(err error) string {
 	return a.t.errorType(&copilot.Error{Kind: kind})
 }
 
-// neverConnected reports whether an error is about making a connection. The
-// transport could be asked by httptrace, but what it costs to add a trace to the
-// client's own is more than all else here.
+// neverConnected reports whether no connection could be made. It goes by the error
+// and not by httptrace, which would cost more than everything else in this file.
 func neverConnected(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return true
@@ -160,8 +159,8 @@ func neverConnected(err error) bool {
 	return ok
 }
 
-// Read implements io.Reader: the attempt stands for the body, and ends when that
-// is read to its end, breaks or is closed.
+// Read implements io.Reader. The attempt replaces the body of the answer, and ends
+// when the body has been read to its end, fails, or is closed.
 func (a *attempt) Read(p []byte) (int, error) {
 	n, err := a.ReadCloser.Read(p)
 	switch {
@@ -180,7 +179,8 @@ func (a *attempt) Close() error {
 	return a.ReadCloser.Close()
 }
 
-// address is a URL without what may be secret: user, query and fragment.
+// address returns a URL without the parts that may be secret: user, query and
+// fragment.
 func address(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }

@@ -10,26 +10,26 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// withTrace adds the ids of the trace and the span to a line. A line that names
-// its trace already keeps it.
-type withTrace struct{ slog.Handler }
+// traceHandler adds the ids of the trace and the span to a record. A record that
+// has a trace id already keeps it.
+type traceHandler struct{ slog.Handler }
 
-// Names of the ids in a line, as the data model of OpenTelemetry has them for
-// formats other than its own.
+// Names of the ids, as OpenTelemetry defines them for log formats other than OTLP
+// ("Trace Context in non-OTLP Log Formats").
 const (
 	attrTrace = "trace_id"
 	attrSpan  = "span_id"
 )
 
 // Handle implements slog.Handler.
-func (h withTrace) Handle(ctx context.Context, r slog.Record) error {
+func (h traceHandler) Handle(ctx context.Context, r slog.Record) error {
 	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
 		named := false
 		r.Attrs(func(a slog.Attr) bool {
 			named = named || a.Key == attrTrace
 			return !named
 		})
-		r = r.Clone() // whoever else gets the record must not see what is added
+		r = r.Clone() // other handlers share the record and must not see what is added
 		if !named {
 			r.AddAttrs(slog.String(attrTrace, sc.TraceID().String()))
 		}
@@ -39,37 +39,39 @@ func (h withTrace) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // WithAttrs implements slog.Handler.
-func (h withTrace) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return withTrace{h.Handler.WithAttrs(attrs)}
+func (h traceHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return traceHandler{h.Handler.WithAttrs(attrs)}
 }
 
 // WithGroup implements slog.Handler.
-func (h withTrace) WithGroup(name string) slog.Handler { return withTrace{h.Handler.WithGroup(name)} }
+func (h traceHandler) WithGroup(name string) slog.Handler {
+	return traceHandler{h.Handler.WithGroup(name)}
+}
 
-// both writes a line and sends it on. What is not severe enough for the one is
-// not for the other either.
-type both struct{ lines, export slog.Handler }
+// teeHandler writes a record as a line and exports it. Both use the level of the
+// lines.
+type teeHandler struct{ lines, export slog.Handler }
 
 // Enabled implements slog.Handler.
-func (b both) Enabled(ctx context.Context, l slog.Level) bool { return b.lines.Enabled(ctx, l) }
+func (b teeHandler) Enabled(ctx context.Context, l slog.Level) bool { return b.lines.Enabled(ctx, l) }
 
 // Handle implements slog.Handler.
-func (b both) Handle(ctx context.Context, r slog.Record) error {
+func (b teeHandler) Handle(ctx context.Context, r slog.Record) error {
 	return errors.Join(b.lines.Handle(ctx, r), b.export.Handle(ctx, r))
 }
 
 // WithAttrs implements slog.Handler.
-func (b both) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return both{b.lines.WithAttrs(attrs), b.export.WithAttrs(attrs)}
+func (b teeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return teeHandler{b.lines.WithAttrs(attrs), b.export.WithAttrs(attrs)}
 }
 
 // WithGroup implements slog.Handler.
-func (b both) WithGroup(name string) slog.Handler {
-	return both{b.lines.WithGroup(name), b.export.WithGroup(name)}
+func (b teeHandler) WithGroup(name string) slog.Handler {
+	return teeHandler{b.lines.WithGroup(name), b.export.WithGroup(name)}
 }
 
-// throttle lets one line through in each period and drops the others: a
-// collector that is away is the same news every few seconds.
+// throttle passes one record in each period and drops the others. A collector that
+// does not answer would otherwise be reported every few seconds.
 type throttle struct {
 	next  slog.Handler
 	every time.Duration
@@ -80,7 +82,8 @@ type throttle struct {
 	dropped int
 }
 
-// Enabled implements slog.Handler. Below a warning the SDK talks to its authors.
+// Enabled implements slog.Handler. Below a warning the SDK logs only for debugging
+// itself.
 func (t *throttle) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && t.next.Enabled(ctx, l)
 }
@@ -103,7 +106,7 @@ func (t *throttle) Handle(ctx context.Context, r slog.Record) error {
 	return t.next.Handle(ctx, r)
 }
 
-// WithAttrs implements slog.Handler. Nobody who logs here adds any.
+// WithAttrs implements slog.Handler. The SDK adds no attributes.
 func (t *throttle) WithAttrs([]slog.Attr) slog.Handler { return t }
 
 // WithGroup implements slog.Handler.

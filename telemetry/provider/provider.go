@@ -1,9 +1,9 @@
-// Package provider has the OpenTelemetry SDK: it decides, from the standard
-// OTEL_* variables, what of the telemetry leaves the process and how. Where they
-// ask for nothing, nothing is made, sent or said.
+// Package provider sets up the OpenTelemetry SDK. The standard OTEL_* variables
+// decide which signals are exported and how. Without them nothing is created,
+// exported or logged.
 //
-// An exporter that cannot reach its collector costs memory up to the bounds of
-// its queue and one line in the log a minute, and never the time of a request.
+// An exporter that cannot reach its collector costs memory up to the bound of its
+// queue and one log line a minute. It never delays a request.
 package provider
 
 import (
@@ -43,7 +43,7 @@ type Options struct {
 	Version string // of the service
 	// Prometheus makes Metrics answer scrapes.
 	Prometheus bool
-	// Log is where JSON lines go; Level the least severe of them.
+	// Log receives the JSON lines. Level is the lowest level that is written.
 	Log   io.Writer
 	Level slog.Level
 }
@@ -52,13 +52,13 @@ type Options struct {
 type Provider struct {
 	Tracers trace.TracerProvider // nil when no spans are exported
 	Meters  metric.MeterProvider // nil when nothing reads metrics
-	// Logs writes JSON lines with the ids of their trace, and sends them on when
+	// Logs writes JSON lines with the ids of their trace. It also exports them when
 	// an exporter for logs is configured.
 	Logs slog.Handler
 	// Metrics answers scrapes by Prometheus; nil unless asked for.
 	Metrics http.Handler
 
-	own  *slog.Logger // about telemetry itself, never exported
+	own  *slog.Logger // for errors of the SDK; never exported
 	ends []func(context.Context) error
 }
 
@@ -67,13 +67,13 @@ type Provider struct {
 func New(ctx context.Context, o Options) (*Provider, error) {
 	lines := slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: o.Level})
 	p := &Provider{
-		Logs: withTrace{lines}, own: slog.New(&throttle{next: lines, every: time.Minute, now: time.Now}),
+		Logs: traceHandler{lines}, own: slog.New(&throttle{next: lines, every: time.Minute, now: time.Now}),
 	}
 	want := wanted()
 	if !want.traces && !want.metrics && !want.logs && !o.Prometheus {
 		return p, nil
 	}
-	p.listen()
+	p.handleSDKErrors()
 	res, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName(ServiceName), semconv.ServiceVersion(o.Version), semconv.ServiceInstanceID(uuid.NewString())),
@@ -111,16 +111,17 @@ func wanted() signals {
 	return signals{wants("TRACES"), wants("METRICS"), wants("LOGS")}
 }
 
-// listen takes what the SDK has to say about itself, which is a collector that
-// does not answer more often than not. The SDK has one place for it in a process.
-func (p *Provider) listen() {
+// handleSDKErrors logs the errors of the SDK, most often that a collector does not
+// answer. The SDK has one error handler for the whole process.
+func (p *Provider) handleSDKErrors() {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		p.own.LogAttrs(context.Background(), slog.LevelWarn, "telemetry is not exported", slog.String("error", short(err)))
 	}))
 	otel.SetLogger(logr.FromSlogHandler(p.own.Handler()))
 }
 
-// short keeps what a collector answered from filling the log.
+// short cuts a long error text, so that what a collector answered cannot fill the
+// log.
 func short(err error) string {
 	const limit = 300
 	text := err.Error()
@@ -144,8 +145,8 @@ func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Reso
 	}
 	tracers := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(res),
-		// Every span is recorded, also of traces that are not sampled, until it is
-		// known that the trace holds no failure.
+		// Every span is recorded, also those of traces that are not sampled: the tail
+		// sampler exports them if the trace holds a failure.
 		sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)),
 		sdktrace.WithSpanProcessor(newTailSampler(sdktrace.NewBatchSpanProcessor(exporter), maxTraces)),
 		sdktrace.WithoutPanicRecording(), // the text of a panic can be a user's
@@ -188,13 +189,13 @@ func (p *Provider) openLogs(ctx context.Context, want bool, res *resource.Resour
 		return fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
 	}
 	logs := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
-	p.Logs = both{withTrace{lines}, otelslog.NewHandler(ServiceName, otelslog.WithLoggerProvider(logs))}
+	p.Logs = teeHandler{traceHandler{lines}, otelslog.NewHandler(ServiceName, otelslog.WithLoggerProvider(logs))}
 	p.ends = append(p.ends, logs.Shutdown)
 	return nil
 }
 
-// Shutdown sends what is left and ends everything, in the time that ctx gives.
-// What could not be sent by then is lost, and the log says so.
+// Shutdown flushes and ends everything, until ctx is done. What could not be
+// exported by then is lost, and the log says so.
 func (p *Provider) Shutdown(ctx context.Context) {
 	var wg sync.WaitGroup
 	errs := make([]error, len(p.ends))

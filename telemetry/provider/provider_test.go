@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// buffer is a log that may be written while it is read.
+// buffer is a log that can be written while it is read.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -49,7 +49,7 @@ func open(t *testing.T, o Options) *Provider {
 	return p
 }
 
-// Where nothing is configured, nothing runs, records or is said.
+// With nothing configured, nothing runs, is recorded or is logged.
 func TestNothingConfigured(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	var log buffer
@@ -148,14 +148,14 @@ func TestResource(t *testing.T) {
 	}
 }
 
-// canceled is a context for ends that nobody waits for.
+// canceled makes a context for a Shutdown that must not wait.
 func canceled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
 }
 
-// A line has the ids of its trace once, whoever put them there.
+// A line has the ids of its trace once, also when its caller has added them.
 func TestTraceIDsInLines(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1")
 	var log buffer
@@ -203,7 +203,7 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
-// A collector that is away costs no caller any time, and says so once.
+// A collector that does not answer delays no caller and is logged once.
 func TestCollectorAway(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		t.Run(protocol, func(t *testing.T) {

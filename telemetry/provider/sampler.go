@@ -8,9 +8,9 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// samplerFromEnv reads OTEL_TRACES_SAMPLER and its argument. The SDK reads them
-// too, but only when it is given no sampler, and ours has to be wrapped; and it
-// takes a spelling mistake for "all", which nobody notices until the bill.
+// samplerFromEnv reads OTEL_TRACES_SAMPLER and its argument. The SDK reads them only
+// when it is given no sampler, and we have to wrap the sampler. The SDK also takes
+// an unknown name for parentbased_always_on, which is expensive and hard to notice.
 func samplerFromEnv() (sdktrace.Sampler, error) {
 	name, arg := os.Getenv("OTEL_TRACES_SAMPLER"), os.Getenv("OTEL_TRACES_SAMPLER_ARG")
 	switch name {
