@@ -27,7 +27,7 @@ import (
 type Proxy struct {
 	tb       testing.TB
 	entrance *entrance
-	watch    watch
+	recorder recorder
 	upstream atomic.Pointer[string]
 	tls      atomic.Pointer[tls.Config]
 	fault    atomic.Pointer[active]
@@ -103,7 +103,7 @@ func (p *Proxy) Set(f Fault) {
 func (p *Proxy) Heal() {
 	p.tb.Helper()
 	p.Set(Fault{})
-	p.watch.release()
+	p.recorder.release()
 }
 
 // KillConns ends all connections there are, idle or not. New ones work.
@@ -144,7 +144,7 @@ func (p *Proxy) Close() {
 		c.kill()
 	}
 	p.tasks.Wait()
-	p.watch.close()
+	p.recorder.close()
 }
 
 func (p *Proxy) all() []*conn {

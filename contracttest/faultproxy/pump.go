@@ -55,7 +55,7 @@ func (c *conn) handle() {
 }
 
 func (c *conn) forward(a arrival) {
-	number, gate := c.p.watch.note(a.Command)
+	number, gate := c.p.recorder.note(a.Command)
 	if gate != nil && !c.pass(gate) {
 		return
 	}
@@ -126,7 +126,7 @@ func (c *conn) replies() {
 // it. Pushes and what Redis says unasked have no exchange.
 func (c *conn) deliver(e *exchange, frame []byte) {
 	if e != nil && !bytes.HasPrefix(frame, []byte("-NOSCRIPT")) {
-		if gate := c.p.watch.executed(e.number, e.Command); gate != nil && !c.pass(gate) {
+		if gate := c.p.recorder.executed(e.number, e.Command); gate != nil && !c.pass(gate) {
 			return
 		}
 	}
