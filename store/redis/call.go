@@ -22,26 +22,26 @@ func (s *Store) do(ctx context.Context, op string, call func(context.Context) er
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store: %s: %w", op, err)
 	}
-	ln, err := s.link.get()
+	c, err := s.breaker.get()
 	if err != nil {
 		return classify(ctx, ctx, op, err)
 	}
 	budget, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	began := time.Now()
-	err = contain(func() error { return call(budget) })
-	if lostOnTheWay(err) && time.Since(began) < s.timeout/2 && budget.Err() == nil {
-		s.link.renew(ln)
-		err = contain(func() error { return call(budget) })
+	err = catchPanic(func() error { return call(budget) })
+	if connectionLost(err) && time.Since(began) < s.timeout/2 && budget.Err() == nil {
+		s.breaker.renew(c)
+		err = catchPanic(func() error { return call(budget) })
 	}
 	err = classify(ctx, budget, op, err)
-	s.link.report(ln, err)
+	s.breaker.report(c, err)
 	return err
 }
 
-// lostOnTheWay reports whether a connection broke under a call, or led to a
+// connectionLost reports whether a connection broke under a call, or led to a
 // primary that no longer is one, which the library takes for a reason to close it.
-func lostOnTheWay(err error) bool {
+func connectionLost(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || goredis.IsReadOnlyError(err)
 }
@@ -53,8 +53,8 @@ type panicked struct{ value any }
 // Error gives the type only: the value may hold what was stored.
 func (p *panicked) Error() string { return fmt.Sprintf("panic in the client library: %T", p.value) }
 
-// contain runs f and gives its panic as an error.
-func contain(f func() error) (err error) {
+// catchPanic runs f and returns its panic as an error.
+func catchPanic(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &panicked{v}

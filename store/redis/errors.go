@@ -158,7 +158,7 @@ func reason(err error) string {
 		return "connection refused"
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
 		return "no answer to a connect"
-	case lostOnTheWay(err):
+	case connectionLost(err):
 		return "connection lost"
 	}
 	return ""

@@ -231,7 +231,7 @@ func (s *Store) Delete(ctx context.Context, o store.Owner, id string) error {
 		switch {
 		case errors.Is(err, store.ErrNotFound) && lost != nil:
 			return lost
-		case lostOnTheWay(err):
+		case connectionLost(err):
 			lost = err
 		}
 		return err

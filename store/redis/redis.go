@@ -22,8 +22,8 @@
 // a list.
 //
 // Every call goes through do (call.go), which bounds it, repeats it once where
-// that hides a dead connection, and classifies its error; and over a link
-// (link.go), which has the breaker.
+// that hides a dead connection, and classifies its error; and behind a
+// circuit breaker (breaker.go), with the client in use (client.go).
 package redis
 
 import (
@@ -62,7 +62,7 @@ type Options struct {
 
 // Store is a store.Store in Redis.
 type Store struct {
-	link    *link
+	breaker breaker
 	scripts scripts
 	prefix  string
 	ttl     time.Duration
@@ -113,13 +113,13 @@ func New(o Options) (*Store, error) {
 	if o.Trace.RoundTrip != nil || o.Trace.Dialed != nil {
 		hook = newTracer(o.Trace, s.scripts)
 	}
-	s.link = newLink(s.timeout, func() *goredis.Client {
+	s.breaker = breaker{newClients(s.timeout, func() *goredis.Client {
 		client := goredis.NewClient(opt)
 		if hook != nil {
 			client.AddHook(hook)
 		}
 		return client
-	})
+	})}
 	return s, nil
 }
 
@@ -149,11 +149,11 @@ func bound(opt *goredis.Options, budget time.Duration) {
 }
 
 // Close implements store.Store.
-func (s *Store) Close() error { return s.link.close() }
+func (s *Store) Close() error { return s.breaker.close() }
 
 // rdb is the client to send a command with. It changes when Redis was away, so
 // nobody keeps it.
-func (s *Store) rdb() *goredis.Client { return s.link.current.Load().Client }
+func (s *Store) rdb() *goredis.Client { return s.breaker.current.Load().Client }
 
 // Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error {

@@ -105,7 +105,7 @@ func (t *totals) add(client *goredis.Client, p Pool) Pool {
 
 // BreakerOpen reports whether calls fail without being tried, because Redis did
 // not answer the last ones.
-func (s *Store) BreakerOpen() bool { return s.link.current.Load().open.Load() }
+func (s *Store) BreakerOpen() bool { return s.breaker.current.Load().open.Load() }
 
 // Address says where the server is and which of its databases is used.
 func (s *Store) Address() (host string, port int, database string) {

@@ -19,9 +19,9 @@ import (
 
 // heard is what a Trace was told.
 type heard struct {
-	mu    sync.Mutex
-	trips []RoundTrip
-	dials []error
+	mu         sync.Mutex
+	roundTrips []RoundTrip
+	dials      []error
 }
 
 func (h *heard) trace() Trace {
@@ -29,7 +29,7 @@ func (h *heard) trace() Trace {
 		RoundTrip: func(_ context.Context, r RoundTrip) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.trips = append(h.trips, r)
+			h.roundTrips = append(h.roundTrips, r)
 		},
 		Dialed: func(_ context.Context, _ time.Duration, err error) {
 			h.mu.Lock()
@@ -41,16 +41,16 @@ func (h *heard) trace() Trace {
 
 // take gives what was heard since the last time, without the greetings of new
 // connections.
-func (h *heard) take(method string) (trips []RoundTrip) {
+func (h *heard) take(method string) (roundTrips []RoundTrip) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, r := range h.trips {
+	for _, r := range h.roundTrips {
 		if method == "Ping" || r.Command != "PING" {
-			trips = append(trips, r)
+			roundTrips = append(roundTrips, r)
 		}
 	}
-	h.trips = nil
-	return trips
+	h.roundTrips = nil
+	return roundTrips
 }
 
 // What Operation says of a method is what the method does, and every round trip
@@ -92,12 +92,12 @@ func TestTraceTellsOfRoundTrips(t *testing.T) {
 		if err := c.call(); err != nil {
 			t.Fatalf("%s: %v", c.method, err)
 		}
-		trips := h.take(c.method)
+		roundTrips := h.take(c.method)
 		command, script := Operation(c.method)
-		if len(trips) == 0 || trips[0].Command != command || trips[0].Script != script {
-			t.Errorf("%s is %s %s, and did %+v", c.method, command, script, trips)
+		if len(roundTrips) == 0 || roundTrips[0].Command != command || roundTrips[0].Script != script {
+			t.Errorf("%s is %s %s, and did %+v", c.method, command, script, roundTrips)
 		}
-		for _, r := range trips {
+		for _, r := range roundTrips {
 			if _, _, err := net.SplitHostPort(r.Peer); err != nil || r.Err != nil {
 				t.Errorf("%s: %+v", c.method, r)
 			}
@@ -143,9 +143,9 @@ func TestTraceTellsOfFailures(t *testing.T) {
 	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnreachable) {
 		t.Fatal(err)
 	}
-	trips := h.take("Ping")
-	if len(trips) == 0 || !errors.Is(trips[0].Err, store.ErrUnreachable) {
-		t.Errorf("%+v", trips)
+	roundTrips := h.take("Ping")
+	if len(roundTrips) == 0 || !errors.Is(roundTrips[0].Err, store.ErrUnreachable) {
+		t.Errorf("%+v", roundTrips)
 	}
 	for range tripAfter {
 		_ = s.Ping(t.Context())

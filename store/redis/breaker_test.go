@@ -21,8 +21,8 @@ import (
 // timeout is what the stores of these tests wait for Redis.
 const timeout = 800 * time.Millisecond
 
-// behind makes a store behind a proxy in front of a real Redis.
-func behind(t *testing.T) (*Store, *faultproxy.Proxy) {
+// newProxied makes a store behind a proxy in front of a real Redis.
+func newProxied(t *testing.T) (*Store, *faultproxy.Proxy) {
 	t.Helper()
 	p := faultproxy.Start(t, redistest.Start(t).Addr())
 	s := newStore(t, "redis://"+p.Addr(), timeout)
@@ -38,8 +38,8 @@ func isOpen(err error) bool {
 	return ok && errors.Is(e.Cause, errOpen) && errors.Is(err, store.ErrUnreachable)
 }
 
-// back waits until a call succeeds and gives how long that took.
-func back(t *testing.T, s *Store) time.Duration {
+// untilUp waits until a call succeeds and returns how long that took.
+func untilUp(t *testing.T, s *Store) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for tick := time.Tick(5 * time.Millisecond); ; <-tick {
@@ -56,7 +56,7 @@ func back(t *testing.T, s *Store) time.Duration {
 // After five failures of the transport in a row calls fail at once, without a
 // word to Redis; and the breaker closes by itself when Redis is back.
 func TestBreaker(t *testing.T) {
-	s, p := behind(t)
+	s, p := newProxied(t)
 	for what, fault := range map[string]faultproxy.Fault{
 		"a black hole":   faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns),
 		"a closed door":  faultproxy.Refuse(),
@@ -79,7 +79,7 @@ func TestBreaker(t *testing.T) {
 			}
 		}
 		p.Heal()
-		if took := back(t, s); took > 1500*time.Millisecond {
+		if took := untilUp(t, s); took > 1500*time.Millisecond {
 			t.Errorf("%s: the first good answer came after %v", what, took)
 		}
 	}
@@ -90,20 +90,20 @@ func TestBreaker(t *testing.T) {
 func TestBreakerFindsASlowRedis(t *testing.T) {
 	p := faultproxy.Start(t, redistest.Start(t).Addr())
 	p.Set(faultproxy.Refuse())
-	s := newStore(t, "redis://"+p.Addr(), 4*probeLimit)
+	s := newStore(t, "redis://"+p.Addr(), 4*probeTimeout)
 	for range tripAfter {
 		_ = s.Ping(t.Context())
 	}
 	if err := s.Ping(t.Context()); !isOpen(err) {
 		t.Fatalf("the breaker is not open: %v", err)
 	}
-	p.Set(faultproxy.Latency(probeLimit + 50*time.Millisecond).On(faultproxy.Names("PING")))
-	back(t, s)
+	p.Set(faultproxy.Latency(probeTimeout + 50*time.Millisecond).On(faultproxy.Names("PING")))
+	untilUp(t, s)
 }
 
 // What says nothing about Redis, and what Redis says itself, opens no breaker.
 func TestBreakerStaysClosed(t *testing.T) {
-	s, p := behind(t)
+	s, p := newProxied(t)
 	closed := func(what string) {
 		t.Helper()
 		p.Heal()
@@ -205,7 +205,7 @@ func TestDeadConnections(t *testing.T) {
 // A delete whose answer was lost says that it does not know, and not that there
 // was no such conversation; one that never got there is made.
 func TestDeleteLost(t *testing.T) {
-	s, p := behind(t)
+	s, p := newProxied(t)
 	started := func() string {
 		id := uuid.NewString()
 		turn, err := s.BeginTurn(t.Context(), store.Begin{Owner: owner, Conversation: id, New: true, Fingerprint: "f"})
@@ -239,7 +239,7 @@ func TestDeleteLost(t *testing.T) {
 // Nothing is sent twice by anybody but do: a write whose answer does not come is
 // not repeated, and one whose connection breaks is repeated once.
 func TestSentOnce(t *testing.T) {
-	s, p := behind(t)
+	s, p := newProxied(t)
 	id := uuid.NewString()
 	begin := func() error {
 		_, err := s.BeginTurn(t.Context(), store.Begin{Owner: owner, Conversation: id, New: true, Fingerprint: "f"})
@@ -267,7 +267,7 @@ func TestSentOnce(t *testing.T) {
 			t.Errorf("%s: sent %d times, want %d", c.what, n, c.came)
 		}
 		p.Heal()
-		back(t, s)
+		untilUp(t, s)
 	}
 }
 
@@ -283,7 +283,7 @@ func TestBlackHole(t *testing.T) {
 		t.Skip("takes a minute")
 	}
 	t.Parallel()
-	s, p := behind(t)
+	s, p := newProxied(t)
 	p.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
 	var mu sync.Mutex
 	var took []time.Duration
@@ -319,7 +319,7 @@ func TestBlackHole(t *testing.T) {
 	end := <-level(ctx, load*5/6)
 	healed.Store(true)
 	p.Heal()
-	recovered := back(t, s)
+	recovered := untilUp(t, s)
 	stop()
 	asking.Wait()
 

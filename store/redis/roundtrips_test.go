@@ -19,7 +19,7 @@ import (
 )
 
 // traffic counts what goes between the store and Redis.
-type traffic struct{ trips, sent, received atomic.Int64 }
+type traffic struct{ roundTrips, sent, received atomic.Int64 }
 
 func (c *traffic) DialHook(next goredis.DialHook) goredis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -31,7 +31,7 @@ func (c *traffic) DialHook(next goredis.DialHook) goredis.DialHook {
 func (c *traffic) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		if cmd.Name() != "ping" { // which begins every connection, whenever one is made
-			c.trips.Add(1)
+			c.roundTrips.Add(1)
 		}
 		return next(ctx, cmd)
 	}
@@ -39,7 +39,7 @@ func (c *traffic) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 
 func (c *traffic) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		c.trips.Add(1)
+		c.roundTrips.Add(1)
 		return next(ctx, cmds)
 	}
 }
@@ -62,15 +62,15 @@ func (c *counted) Write(b []byte) (int, error) {
 }
 
 // cost is what one call took.
-type cost struct{ trips, bytes int64 }
+type cost struct{ roundTrips, bytes int64 }
 
 func (c *traffic) of(t *testing.T, call func() error) cost {
 	t.Helper()
-	trips, bytes := c.trips.Load(), c.sent.Load()+c.received.Load()
+	roundTrips, bytes := c.roundTrips.Load(), c.sent.Load()+c.received.Load()
 	if err := call(); err != nil {
 		t.Fatal(err)
 	}
-	return cost{c.trips.Load() - trips, c.sent.Load() + c.received.Load() - bytes}
+	return cost{c.roundTrips.Load() - roundTrips, c.sent.Load() + c.received.Load() - bytes}
 }
 
 // Every call is one round trip, a list two; and what a turn sends and receives
@@ -104,7 +104,7 @@ func TestRoundTrips(t *testing.T) {
 		}
 	}
 	// The scripts have to be known first: what a server does not know costs a
-	// second trip once.
+	// second round trip once.
 	warm := store.Turn{Owner: owner, Conversation: "none", New: true}
 	_ = s.FailTurn(ctx, warm, "x")
 	_ = s.CompleteTurn(ctx, warm, store.Completion{})
@@ -119,8 +119,8 @@ func TestRoundTrips(t *testing.T) {
 	one := func(what string, call func() error) cost {
 		t.Helper()
 		c := count.of(t, call)
-		if c.trips != 1 {
-			t.Errorf("%s took %d round trips", what, c.trips)
+		if c.roundTrips != 1 {
+			t.Errorf("%s took %d round trips", what, c.roundTrips)
 		}
 		return c
 	}
@@ -148,11 +148,11 @@ func TestRoundTrips(t *testing.T) {
 		t.Errorf("what came after the last turn took %d bytes", latest.bytes)
 	}
 	one("SetStatus", func() error { _, err := s.SetStatus(ctx, owner, id, store.StatusCompleted); return err })
-	if c := count.of(t, func() error { _, err := s.List(ctx, owner, store.Page{}); return err }); c.trips != 2 {
-		t.Errorf("List took %d round trips", c.trips)
+	if c := count.of(t, func() error { _, err := s.List(ctx, owner, store.Page{}); return err }); c.roundTrips != 2 {
+		t.Errorf("List took %d round trips", c.roundTrips)
 	}
-	if c := count.of(t, func() error { return s.Delete(ctx, owner, id) }); c.trips != 2 {
-		t.Errorf("Delete took %d round trips", c.trips)
+	if c := count.of(t, func() error { return s.Delete(ctx, owner, id) }); c.roundTrips != 2 {
+		t.Errorf("Delete took %d round trips", c.roundTrips)
 	}
 }
 

@@ -1,0 +1,78 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// client is one client of the library, and the state that it has in common with
+// the clients it replaces.
+type client struct {
+	*goredis.Client
+	*state
+}
+
+// clients are the client in use and its replacement. A client is replaced as a
+// whole, because the library gives no other way to be rid of connections that
+// lead nowhere, each of which would cost a call its whole budget.
+type clients struct {
+	create  func() *goredis.Client // connects nothing yet
+	timeout time.Duration          // of one call
+	current atomic.Pointer[client]
+
+	life    context.Context // ends with close
+	end     context.CancelFunc
+	mu      sync.Mutex // held to replace current, and to begin what close waits for
+	running sync.WaitGroup
+}
+
+func newClients(timeout time.Duration, create func() *goredis.Client) *clients {
+	c := &clients{create: create, timeout: timeout}
+	c.life, c.end = context.WithCancel(context.Background())
+	c.current.Store(&client{create(), &state{}})
+	return c
+}
+
+// renew replaces a client one of whose connections turned out to be dead: when a
+// Redis restarts or fails over, all are. The new client keeps the state.
+func (c *clients) renew(old *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() == nil && c.current.Load() == old {
+		c.current.Store(&client{c.create(), old.state})
+		c.running.Go(func() { c.retire(old) })
+	}
+}
+
+// replace puts another client, with a state of its own, in the place of the
+// current one, and returns that. The caller retires it.
+func (c *clients) replace(next *goredis.Client) (old *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current.Swap(&client{next, &state{}})
+}
+
+// retire closes a client that has been replaced, once the calls that began on it
+// must have ended.
+func (c *clients) retire(old *client) {
+	linger := time.NewTimer(c.timeout)
+	defer linger.Stop()
+	select {
+	case <-linger.C:
+	case <-c.life.Done():
+	}
+	_ = old.Close()
+}
+
+// close ends all that runs in the background and closes the current client.
+func (c *clients) close() error {
+	c.mu.Lock()
+	c.end()
+	c.mu.Unlock()
+	c.running.Wait()
+	return c.current.Load().Close()
+}
