@@ -140,6 +140,8 @@ func reason(err error) string {
 	var alert tls.AlertError
 	var op *net.OpError
 	switch {
+	case errors.As(err, &dns) && dns.IsTimeout:
+		return "no answer to the lookup of the host name"
 	case errors.As(err, &dns):
 		return "host name not found"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

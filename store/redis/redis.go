@@ -30,6 +30,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"net"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -58,6 +59,7 @@ type Options struct {
 	Timeout time.Duration
 	Now     func() time.Time // for createdAt and updatedAt; time.Now if nil
 	Trace   Trace            // is told of round trips and dials; the zero value of nothing
+	Lookup  LookupFunc       // resolves the host of the URL; the system's resolver if nil
 }
 
 // Store is a store.Store in Redis.
@@ -106,6 +108,11 @@ func New(o Options) (*Store, error) {
 		opt.TLSConfig.RootCAs = o.RootCAs
 	}
 	bound(opt, s.timeout)
+	lookup := o.Lookup
+	if lookup == nil {
+		lookup = net.DefaultResolver.LookupNetIP
+	}
+	opt.Dialer = (&dialer{timeout: opt.DialTimeout, lookup: lookup, connect: connector(opt.TLSConfig)}).dial
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})
