@@ -16,19 +16,21 @@ const (
 	evictionUnknown = 5 * time.Second
 )
 
-// evictionWatch warns of a Redis that deletes conversations in silence when its
-// memory is full. It is what a managed Redis does by default, and it looks like
-// conversations that never were.
-type evictionWatch struct {
-	policy func(context.Context) (string, error)
-	log    *slog.Logger
+// redisWatch warns of a Redis that may lose conversations in silence: one that
+// deletes them when its memory is full, which is what a managed Redis does by
+// default, and one that does not tell what we have to know of it.
+type redisWatch struct {
+	policy     func(context.Context) (string, error)
+	roleUntold func() bool
+	log        *slog.Logger
 
-	mu   sync.Mutex
-	last string // the policy found last, "" while unknown
+	mu    sync.Mutex
+	known bool   // whether Redis has been asked
+	last  string // the policy found last, "" where Redis does not tell
 }
 
 // run asks until ctx is done.
-func (e *evictionWatch) run(ctx context.Context) {
+func (e *redisWatch) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		pause := evictionEvery
 		if !e.look(ctx) {
@@ -44,30 +46,50 @@ func (e *evictionWatch) run(ctx context.Context) {
 }
 
 // look asks once and reports whether there was an answer.
-func (e *evictionWatch) look(ctx context.Context) bool {
+func (e *redisWatch) look(ctx context.Context) bool {
 	policy, err := e.policy(ctx)
 	if err != nil {
 		return false
 	}
 	e.mu.Lock()
-	changed := policy != e.last
-	e.last = policy
+	changed := !e.known || policy != e.last
+	e.known, e.last = true, policy
 	e.mu.Unlock()
-	if changed && evicts(policy) {
+	if !changed {
+		return true
+	}
+	switch policy {
+	case redis.KeepsAll:
+	case "":
+		e.log.LogAttrs(ctx, slog.LevelWarn, policyUnknown)
+	default:
 		e.log.LogAttrs(ctx, slog.LevelWarn, "Redis deletes conversations in silence when its memory is full",
 			slog.String("maxmemory_policy", policy), slog.String("expected", redis.KeepsAll))
 	}
 	return true
 }
 
-func evicts(policy string) bool { return policy != "" && policy != redis.KeepsAll }
+const (
+	policyUnknown = "the eviction policy of Redis cannot be read: its user may run neither INFO nor CONFIG GET; any policy but " +
+		redis.KeepsAll + " deletes conversations in silence when the memory is full"
+	roleUnknown = "Redis does not answer HELLO: after a failover that leaves connections open, reads may come from the former primary until the next write"
+)
 
 // warnings is for server.HealthConfig.
-func (e *evictionWatch) warnings() []string {
+func (e *redisWatch) warnings() []string {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !evicts(e.last) {
-		return nil
+	known, policy := e.known, e.last
+	e.mu.Unlock()
+	var out []string
+	switch {
+	case !known || policy == redis.KeepsAll:
+	case policy == "":
+		out = append(out, policyUnknown)
+	default:
+		out = append(out, "Redis has the eviction policy "+policy+": it deletes conversations in silence when its memory is full; expected "+redis.KeepsAll)
 	}
-	return []string{"Redis has the eviction policy " + e.last + ": it deletes conversations in silence when its memory is full; expected " + redis.KeepsAll}
+	if e.roleUntold() {
+		out = append(out, roleUnknown)
+	}
+	return out
 }

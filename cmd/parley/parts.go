@@ -42,8 +42,8 @@ func openStore(c config, tel *telemetry.Telemetry, log *slog.Logger) (place, err
 		return place{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
 	s, err := observeStore(r, "redis", tel)
-	eviction := &evictionWatch{policy: r.EvictionPolicy, log: log}
-	return place{Store: s, backend: "redis", watch: eviction.run, warnings: eviction.warnings}, err
+	watch := &redisWatch{policy: r.EvictionPolicy, roleUntold: r.RoleUntold, log: log}
+	return place{Store: s, backend: "redis", watch: watch.run, warnings: watch.warnings}, err
 }
 
 // openAuth gives what decides who is asking, and what an operator should know of

@@ -24,6 +24,8 @@ type clients struct {
 	timeout time.Duration          // of one call
 	current atomic.Pointer[client]
 
+	roleUntold atomic.Bool // see Store.RoleUntold
+
 	life    context.Context // ends with close
 	end     context.CancelFunc
 	mu      sync.Mutex // held to replace current, and to begin what close waits for
@@ -40,12 +42,21 @@ func newClients(timeout time.Duration, create func() *goredis.Client) *clients {
 // renew replaces a client one of whose connections turned out to be dead: when a
 // Redis restarts or fails over, all are. The new client keeps the state.
 func (c *clients) renew(old *client) {
+	if next := c.create(); !c.swap(old, next) {
+		_ = next.Close()
+	}
+}
+
+// swap puts next in the place of old, unless old was replaced already or the
+// clients are closed. The state stays.
+func (c *clients) swap(old *client, next *goredis.Client) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life.Err() == nil && c.current.Load() == old {
-		c.current.Store(&client{c.create(), old.state})
-		c.running.Go(func() { c.retire(old) })
+	if c.life.Err() != nil || !c.current.CompareAndSwap(old, &client{next, old.state}) {
+		return false
 	}
+	c.running.Go(func() { c.retire(old) })
+	return true
 }
 
 // replace puts another client, with a state of its own, in the place of the

@@ -60,6 +60,8 @@ type Options struct {
 	Now     func() time.Time // for createdAt and updatedAt; time.Now if nil
 	Trace   Trace            // is told of round trips and dials; the zero value of nothing
 	Lookup  LookupFunc       // resolves the host of the URL; the system's resolver if nil
+
+	roleInterval time.Duration // roleInterval if 0
 }
 
 // Store is a store.Store in Redis.
@@ -127,6 +129,11 @@ func New(o Options) (*Store, error) {
 		}
 		return client
 	})}
+	interval := o.roleInterval
+	if interval == 0 {
+		interval = roleInterval
+	}
+	s.breaker.running.Go(func() { s.breaker.watchRoles(interval) })
 	return s, nil
 }
 
@@ -147,6 +154,7 @@ func bound(opt *goredis.Options, budget time.Duration) {
 	// from a client without a password Redis answers with a protocol error.
 	opt.OnConnect = func(ctx context.Context, conn *goredis.Conn) error { return conn.Ping(ctx).Err() }
 	opt.PoolSize, opt.MaxConcurrentDials = 32, 8
+	opt.PoolFIFO = true                     // see checkRoles
 	opt.PipelinePoolSize = -1               // a second pool doubles the dials of an outage
 	opt.ConnMaxIdleTime = 4 * time.Minute   // below the ten minutes after which Azure hangs up
 	opt.ConnMaxLifetime = 30 * time.Minute  // heals connections to a demoted primary
