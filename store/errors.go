@@ -58,6 +58,25 @@ type Error struct {
 	Cause  error // what the client library said; may name hosts, never shown to a client
 }
 
+// Transient reports whether the same call can succeed later although nobody
+// changes it: Redis may be reached, be loaded, take writes or have memory again,
+// and credentials that are being replaced may be accepted. It is false for a
+// refusal for good: a command that the store's user may not run, a write that is
+// larger than Redis accepts, an answer that is not understood, a record that does
+// not decode, and any error that nobody foresaw. Repeating such a call keeps a
+// caller waiting for what will not happen.
+func (e *Error) Transient() bool {
+	if errors.Is(e.Kind, ErrAuth) {
+		return e.Code != "NOPERM"
+	}
+	for _, passing := range []error{ErrUnreachable, ErrTimeout, ErrPoolExhausted, ErrNotReady, ErrReadOnly, ErrFull} {
+		if errors.Is(e.Kind, passing) {
+			return true
+		}
+	}
+	return false
+}
+
 // Error implements error.
 func (e *Error) Error() string {
 	if detail := e.Code + e.Reason; detail != "" { // never both

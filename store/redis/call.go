@@ -16,8 +16,9 @@ import (
 // least half of the budget is left: that hides connections that the other end
 // closed while they were idle, and a planned failover. Every call can take it:
 // one that writes finds its own work done by the token it carries, sets what is
-// set, or looks itself whether it had happened (Delete). Nothing else is ever
-// repeated; who waited in vain once would wait twice.
+// set, or looks itself whether it had happened (Delete). A large write is made once
+// more than that, see judge. Nothing else is ever repeated; who waited in vain once
+// would wait twice.
 func (s *Store) do(ctx context.Context, op string, call func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store: %s: %w", op, err)
@@ -30,13 +31,21 @@ func (s *Store) do(ctx context.Context, op string, call func(context.Context) er
 	defer cancel()
 	began := time.Now()
 	err = catchPanic(func() error { return call(budget) })
-	if connectionLost(err) && time.Since(began) < s.timeout/2 && budget.Err() == nil {
+	if s.worthRepeating(budget, began, err) {
 		s.breaker.renew(c)
 		err = catchPanic(func() error { return call(budget) })
+		if large := (*largeWriteLost)(nil); errors.As(err, &large) {
+			err = s.judge(budget, err, call)
+		}
 	}
 	err = classify(ctx, budget, op, err)
 	s.breaker.report(c, err)
 	return err
+}
+
+// worthRepeating reports whether a call whose connection broke is made again.
+func (s *Store) worthRepeating(budget context.Context, began time.Time, err error) bool {
+	return connectionLost(err) && time.Since(began) < s.timeout/2 && budget.Err() == nil
 }
 
 // connectionLost reports whether a connection broke under a call, or led to a

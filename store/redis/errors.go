@@ -37,6 +37,10 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: store.ErrCorrupt, Cause: err}
 	case errors.Is(err, errShape), errors.As(err, new(*panicked)):
 		return &store.Error{Op: op, Kind: store.ErrProtocol, Cause: err}
+	case errors.Is(err, errTooLarge):
+		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than the limit", Cause: err}
+	case errors.Is(err, errRefused):
+		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than Redis accepts", Cause: err}
 	case errors.Is(err, errOpen):
 		return &store.Error{Op: op, Kind: store.ErrUnreachable, Reason: "circuit breaker is open", Cause: err}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):

@@ -57,22 +57,27 @@ type Options struct {
 	// Timeout bounds every call as a whole: waiting for a connection, dialing
 	// and all round trips. DefaultTimeout if 0.
 	Timeout time.Duration
-	Now     func() time.Time // for createdAt and updatedAt; time.Now if nil
-	Trace   Trace            // is told of round trips and dials; the zero value of nothing
-	Lookup  LookupFunc       // resolves the host of the URL; the system's resolver if nil
+	// MaxWriteBytes bounds one write, which is refused before it is sent, with
+	// store.ErrRejected. DefaultMaxWriteBytes if 0.
+	MaxWriteBytes int
+
+	Now    func() time.Time // for createdAt and updatedAt; time.Now if nil
+	Trace  Trace            // is told of round trips and dials; the zero value of nothing
+	Lookup LookupFunc       // resolves the host of the URL; the system's resolver if nil
 
 	roleInterval time.Duration // roleInterval if 0
 }
 
 // Store is a store.Store in Redis.
 type Store struct {
-	breaker breaker
-	scripts scripts
-	prefix  string
-	ttl     time.Duration
-	timeout time.Duration
-	now     func() time.Time
-	totals  totals
+	breaker  breaker
+	scripts  scripts
+	prefix   string
+	ttl      time.Duration
+	timeout  time.Duration
+	maxWrite int
+	now      func() time.Time
+	totals   totals
 }
 
 var _ store.Store = (*Store)(nil)
@@ -90,7 +95,7 @@ func New(o Options) (*Store, error) {
 	if err != nil || opt.Network != "tcp" || opt.DB < 0 {
 		return nil, ErrURL
 	}
-	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, now: o.Now}
+	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes, now: o.Now}
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
@@ -99,6 +104,9 @@ func New(o Options) (*Store, error) {
 	}
 	if s.timeout <= 0 {
 		s.timeout = DefaultTimeout
+	}
+	if s.maxWrite <= 0 {
+		s.maxWrite = DefaultMaxWriteBytes
 	}
 	if s.now == nil {
 		s.now = time.Now

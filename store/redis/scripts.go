@@ -80,9 +80,16 @@ func (s *Store) evalOnce(ctx context.Context, command, body string, keys []strin
 		all = append(all, k)
 	}
 	all = append(all, args...)
+	size := commandSize(all)
+	if size > s.maxWrite {
+		return nil, errTooLarge
+	}
 	cmd := once{goredis.NewCmd(ctx, all...)}
 	cmd.SetFirstKeyPos(3)
 	if err := s.rdb().Process(ctx, cmd); err != nil {
+		if size >= largeWrite && connectionLost(err) {
+			err = &largeWriteLost{err}
+		}
 		return nil, err
 	}
 	return parseReply(cmd.Val())
