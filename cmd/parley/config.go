@@ -25,6 +25,7 @@ type config struct {
 	shutdownTimeout             time.Duration
 
 	redisURL, redisPrefix, redisCAFile string
+	redisCertFile, redisKeyFile        string
 	redisCAs                           *x509.CertPool
 	ttl, redisTimeout                  time.Duration
 	maxConversations                   int
@@ -76,8 +77,10 @@ func (c *config) check() []error {
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	faults = append(faults, c.checkAuth()...)
 	if c.redisURL != "" {
-		s, err := redis.New(redis.Options{URL: c.redisURL})
+		s, err := redis.New(redis.Options{URL: c.redisURL, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile})
 		switch {
+		case errors.Is(err, redis.ErrCertificate):
+			bad("REDIS_CERT_FILE: cannot be used with REDIS_KEY_FILE; expected a PEM certificate and its key, and a REDIS_URL with rediss://")
 		case errors.Is(err, redis.ErrUnverified):
 			bad("REDIS_URL: skip_verify is not supported; expected REDIS_CA_FILE for a private authority")
 		case err != nil:

@@ -172,6 +172,8 @@ func TestFaultsTogether(t *testing.T) {
 	for want, get := range map[string]func(string) string{
 		"REDIS_TTL":                  enough("REDIS_TTL", "60", "COPILOT_TIMEOUT", "60000"),
 		"REDIS_URL: skip_verify":     enough("REDIS_URL", "rediss://h:6380?skip_verify=true"),
+		"REDIS_CERT_FILE: cannot":    enough("REDIS_URL", "rediss://h:6380", "REDIS_CERT_FILE", "/nowhere.pem", "REDIS_KEY_FILE", "/nowhere.pem"),
+		"REDIS_CERT_FILE: ":          enough("REDIS_URL", "rediss://h:6380", "REDIS_KEY_FILE", "/nowhere.pem"),
 		"CORS_ORIGIN: ":              enough("CORS_ORIGIN", "https://A.example"),
 		"CORS_ORIGIN: \"https":       enough("CORS_ORIGIN", "https://a.example:99999"),
 		"ALLOWED_DOMAINS: ":          enough("ALLOWED_DOMAINS", "microsoft.com,*.example.com"),

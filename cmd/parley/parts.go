@@ -35,7 +35,7 @@ func openStore(c config, tel *telemetry.Telemetry, log *slog.Logger) (place, err
 		return place{Store: s, backend: "memory", warnings: func() []string { return nil }}, err
 	}
 	r, err := redis.New(redis.Options{
-		URL: c.redisURL, RootCAs: c.redisCAs, Prefix: c.redisPrefix, TTL: c.ttl, Timeout: c.redisTimeout,
+		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile, Prefix: c.redisPrefix, TTL: c.ttl, Timeout: c.redisTimeout,
 		Trace: redisTrace(tel),
 	})
 	if err != nil {

@@ -52,6 +52,8 @@ func settings() []setting {
 		{name: "REDIS_TIMEOUT", group: "Store", def: "5000", expects: "milliseconds, 100 to 60000", about: "Milliseconds that one call of Redis may take as a whole.", read: duration(func(c *config) *time.Duration { return &c.redisTimeout }, time.Millisecond, 100, 60_000)},
 		{name: "REDIS_PREFIX", group: "Store", def: "parley:", expects: "1 to 64 visible characters without { and }", about: "What every key that is written begins with.", read: prefix},
 		{name: "REDIS_CA_FILE", group: "Store", expects: "a file of PEM certificates", about: "Certificates to trust for rediss://; empty for the system's.", read: text(func(c *config) *string { return &c.redisCAFile })},
+		{name: "REDIS_CERT_FILE", group: "Store", expects: "a file with a PEM certificate, and REDIS_KEY_FILE", about: "Client certificate for a Redis that wants one; read again for every connection.", read: text(func(c *config) *string { return &c.redisCertFile })},
+		{name: "REDIS_KEY_FILE", group: "Store", expects: "a file with the PEM key of REDIS_CERT_FILE", about: "Private key of that certificate.", read: text(func(c *config) *string { return &c.redisKeyFile })},
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 
 		{name: "AUTH_REQUIRED", group: "Sign-in", def: "true", expects: "true or false", about: "Whether callers must show a token. Anything but false means true.", read: func(c *config, v string) error { c.authRequired = v != "false"; return nil }},

@@ -207,7 +207,7 @@ func TestRaceLeavesNothing(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	d := &dialer{timeout: time.Second, lookup: resolve("127.0.0.1", "127.0.0.1"), connect: connector(nil)}
+	d := &dialer{timeout: time.Second, lookup: resolve("127.0.0.1", "127.0.0.1"), connect: connector(nil, nil)}
 	conn, err := d.dial(t.Context(), "tcp", "redis.test:"+port)
 	if err != nil {
 		t.Fatal(err)

@@ -118,9 +118,10 @@ func transportKind(budget context.Context, err error) error {
 	var netErr net.Error
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var wanted *certificateWanted
 	switch {
-	case errors.As(err, &dns), errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
+	case errors.As(err, &dns), errors.As(err, &cert), errors.As(err, &record), errors.As(err, &wanted),
+		errors.Is(err, ErrCertificate), alertCode(err) != 0:
 		return store.ErrUnreachable
 	case budget.Err() != nil, errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return store.ErrTimeout
@@ -141,7 +142,7 @@ func reason(err error) string {
 	var authority x509.UnknownAuthorityError
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var wanted *certificateWanted
 	var op *net.OpError
 	switch {
 	case errors.As(err, &dns) && dns.IsTimeout:
@@ -158,7 +159,13 @@ func reason(err error) string {
 		return "certificate is not valid"
 	case errors.As(err, &record):
 		return "does not speak TLS"
-	case errors.As(err, &alert):
+	case errors.As(err, &wanted):
+		return "server asks for a client certificate and got none"
+	case errors.Is(err, ErrCertificate):
+		return "client certificate cannot be read"
+	case alertCode(err) >= alertBadCertificate && alertCode(err) <= alertAccessDenied:
+		return "client certificate was refused"
+	case alertCode(err) != 0:
 		return "TLS was refused"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"

@@ -52,8 +52,12 @@ const (
 type Options struct {
 	URL     string         // redis:// or rediss://, with user, password and database number
 	RootCAs *x509.CertPool // trusted for rediss://; the system's if nil
-	Prefix  string         // of every key; DefaultPrefix if empty
-	TTL     time.Duration  // how long a conversation outlives its last write; DefaultTTL if 0
+	// CertFile and KeyFile name PEM files with the certificate, and its key, that
+	// is shown to a server that wants one; "" for none. They are read again for
+	// every connection.
+	CertFile, KeyFile string
+	Prefix            string        // of every key; DefaultPrefix if empty
+	TTL               time.Duration // how long a conversation outlives its last write; DefaultTTL if 0
 	// Timeout bounds every call as a whole: waiting for a connection, dialing
 	// and all round trips. DefaultTimeout if 0.
 	Timeout time.Duration
@@ -117,12 +121,16 @@ func New(o Options) (*Store, error) {
 		}
 		opt.TLSConfig.RootCAs = o.RootCAs
 	}
+	cert, err := newClientCertificate(o, opt.TLSConfig != nil)
+	if err != nil {
+		return nil, err
+	}
 	bound(opt, s.timeout)
 	lookup := o.Lookup
 	if lookup == nil {
 		lookup = net.DefaultResolver.LookupNetIP
 	}
-	opt.Dialer = (&dialer{timeout: opt.DialTimeout, lookup: lookup, connect: connector(opt.TLSConfig)}).dial
+	opt.Dialer = (&dialer{timeout: opt.DialTimeout, lookup: lookup, connect: connector(opt.TLSConfig, cert)}).dial
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})

@@ -6,14 +6,18 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 	"parley/store"
 )
@@ -102,5 +106,94 @@ func TestTLS(t *testing.T) {
 	s, err := New(Options{URL: "rediss://" + addr + "?skip_verify=true"})
 	if !errors.Is(err, ErrUnverified) || s != nil || strings.Contains(err.Error(), addr) {
 		t.Errorf("skip_verify: %v", err)
+	}
+}
+
+// writePair writes a certificate and its key to files.
+func writePair(t *testing.T, certFile, keyFile string, c tls.Certificate) {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: c.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A server that wants a client certificate gets the one in the files, as they
+// are at the time of the connection; and a server that refuses one, or gets none,
+// is said to do that.
+func TestClientCertificate(t *testing.T) {
+	redis := redistest.Start(t).Addr()
+	cert, trusted := certificate(t)
+	ours, clients := certificate(t)
+	foreign, _ := certificate(t)
+	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		config := &tls.Config{
+			Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version,
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+		}
+		p := faultproxy.Start(t, redis, faultproxy.WithTLS(config))
+		open := func(certFile, keyFile string) *Store {
+			s, err := New(Options{URL: "rediss://" + p.Addr(), RootCAs: trusted, Timeout: 5 * time.Second, CertFile: certFile, KeyFile: keyFile})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			return s
+		}
+		check := func(what string, s *Store, reason string) {
+			t.Helper()
+			err := s.Ping(t.Context())
+			e, _ := errors.AsType[*store.Error](err)
+			if reason == "" && err != nil || reason != "" && (!errors.Is(err, store.ErrUnreachable) || e.Reason != reason) {
+				t.Errorf("%s: %s: %v, want %q (%#v)", name, what, err, reason, e)
+			}
+		}
+		check("none", open("", ""), "server asks for a client certificate and got none")
+		writePair(t, certFile, keyFile, foreign)
+		s := open(certFile, keyFile)
+		check("one that the server does not trust", s, "client certificate was refused")
+		writePair(t, certFile, keyFile, ours)
+		check("one that was replaced since", s, "")
+		if err := os.WriteFile(keyFile, []byte("half of it"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.KillConns(faultproxy.FIN)
+		check("one that is being replaced", s, "")
+
+		// One that may be shown, and is not, is no failure.
+		optional := config.Clone()
+		optional.ClientAuth = tls.VerifyClientCertIfGiven
+		p.SetTLS(optional)
+		check("none where none is required", open("", ""), "")
+	}
+}
+
+// What cannot be used is found out when the store is made.
+func TestBadClientCertificate(t *testing.T) {
+	ours, _ := certificate(t)
+	other, _ := certificate(t)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	writePair(t, file("cert"), file("key"), ours)
+	writePair(t, file("other cert"), file("other key"), other)
+	for what, o := range map[string]Options{
+		"no key":             {URL: "rediss://h", CertFile: file("cert")},
+		"no certificate":     {URL: "rediss://h", KeyFile: file("key")},
+		"no such file":       {URL: "rediss://h", CertFile: file("none"), KeyFile: file("key")},
+		"another's key":      {URL: "rediss://h", CertFile: file("cert"), KeyFile: file("other key")},
+		"no certificate PEM": {URL: "rediss://h", CertFile: file("key"), KeyFile: file("key")},
+		"no TLS":             {URL: "redis://h", CertFile: file("cert"), KeyFile: file("key")},
+	} {
+		if s, err := New(o); !errors.Is(err, ErrCertificate) || s != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
