@@ -35,7 +35,7 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return err
 	case errors.Is(err, errCorrupt):
 		return &store.Error{Op: op, Kind: store.ErrCorrupt, Cause: err}
-	case errors.Is(err, errShape), errors.As(err, new(*panicked)):
+	case errors.Is(err, errShape), errors.Is(err, errReply), errors.As(err, new(*panicked)):
 		return &store.Error{Op: op, Kind: store.ErrProtocol, Cause: err}
 	case errors.Is(err, errTooLarge):
 		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than the limit", Cause: err}

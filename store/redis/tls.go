@@ -28,8 +28,11 @@ func connector(config *tls.Config, cert *clientCertificate) func(context.Context
 	plain := &net.Dialer{KeepAliveConfig: keepAlive}
 	return func(ctx context.Context, addr string) (net.Conn, error) {
 		conn, err := plain.DialContext(ctx, "tcp", addr)
-		if err != nil || config == nil {
-			return conn, err
+		switch {
+		case err != nil:
+			return nil, err
+		case config == nil:
+			return limitReplies(conn), nil
 		}
 		var wanted atomic.Bool // the server asked for a certificate and got none
 		own := config.Clone()
@@ -49,9 +52,9 @@ func connector(config *tls.Config, cert *clientCertificate) func(context.Context
 			return nil, err
 		}
 		if wanted.Load() {
-			return &uncertified{Conn: secured}, nil
+			return limitReplies(&uncertified{Conn: secured}), nil
 		}
-		return secured, nil
+		return limitReplies(secured), nil
 	}
 }
 
