@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"sync/atomic"
 	"time"
 )
 
@@ -19,15 +18,21 @@ import (
 // A caller is better told than kept.
 const maxRetryWait = 5 * time.Second
 
-// attempts sends the request of a call: once, but for the two cases in which
-// the agent certainly has not taken it, where it is sent a second time. These
-// are a connection that never came about, and status 429.
+// Bounds of sending a request again that the agent certainly has not got.
+const (
+	maxResends  = 2
+	resendPause = 100 * time.Millisecond // doubled before the second
+)
+
+// attempts sends the request of a call. It is sent again only when the agent
+// certainly has not taken it: the connection was never made, no byte of the
+// request was accepted, or the agent answered 429.
 type attempts struct {
 	call   *call
 	parent context.Context
-	ctx    context.Context // parent, and cancelled by the watch
+	ctx    context.Context // parent, and cancelled when the agent is silent
 	cancel context.CancelCauseFunc
-	watch  *watch // of the current attempt
+	idle   *idleTimer // of the current attempt
 }
 
 // send returns a response with status 200 or 204.
@@ -46,20 +51,27 @@ func (a *attempts) send() (*http.Response, *Error) {
 			return nil, a.error(ErrRejected, 0, errors.New("token cannot stand in a header"))
 		}
 	}
-	reconnected, throttled := false, false
+	reconnected, resends, throttled := false, 0, false
 	for {
-		a.watch = newWatch(c.client.opts.Timeouts, a.cancel)
-		resp, connected, err := a.once(token)
+		a.idle = newIdleTimer(c.client.opts.Timeouts, a.cancel)
+		resp, s, err := a.once(token)
 		switch {
-		case err != nil && !connected && !reconnected && a.ctx.Err() == nil:
-			reconnected = true
-			continue
-		case err != nil && !connected:
+		case err != nil:
 			if failed := a.givenUp(err, 0); failed != nil {
 				return nil, failed
 			}
-			return nil, a.error(ErrUnreachable, 0, transportCause(err))
-		case err != nil:
+			switch {
+			case s.unconnected(err) && !reconnected:
+				reconnected = true
+				continue
+			case s.unconnected(err):
+				return nil, a.error(ErrUnreachable, 0, transportCause(err))
+			case s.untaken() && resends < maxResends && a.pause(resendPause<<resends):
+				resends++
+				continue
+			case s.untaken():
+				return nil, a.error(ErrUnreachable, 0, transportCause(err))
+			}
 			return nil, a.failure(err, 0)
 		case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusNoContent:
 			return resp, nil
@@ -68,28 +80,23 @@ func (a *attempts) send() (*http.Response, *Error) {
 		if tokens, ok := c.client.opts.Tokens.(TokenRejecter); ok && failed.Status == http.StatusUnauthorized {
 			tokens.Reject(c.identity, token)
 		}
-		if throttled || !errors.Is(failed, ErrThrottled) || !a.pause(failed.RetryAfter) {
+		if throttled || !errors.Is(failed, ErrThrottled) || !a.waitThrottled(failed.RetryAfter) {
 			return nil, failed
 		}
 		throttled = true
 	}
 }
 
-// once sends the request. Connected tells whether any of it can have reached
-// the agent.
-func (a *attempts) once(token string) (resp *http.Response, connected bool, err error) {
-	c := a.call
-	var asked, got atomic.Bool
-	ctx := httptrace.WithClientTrace(a.ctx, &httptrace.ClientTrace{
-		// A transport gives up a connection on which nothing was written and
-		// looks for another; only the last one counts.
-		GetConn: func(string) { asked.Store(true); got.Store(false) },
-		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
-	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.body))
+// once sends the request.
+func (a *attempts) once(token string) (*http.Response, *sending, error) {
+	c, s := a.call, &sending{body: bytes.NewReader(a.call.body)}
+	ctx := httptrace.WithClientTrace(a.ctx, s.trace())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, http.NoBody)
 	if err != nil {
-		return nil, true, err
+		s.state.Store(bodyRead) // to try again would be in vain
+		return nil, s, err
 	}
+	s.into(req)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Accept-Encoding", "identity") // a compressed stream would arrive in lumps
@@ -97,14 +104,11 @@ func (a *attempts) once(token string) (resp *http.Response, connected bool, err 
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	a.watch.wait()
-	defer a.watch.done()
+	a.idle.wait()
+	defer a.idle.done()
 	// Not an http.Client: it would follow redirects and keep cookies.
-	resp, err = c.client.opts.Transport.RoundTrip(req)
-	if err != nil {
-		return nil, got.Load() || (!asked.Load() && !isDialError(err)), err
-	}
-	return resp, true, nil
+	resp, err := c.client.opts.Transport.RoundTrip(req)
+	return resp, s, err
 }
 
 // isDialError is for transports that do not report their connections.
@@ -116,12 +120,14 @@ func isDialError(err error) bool {
 	return ok
 }
 
-// pause waits before a throttled request is sent again, unless that would take
-// too long.
+// waitThrottled waits before a throttled request is sent again, unless that
+// would take too long.
+func (a *attempts) waitThrottled(d time.Duration) bool {
+	return d > 0 && d <= maxRetryWait && a.pause(d)
+}
+
+// pause waits, and reports whether the call's deadline leaves time to go on.
 func (a *attempts) pause(d time.Duration) bool {
-	if d <= 0 || d > maxRetryWait {
-		return false
-	}
 	if deadline, ok := a.parent.Deadline(); ok && time.Until(deadline) <= d {
 		return false
 	}
@@ -138,7 +144,7 @@ func (a *attempts) pause(d time.Duration) bool {
 // refused makes an error of a response that is not an answer, and closes it.
 func (a *attempts) refused(resp *http.Response) *Error {
 	defer func() { _ = resp.Body.Close() }()
-	code, inner := codesIn(watched{resp.Body, a.watch})
+	code, inner := codesIn(timedReader{resp.Body, a.idle})
 	e := a.error(kindOf(resp.StatusCode), resp.StatusCode, nil)
 	e.Code = code
 	if inner != "" {

@@ -94,7 +94,7 @@ func (c *call) events(ctx context.Context, invalid error) iter.Seq2[Event, error
 		case invalid != nil:
 			yield(Event{}, &Error{Op: c.op, Kind: ErrRejected, Cause: invalid})
 		default:
-			r := &relay{op: c.op, sent: c.sent, yield: yield}
+			r := &response{op: c.op, sent: c.sent, yield: yield}
 			if err := c.run(ctx, r); err != nil && !r.stopped {
 				yield(Event{}, err)
 			}
@@ -102,9 +102,9 @@ func (c *call) events(ctx context.Context, invalid error) iter.Seq2[Event, error
 	}
 }
 
-// run sends the request and relays the answer. It returns a nil error, untyped,
+// run sends the request and yields the answer. It returns a nil error, untyped,
 // when the answer is complete or nobody listens any more.
-func (c *call) run(parent context.Context, r *relay) error {
+func (c *call) run(parent context.Context, r *response) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	a := &attempts{call: c, parent: parent, ctx: ctx, cancel: cancel}
@@ -113,7 +113,7 @@ func (c *call) run(parent context.Context, r *relay) error {
 		return failed
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := r.answer(resp, a.watch, c.client.opts.Limits); err != nil {
+	if err := r.answer(resp, a.idle, c.client.opts.Limits); err != nil {
 		return a.failure(err, resp.StatusCode)
 	}
 	if r.skipped > 0 && c.client.opts.OnSkip != nil {

@@ -49,143 +49,151 @@ func (a *answer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestRequests(t *testing.T) {
-	a := &answer{header: map[string]string{"X-Ms-Conversationid": "c", "X-Ms-D2e-Experimental": "http://evil.example/"}, body: end}
-	c := to(t, a, nil)
-	me := copilot.Identity{User: "me"}
-	tests := []struct {
-		name, path, body string
-		call             func() outcome
-	}{
-		{
-			"start", "/bots/b/conversations", `{"emitStartConversationEvent":true}`,
-			func() outcome { return collect(t, c.Start(t.Context(), copilot.Start{})) },
-		},
-		{
-			"silent start", "/bots/b/conversations", `{"emitStartConversationEvent":false,"locale":"tr-TR"}`,
-			func() outcome { return collect(t, c.Start(t.Context(), copilot.Start{Locale: "tr-TR", Silent: true})) },
-		},
-		{
-			"text", "/bots/b/conversations/c%7C1", `{"activity":{"type":"message","text":"a <b> & \"c\"","textFormat":"plain","locale":"tr-TR","from":{"id":"me","role":"user"},"conversation":{"id":"c|1"}}}`,
-			func() outcome {
-				return collect(t, c.Turn(t.Context(), copilot.Turn{Identity: me, ConversationID: "c|1", Text: `a <b> & "c"`, Locale: "tr-TR"}))
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		a := &answer{header: map[string]string{"X-Ms-Conversationid": "c", "X-Ms-D2e-Experimental": "http://evil.example/"}, body: end}
+		c := to(t, a, nil)
+		me := copilot.Identity{User: "me"}
+		tests := []struct {
+			name, path, body string
+			call             func() outcome
+		}{
+			{
+				"start", "/bots/b/conversations", `{"emitStartConversationEvent":true}`,
+				func() outcome { return collect(t, c.Start(t.Context(), copilot.Start{})) },
 			},
-		},
-		{
-			"value", "/bots/b/conversations/c", `{"activity":{"type":"message","from":{"role":"user"},"conversation":{"id":"c"},"channelData":{"postBack":true},"value":{"a":"<"}}}`,
-			func() outcome {
-				return collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Value: []byte(` {"a": "<"} `)}))
+			{
+				"silent start", "/bots/b/conversations", `{"emitStartConversationEvent":false,"locale":"tr-TR"}`,
+				func() outcome { return collect(t, c.Start(t.Context(), copilot.Start{Locale: "tr-TR", Silent: true})) },
 			},
-		},
-		{
-			"value and text", "/bots/b/conversations/c", `{"activity":{"type":"message","text":"t","textFormat":"plain","from":{"role":"user"},"conversation":{"id":"c"},"channelData":{"postBack":true},"value":{}}}`,
-			func() outcome {
-				return collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Text: "t", Value: []byte(`{}`)}))
+			{
+				"text", "/bots/b/conversations/c%7C1", `{"activity":{"type":"message","text":"a <b> & \"c\"","textFormat":"plain","locale":"tr-TR","from":{"id":"me","role":"user"},"conversation":{"id":"c|1"}}}`,
+				func() outcome {
+					return collect(t, c.Turn(t.Context(), copilot.Turn{Identity: me, ConversationID: "c|1", Text: `a <b> & "c"`, Locale: "tr-TR"}))
+				},
 			},
-		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if o := tt.call(); o.err != nil {
-				t.Fatal(o.err)
-			}
-			if a.last.Method != http.MethodPost || a.last.RequestURI != tt.path+"?api-version=2022-03-01-preview" || a.got != tt.body {
-				t.Errorf("request = %s %s\n%s, want\n%s", a.last.Method, a.last.RequestURI, a.got, tt.body)
-			}
-			for name, want := range map[string]string{
-				"Authorization": "Bearer " + token, "Content-Type": "application/json", "Accept": "text/event-stream",
-				"Accept-Encoding": "identity", "User-Agent": "parley",
-			} {
-				if got := a.last.Header.Get(name); got != want {
-					t.Errorf("%s = %q, want %q", name, got, want)
+			{
+				"value", "/bots/b/conversations/c", `{"activity":{"type":"message","from":{"role":"user"},"conversation":{"id":"c"},"channelData":{"postBack":true},"value":{"a":"<"}}}`,
+				func() outcome {
+					return collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Value: []byte(` {"a": "<"} `)}))
+				},
+			},
+			{
+				"value and text", "/bots/b/conversations/c", `{"activity":{"type":"message","text":"t","textFormat":"plain","from":{"role":"user"},"conversation":{"id":"c"},"channelData":{"postBack":true},"value":{}}}`,
+				func() outcome {
+					return collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Text: "t", Value: []byte(`{}`)}))
+				},
+			},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				if o := tt.call(); o.err != nil {
+					t.Fatal(o.err)
 				}
-			}
-		})
-	}
+				if a.last.Method != http.MethodPost || a.last.RequestURI != tt.path+"?api-version=2022-03-01-preview" || a.got != tt.body {
+					t.Errorf("request = %s %s\n%s, want\n%s", a.last.Method, a.last.RequestURI, a.got, tt.body)
+				}
+				for name, want := range map[string]string{
+					"Authorization": "Bearer " + token, "Content-Type": "application/json", "Accept": "text/event-stream",
+					"Accept-Encoding": "identity", "User-Agent": "parley",
+				} {
+					if got := a.last.Header.Get(name); got != want {
+						t.Errorf("%s = %q, want %q", name, got, want)
+					}
+				}
+			})
+		}
+	})
 }
 
 func TestRefusedWithoutAsking(t *testing.T) {
-	a := &answer{body: end}
-	c := to(t, a, nil)
-	for _, id := range []string{"", ".", "..", "a/b", "a b", "a\nb", "a?b", "a%2fb", "a#b", "ä", `a\b`, "a<b", strings.Repeat("x", 257)} {
-		if o := collect(t, c.Turn(t.Context(), turn(id, "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrRejected) || o.events != nil {
-			t.Errorf("id %q: %+v", id, o)
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		a := &answer{body: end}
+		c := to(t, a, nil)
+		for _, id := range []string{"", ".", "..", "a/b", "a b", "a\nb", "a?b", "a%2fb", "a#b", "ä", `a\b`, "a<b", strings.Repeat("x", 257)} {
+			if o := collect(t, c.Turn(t.Context(), turn(id, "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrRejected) || o.events != nil {
+				t.Errorf("id %q: %+v", id, o)
+			}
 		}
-	}
-	for _, v := range []string{`"s"`, `[1]`, `null`, `{`, `{"a":}`, ` `} {
-		if o := collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Value: []byte(v)})); o.err == nil || !errors.Is(o.err, copilot.ErrRejected) {
-			t.Errorf("value %q: %+v", v, o)
+		for _, v := range []string{`"s"`, `[1]`, `null`, `{`, `{"a":}`, ` `} {
+			if o := collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: "c", Value: []byte(v)})); o.err == nil || !errors.Is(o.err, copilot.ErrRejected) {
+				t.Errorf("value %q: %+v", v, o)
+			}
 		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if o := collect(t, c.Turn(ctx, turn("c", "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrInterrupted) {
-		t.Errorf("cancelled before: %+v", o)
-	}
-	late, cancel := context.WithTimeout(t.Context(), 0)
-	defer cancel()
-	if o := collect(t, c.Turn(late, turn("c", "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrTimeout) {
-		t.Errorf("too late before: %+v", o)
-	}
-	if a.calls != 0 {
-		t.Errorf("%d requests, want none", a.calls)
-	}
-	long := strings.Repeat("x", 256)
-	if o := collect(t, c.Turn(t.Context(), turn(long, "x"))); o.err != nil || o.id != long {
-		t.Errorf("longest id: %+v", o)
-	}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if o := collect(t, c.Turn(ctx, turn("c", "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrInterrupted) {
+			t.Errorf("cancelled before: %+v", o)
+		}
+		late, cancel := context.WithTimeout(t.Context(), 0)
+		defer cancel()
+		if o := collect(t, c.Turn(late, turn("c", "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrTimeout) {
+			t.Errorf("too late before: %+v", o)
+		}
+		if a.calls != 0 {
+			t.Errorf("%d requests, want none", a.calls)
+		}
+		long := strings.Repeat("x", 256)
+		if o := collect(t, c.Turn(t.Context(), turn(long, "x"))); o.err != nil || o.id != long {
+			t.Errorf("longest id: %+v", o)
+		}
+	})
 }
 
 func TestIteratedOnce(t *testing.T) {
-	a := &answer{body: end}
-	seq := to(t, a, nil).Turn(t.Context(), turn("c", "x"))
-	if a.calls != 0 {
-		t.Error("sent before the iteration")
-	}
-	first, second := collect(t, seq), collect(t, seq)
-	if first.err != nil || second.err == nil || a.calls != 1 {
-		t.Errorf("first %+v, second %+v, %d requests", first, second, a.calls)
-	}
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		a := &answer{body: end}
+		seq := to(t, a, nil).Turn(t.Context(), turn("c", "x"))
+		if a.calls != 0 {
+			t.Error("sent before the iteration")
+		}
+		first, second := collect(t, seq), collect(t, seq)
+		if first.err != nil || second.err == nil || a.calls != 1 {
+			t.Errorf("first %+v, second %+v, %d requests", first, second, a.calls)
+		}
+	})
 }
 
 func TestTokens(t *testing.T) {
-	a := &answer{body: end}
-	ask := func(src copilot.TokenSource) outcome {
-		c := to(t, a, func(o *copilot.Options) { o.Tokens = src })
-		return collect(t, c.Turn(t.Context(), copilot.Turn{Identity: copilot.Identity{Tenant: "t", User: "u"}, ConversationID: "c"}))
-	}
-	source := func(token string, err error) copilot.TokenSource {
-		return tokenFunc(func(_ context.Context, id copilot.Identity) (string, error) { return token + id.User, err })
-	}
-	if o := ask(source("for-", nil)); o.err != nil || a.last.Header.Get("Authorization") != "Bearer for-u" {
-		t.Errorf("token of the identity: %+v, %q", o, a.last.Header.Get("Authorization"))
-	}
-	for _, src := range []copilot.TokenSource{nil, copilot.StaticToken("")} {
-		if o := ask(src); o.err != nil || a.last.Header["Authorization"] != nil {
-			t.Errorf("no token: %+v, %q", o, a.last.Header["Authorization"])
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		a := &answer{body: end}
+		ask := func(src copilot.TokenSource) outcome {
+			c := to(t, a, func(o *copilot.Options) { o.Tokens = src })
+			return collect(t, c.Turn(t.Context(), copilot.Turn{Identity: copilot.Identity{Tenant: "t", User: "u"}, ConversationID: "c"}))
 		}
-	}
-	calls := a.calls
-	own := &copilot.Error{Op: "turn", Kind: copilot.ErrUnreachable}
-	for _, tt := range []struct {
-		name string
-		src  copilot.TokenSource
-		want error
-	}{
-		{"any error", source("", errors.New("no consent")), copilot.ErrRejected},
-		{"an *Error", source("", fmt.Errorf("wrapped: %w", own)), copilot.ErrUnreachable},
-		{"line break", source("a\r\nX: y", nil), copilot.ErrRejected},
-	} {
-		o := ask(tt.src)
-		if o.err == nil || !errors.Is(o.err, tt.want) || o.err.Op != "turn" {
-			t.Errorf("%s: %+v, want %v", tt.name, o.err, tt.want)
+		source := func(token string, err error) copilot.TokenSource {
+			return tokenFunc(func(_ context.Context, id copilot.Identity) (string, error) { return token + id.User, err })
 		}
-		if o.err != nil && strings.Contains(fmt.Sprint(o.err.Cause), "X: y") {
-			t.Errorf("%s: cause repeats the token", tt.name)
+		if o := ask(source("for-", nil)); o.err != nil || a.last.Header.Get("Authorization") != "Bearer for-u" {
+			t.Errorf("token of the identity: %+v, %q", o, a.last.Header.Get("Authorization"))
 		}
-	}
-	if a.calls != calls {
-		t.Error("asked without a token")
-	}
+		for _, src := range []copilot.TokenSource{nil, copilot.StaticToken("")} {
+			if o := ask(src); o.err != nil || a.last.Header["Authorization"] != nil {
+				t.Errorf("no token: %+v, %q", o, a.last.Header["Authorization"])
+			}
+		}
+		calls := a.calls
+		own := &copilot.Error{Op: "turn", Kind: copilot.ErrUnreachable}
+		for _, tt := range []struct {
+			name string
+			src  copilot.TokenSource
+			want error
+		}{
+			{"any error", source("", errors.New("no consent")), copilot.ErrRejected},
+			{"an *Error", source("", fmt.Errorf("wrapped: %w", own)), copilot.ErrUnreachable},
+			{"line break", source("a\r\nX: y", nil), copilot.ErrRejected},
+		} {
+			o := ask(tt.src)
+			if o.err == nil || !errors.Is(o.err, tt.want) || o.err.Op != "turn" {
+				t.Errorf("%s: %+v, want %v", tt.name, o.err, tt.want)
+			}
+			if o.err != nil && strings.Contains(fmt.Sprint(o.err.Cause), "X: y") {
+				t.Errorf("%s: cause repeats the token", tt.name)
+			}
+		}
+		if a.calls != calls {
+			t.Error("asked without a token")
+		}
+	})
 }
 
 type tokenFunc func(context.Context, copilot.Identity) (string, error)
@@ -205,92 +213,100 @@ func (r *rejecting) Reject(id copilot.Identity, token string) {
 // A source hears of a token that the agent would not take, and of no other
 // refusal.
 func TestRejectedTokens(t *testing.T) {
-	for status, want := range map[int]string{200: "[]", 401: "[u old]", 403: "[]", 500: "[]"} {
-		src := &rejecting{StaticToken: "old"}
-		c := to(t, &answer{status: status, body: end}, func(o *copilot.Options) { o.Tokens = src })
-		collect(t, c.Turn(t.Context(), copilot.Turn{Identity: copilot.Identity{User: "u"}, ConversationID: "c"}))
-		if got := fmt.Sprint(src.rejected); got != want {
-			t.Errorf("%d: rejected %s, want %s", status, got, want)
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		for status, want := range map[int]string{200: "[]", 401: "[u old]", 403: "[]", 500: "[]"} {
+			src := &rejecting{StaticToken: "old"}
+			c := to(t, &answer{status: status, body: end}, func(o *copilot.Options) { o.Tokens = src })
+			collect(t, c.Turn(t.Context(), copilot.Turn{Identity: copilot.Identity{User: "u"}, ConversationID: "c"}))
+			if got := fmt.Sprint(src.rejected); got != want {
+				t.Errorf("%d: rejected %s, want %s", status, got, want)
+			}
 		}
-	}
+	})
 }
 
 func TestResponses(t *testing.T) {
-	const greet = "event: activity\ndata: {\"type\":\"message\",\"text\":\"hi\",\"conversation\":{\"id\":\"from-activity\"}}\n\n"
-	const delta = "event: activity\ndata: {\"type\":\"typing\",\"id\":\"s\",\"text\":\"h\",\"channelData\":{\"streamType\":\"streaming\",\"chunkType\":\"delta\",\"streamSequence\":1}}\n\n"
-	id := map[string]string{"X-Ms-Conversationid": "c"}
-	typed := func(s string) map[string]string {
-		return map[string]string{"X-Ms-Conversationid": "c", "Content-Type": s}
-	}
-	tests := []struct {
-		name   string
-		a      *answer
-		start  bool
-		events []string
-		id     string
-		kind   error
-	}{
-		{name: "parameters", a: &answer{header: typed("Text/Event-Stream; charset=utf-8"), body: end}, events: []string{"conversation"}, id: "c"},
-		{name: "id from an activity", a: &answer{body: delta + greet + end}, start: true, events: []string{"conversation", "delta h", "message hi (streamed)"}, id: "from-activity"},
-		{name: "id from an activity is not the one sent", a: &answer{body: greet + end}, events: []string{"restarted", "message hi"}, id: "from-activity"},
-		{name: "header wins", a: &answer{header: id, body: greet + end}, events: []string{"conversation", "message hi"}, id: "c"},
-		{name: "id that nobody says", a: &answer{body: delta + end}, events: []string{"conversation", "delta h", "message h (streamed) (incomplete)"}, id: "c"},
-		{name: "start without id", a: &answer{body: delta + end}, start: true, kind: copilot.ErrProtocol},
-		{name: "unsafe id in an activity", a: &answer{body: strings.Replace(greet, "from-activity", "../x", 1) + end}, kind: copilot.ErrProtocol},
-		{name: "long id", a: &answer{header: map[string]string{"X-Ms-Conversationid": strings.Repeat("x", 257)}, body: end}, kind: copilot.ErrProtocol},
-		{name: "nothing after end", a: &answer{header: id, body: end + greet}, events: []string{"conversation"}, id: "c"},
-		{name: "json", a: &answer{header: typed("application/json; charset=utf-8"), body: `{"activities":[{"type":"message","text":"hi"},7]}`}, events: []string{"conversation", "message hi"}, id: "c"},
-		{name: "json start", a: &answer{header: map[string]string{"Content-Type": "application/json"}, body: `{"conversationId":"j","activities":[]}`}, start: true, events: []string{"conversation"}, id: "j"},
-		{name: "json of something else", a: &answer{header: typed("application/json"), body: `{"message":"ok"}`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
-		{name: "json cut", a: &answer{header: typed("application/json"), body: `{"activities":[`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
-		{name: "json too large", a: &answer{header: typed("application/json"), body: `{"activities":["` + strings.Repeat("x", 5000) + `"]}`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
-		{name: "json all bad", a: &answer{header: typed("application/json"), body: `{"activities":[7]}`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
-		{name: "compressed", a: &answer{header: map[string]string{"X-Ms-Conversationid": "c", "Content-Encoding": "gzip"}, body: "x"}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
-		{name: "empty", a: &answer{header: id}, events: []string{"conversation"}, id: "c", kind: copilot.ErrInterrupted},
-		{name: "error body with codes", a: &answer{status: 403, header: typed("application/json"), body: `{"error":{"code":"A.b_1"}}`}, kind: copilot.ErrRejected},
-		{name: "stream too long", a: &answer{header: id, body: strings.Repeat(":\n", 9000)}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			c := to(t, tt.a, func(o *copilot.Options) { o.Limits = copilot.Limits{EventBytes: 4096, StreamBytes: 16384} })
-			seq := c.Turn(t.Context(), turn("c", "x"))
-			if tt.start {
-				seq = c.Start(t.Context(), copilot.Start{})
-			}
-			got := collect(t, seq)
-			if !slices.Equal(got.events, tt.events) || got.id != tt.id {
-				t.Errorf("events = %q, id %q, want %q, %q", got.events, got.id, tt.events, tt.id)
-			}
-			if (got.err == nil) != (tt.kind == nil) || got.err != nil && !errors.Is(got.err, tt.kind) {
-				t.Errorf("error = %+v, want %v", got.err, tt.kind)
-			}
-		})
-	}
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		const greet = "event: activity\ndata: {\"type\":\"message\",\"text\":\"hi\",\"conversation\":{\"id\":\"from-activity\"}}\n\n"
+		const delta = "event: activity\ndata: {\"type\":\"typing\",\"id\":\"s\",\"text\":\"h\",\"channelData\":{\"streamType\":\"streaming\",\"chunkType\":\"delta\",\"streamSequence\":1}}\n\n"
+		id := map[string]string{"X-Ms-Conversationid": "c"}
+		typed := func(s string) map[string]string {
+			return map[string]string{"X-Ms-Conversationid": "c", "Content-Type": s}
+		}
+		tests := []struct {
+			name   string
+			a      *answer
+			start  bool
+			events []string
+			id     string
+			kind   error
+		}{
+			{name: "parameters", a: &answer{header: typed("Text/Event-Stream; charset=utf-8"), body: end}, events: []string{"conversation"}, id: "c"},
+			{name: "id from an activity", a: &answer{body: delta + greet + end}, start: true, events: []string{"conversation", "delta h", "message hi (streamed)"}, id: "from-activity"},
+			{name: "id from an activity is not the one sent", a: &answer{body: greet + end}, events: []string{"restarted", "message hi"}, id: "from-activity"},
+			{name: "header wins", a: &answer{header: id, body: greet + end}, events: []string{"conversation", "message hi"}, id: "c"},
+			{name: "id that nobody says", a: &answer{body: delta + end}, events: []string{"conversation", "delta h", "message h (streamed) (incomplete)"}, id: "c"},
+			{name: "start without id", a: &answer{body: delta + end}, start: true, kind: copilot.ErrProtocol},
+			{name: "unsafe id in an activity", a: &answer{body: strings.Replace(greet, "from-activity", "../x", 1) + end}, kind: copilot.ErrProtocol},
+			{name: "long id", a: &answer{header: map[string]string{"X-Ms-Conversationid": strings.Repeat("x", 257)}, body: end}, kind: copilot.ErrProtocol},
+			{name: "nothing after end", a: &answer{header: id, body: end + greet}, events: []string{"conversation"}, id: "c"},
+			{name: "json", a: &answer{header: typed("application/json; charset=utf-8"), body: `{"activities":[{"type":"message","text":"hi"},7]}`}, events: []string{"conversation", "message hi"}, id: "c"},
+			{name: "json start", a: &answer{header: map[string]string{"Content-Type": "application/json"}, body: `{"conversationId":"j","activities":[]}`}, start: true, events: []string{"conversation"}, id: "j"},
+			{name: "json of something else", a: &answer{header: typed("application/json"), body: `{"message":"ok"}`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
+			{name: "json cut", a: &answer{header: typed("application/json"), body: `{"activities":[`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
+			{name: "json too large", a: &answer{header: typed("application/json"), body: `{"activities":["` + strings.Repeat("x", 5000) + `"]}`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
+			{name: "json all bad", a: &answer{header: typed("application/json"), body: `{"activities":[7]}`}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
+			{name: "compressed", a: &answer{header: map[string]string{"X-Ms-Conversationid": "c", "Content-Encoding": "gzip"}, body: "x"}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
+			{name: "empty", a: &answer{header: id}, events: []string{"conversation"}, id: "c", kind: copilot.ErrInterrupted},
+			{name: "error body with codes", a: &answer{status: 403, header: typed("application/json"), body: `{"error":{"code":"A.b_1"}}`}, kind: copilot.ErrRejected},
+			{name: "stream too long", a: &answer{header: id, body: strings.Repeat(":\n", 9000)}, events: []string{"conversation"}, id: "c", kind: copilot.ErrProtocol},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				c := to(t, tt.a, func(o *copilot.Options) { o.Limits = copilot.Limits{EventBytes: 4096, StreamBytes: 16384} })
+				seq := c.Turn(t.Context(), turn("c", "x"))
+				if tt.start {
+					seq = c.Start(t.Context(), copilot.Start{})
+				}
+				got := collect(t, seq)
+				if !slices.Equal(got.events, tt.events) || got.id != tt.id {
+					t.Errorf("events = %q, id %q, want %q, %q", got.events, got.id, tt.events, tt.id)
+				}
+				if (got.err == nil) != (tt.kind == nil) || got.err != nil && !errors.Is(got.err, tt.kind) {
+					t.Errorf("error = %+v, want %v", got.err, tt.kind)
+				}
+			})
+		}
+	})
 }
 
 func TestSkippedAreReported(t *testing.T) {
-	var skipped atomic.Int64
-	emu := emulator.New(emulator.Options{})
-	c := to(t, emu, func(o *copilot.Options) { o.OnSkip = func(_ context.Context, n int) { skipped.Add(int64(n)) } })
-	for _, say := range []string{"hello", "/garbage-one"} {
-		collect(t, c.Turn(t.Context(), turn(open(t, c), say)))
-	}
-	if skipped.Load() != 1 {
-		t.Errorf("%d skipped, want 1", skipped.Load())
-	}
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		var skipped atomic.Int64
+		emu := emulator.New(emulator.Options{})
+		c := to(t, emu, func(o *copilot.Options) { o.OnSkip = func(_ context.Context, n int) { skipped.Add(int64(n)) } })
+		for _, say := range []string{"hello", "/garbage-one"} {
+			collect(t, c.Turn(t.Context(), turn(open(t, c), say)))
+		}
+		if skipped.Load() != 1 {
+			t.Errorf("%d skipped, want 1", skipped.Load())
+		}
+	})
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
-	elsewhere := &answer{body: end}
-	other := httptest.NewServer(elsewhere)
-	defer other.Close()
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		a := &answer{status: status, header: map[string]string{"Location": other.URL + "/conversations"}}
-		o := collect(t, to(t, a, nil).Turn(t.Context(), turn("c", "x")))
-		if o.err == nil || !errors.Is(o.err, copilot.ErrProtocol) || o.err.Status != status || a.calls != 1 || elsewhere.calls != 0 {
-			t.Errorf("%d: %+v, %d requests here, %d there", status, o.err, a.calls, elsewhere.calls)
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		elsewhere := &answer{body: end}
+		other := httptest.NewServer(elsewhere)
+		defer other.Close()
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			a := &answer{status: status, header: map[string]string{"Location": other.URL + "/conversations"}}
+			o := collect(t, to(t, a, nil).Turn(t.Context(), turn("c", "x")))
+			if o.err == nil || !errors.Is(o.err, copilot.ErrProtocol) || o.err.Status != status || a.calls != 1 || elsewhere.calls != 0 {
+				t.Errorf("%d: %+v, %d requests here, %d there", status, o.err, a.calls, elsewhere.calls)
+			}
 		}
-	}
+	})
 }
 
 // benchAnswer is a turn whose text comes in pieces.

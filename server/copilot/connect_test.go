@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -19,29 +20,31 @@ import (
 // TestConnectIsRetriedOnce: a connection that fails is tried again, and the
 // request goes up once.
 func TestConnectIsRetriedOnce(t *testing.T) {
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
-	for fails, want := range map[int]error{0: nil, 1: nil, 2: copilot.ErrUnreachable} {
-		emu := emulator.New(emulator.Options{})
-		dials := 0
-		c := to(t, emu, func(o *copilot.Options) {
-			tr := copilot.NewTransport()
-			dial := tr.DialContext
-			tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				if dials++; dials <= fails {
-					return nil, refused
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
+		for fails, want := range map[int]error{0: nil, 1: nil, 2: copilot.ErrUnreachable} {
+			emu := emulator.New(emulator.Options{})
+			dials := 0
+			c := to(t, emu, func(o *copilot.Options) {
+				tr := copilot.NewTransport()
+				dial := tr.DialContext
+				tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if dials++; dials <= fails {
+						return nil, refused
+					}
+					return dial(ctx, network, addr)
 				}
-				return dial(ctx, network, addr)
+				o.Transport = tr
+			})
+			o := collect(t, c.Start(t.Context(), copilot.Start{}))
+			if (o.err == nil) != (want == nil) || o.err != nil && (!errors.Is(o.err, want) || o.err.Status != 0) {
+				t.Errorf("%d failed dials: %+v", fails, o.err)
 			}
-			o.Transport = tr
-		})
-		o := collect(t, c.Start(t.Context(), copilot.Start{}))
-		if (o.err == nil) != (want == nil) || o.err != nil && (!errors.Is(o.err, want) || o.err.Status != 0) {
-			t.Errorf("%d failed dials: %+v", fails, o.err)
+			if n := len(emu.Requests()); (want == nil) != (n == 1) || n > 1 || dials > 2 {
+				t.Errorf("%d failed dials: %d requests, %d dials", fails, n, dials)
+			}
 		}
-		if n := len(emu.Requests()); (want == nil) != (n == 1) || n > 1 || dials > 2 {
-			t.Errorf("%d failed dials: %d requests, %d dials", fails, n, dials)
-		}
-	}
+	})
 }
 
 func TestUnreachable(t *testing.T) {
@@ -72,13 +75,15 @@ func TestUnreachable(t *testing.T) {
 // TestBrokenWarmConnection: the connection of the call before is used again and
 // breaks. The agent may have read the request, so it is not repeated.
 func TestBrokenWarmConnection(t *testing.T) {
-	emu := emulator.New(emulator.Options{})
-	c := to(t, emu, nil)
-	id := open(t, c)
-	o := collect(t, c.Turn(t.Context(), turn(id, "/hang-up")))
-	if o.err == nil || !errors.Is(o.err, copilot.ErrInterrupted) || sent(emu, emulator.KindTurn) != 1 {
-		t.Errorf("%+v, %d requests", o.err, sent(emu, emulator.KindTurn))
-	}
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		emu := emulator.New(emulator.Options{})
+		c := to(t, emu, nil)
+		id := open(t, c)
+		o := collect(t, c.Turn(t.Context(), turn(id, "/hang-up")))
+		if o.err == nil || !errors.Is(o.err, copilot.ErrInterrupted) || sent(emu, emulator.KindTurn) != 1 {
+			t.Errorf("%+v, %d requests", o.err, sent(emu, emulator.KindTurn))
+		}
+	})
 }
 
 // TestOtherTransports: one that does not say when it connects gets no benefit
@@ -132,4 +137,74 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	if n := opened.Load(); n > 2 {
 		t.Errorf("%d connections for 11 calls", n)
 	}
+}
+
+// TestStaleConnection: a connection that was kept, and of which the agent takes
+// no byte any more, costs nobody a turn. Once the body was on its way, the turn
+// may have run.
+func TestStaleConnection(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		name         string
+		stale, after int // writes that fail, after so many that do not
+		want         error
+		requests     int
+	}{
+		{"none", 0, 0, nil, 1},
+		{"one", 1, 0, nil, 1},
+		{"two", 2, 0, nil, 1},
+		{"header taken", 1, 1, copilot.ErrInterrupted, 0},
+		{"too many", 3, 0, copilot.ErrUnreachable, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			emu, left, after := emulator.New(emulator.Options{}), 0, 0
+			c := to(t, emu, func(o *copilot.Options) {
+				tr := copilot.NewTransport()
+				dial := tr.DialContext
+				tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := dial(ctx, network, addr)
+					return &staleConn{Conn: conn, fail: func() error {
+						switch {
+						case left == 0:
+							return nil
+						case after > 0:
+							after--
+							return nil
+						}
+						left--
+						return broken
+					}}, err
+				}
+				o.Transport = tr
+			})
+			// As many connections are kept as turns that ran at once.
+			ids := []string{open(t, c)}
+			var running sync.WaitGroup
+			for range 3 {
+				running.Go(func() { collect(t, c.Turn(t.Context(), turn(ids[0], "/slow 50ms"))) })
+			}
+			running.Wait()
+			left, after = tt.stale, tt.after
+			before := sent(emu, emulator.KindTurn)
+			o := collect(t, c.Turn(t.Context(), turn(ids[0], "hello")))
+			if (o.err == nil) != (tt.want == nil) || o.err != nil && !errors.Is(o.err, tt.want) {
+				t.Errorf("error = %+v", o.err)
+			}
+			if n := sent(emu, emulator.KindTurn) - before; n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
+			}
+		})
+	}
+}
+
+type staleConn struct {
+	net.Conn
+	fail func() error
+}
+
+func (c *staleConn) Write(p []byte) (int, error) {
+	if err := c.fail(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
 }

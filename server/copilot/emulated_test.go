@@ -96,20 +96,22 @@ func wants() []want {
 // TestEveryCommand drives the client against each thing that the emulator can
 // do: the exact events, the exact kind of failure, and one request each.
 func TestEveryCommand(t *testing.T) {
-	shared := emulator.New(emulator.Options{Token: token})
-	client := to(t, shared, nil)
-	for _, tt := range wants() {
-		t.Run(tt.say, func(t *testing.T) {
-			if !tt.waits {
-				tt.check(t, shared, client)
-				return
-			}
-			synctest.Test(t, func(t *testing.T) {
-				emu := emulator.New(emulator.Options{Token: token})
-				tt.check(t, emu, piped(t, emu, nil))
+	overBoth(t, func(t *testing.T, to, piped connect) {
+		shared := emulator.New(emulator.Options{Token: token})
+		client := to(t, shared, nil)
+		for _, tt := range wants() {
+			t.Run(tt.say, func(t *testing.T) {
+				if !tt.waits {
+					tt.check(t, shared, client)
+					return
+				}
+				synctest.Test(t, func(t *testing.T) {
+					emu := emulator.New(emulator.Options{Token: token})
+					tt.check(t, emu, piped(t, emu, nil))
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 func (w want) check(t *testing.T, emu *emulator.Emulator, c *copilot.Client) {
@@ -142,131 +144,141 @@ func (w want) check(t *testing.T, emu *emulator.Emulator, c *copilot.Client) {
 }
 
 func TestEveryCommandIsTested(t *testing.T) {
-	c := to(t, emulator.New(emulator.Options{}), nil)
-	help := collect(t, c.Turn(t.Context(), turn(open(t, c), "/help"))).last.Text
-	listed := regexp.MustCompile("(?m)^- `(/[a-z0-9-]+)").FindAllStringSubmatch(help, -1)
-	if len(listed) < 30 {
-		t.Fatalf("help lists %d commands:\n%s", len(listed), help)
-	}
-	for _, m := range listed {
-		if m[1] != "/help" && !slices.ContainsFunc(wants(), func(w want) bool { return strings.Fields(w.say)[0] == m[1] }) {
-			t.Errorf("%s has no test", m[1])
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		c := to(t, emulator.New(emulator.Options{}), nil)
+		help := collect(t, c.Turn(t.Context(), turn(open(t, c), "/help"))).last.Text
+		listed := regexp.MustCompile("(?m)^- `(/[a-z0-9-]+)").FindAllStringSubmatch(help, -1)
+		if len(listed) < 30 {
+			t.Fatalf("help lists %d commands:\n%s", len(listed), help)
 		}
-	}
+		for _, m := range listed {
+			if m[1] != "/help" && !slices.ContainsFunc(wants(), func(w want) bool { return strings.Fields(w.say)[0] == m[1] }) {
+				t.Errorf("%s has no test", m[1])
+			}
+		}
+	})
 }
 
 func TestStart(t *testing.T) {
-	emu := emulator.New(emulator.Options{Greeting: "Hello!"})
-	c := to(t, emu, nil)
-	got := collect(t, c.Start(t.Context(), copilot.Start{Locale: "tr-TR"}))
-	if got.err != nil || !slices.Equal(got.events, []string{"conversation", "message Hello!"}) {
-		t.Errorf("start: %+v", got)
-	}
-	if got := collect(t, c.Start(t.Context(), copilot.Start{Silent: true})); got.err != nil || len(got.events) != 1 {
-		t.Errorf("silent start: %+v", got)
-	}
-	if r := emu.Requests(); r[0].Locale != "tr-TR" || r[0].Silent || !r[1].Silent {
-		t.Errorf("requests = %+v", r)
-	}
-	for _, tt := range []struct {
-		say    string
-		kind   error
-		events int
-	}{
-		{"/status 500", copilot.ErrServer, 0},
-		{"/401", copilot.ErrRejected, 0},
-		{"/429 30", copilot.ErrThrottled, 0},
-		{"/cut", copilot.ErrInterrupted, 2},
-		{"/hang-up", copilot.ErrInterrupted, 0},
-		{"/html", copilot.ErrProtocol, 0},
-		{"/garbage", copilot.ErrProtocol, 1},
-		{"/bad-id", copilot.ErrProtocol, 0},
-		{"/status 204", copilot.ErrProtocol, 0},
-	} {
-		before := sent(emu, emulator.KindStart)
-		emu.Next(emulator.KindStart, tt.say)
-		got := collect(t, c.Start(t.Context(), copilot.Start{}))
-		if got.err == nil || !errors.Is(got.err, tt.kind) || got.err.Op != "start" || len(got.events) != tt.events {
-			t.Errorf("%s: %+v %v, want %v", tt.say, got, got.err, tt.kind)
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		emu := emulator.New(emulator.Options{Greeting: "Hello!"})
+		c := to(t, emu, nil)
+		got := collect(t, c.Start(t.Context(), copilot.Start{Locale: "tr-TR"}))
+		if got.err != nil || !slices.Equal(got.events, []string{"conversation", "message Hello!"}) {
+			t.Errorf("start: %+v", got)
 		}
-		if n := sent(emu, emulator.KindStart) - before; n != 1 {
-			t.Errorf("%s: %d requests, want 1", tt.say, n)
+		if got := collect(t, c.Start(t.Context(), copilot.Start{Silent: true})); got.err != nil || len(got.events) != 1 {
+			t.Errorf("silent start: %+v", got)
 		}
-	}
+		if r := emu.Requests(); r[0].Locale != "tr-TR" || r[0].Silent || !r[1].Silent {
+			t.Errorf("requests = %+v", r)
+		}
+		for _, tt := range []struct {
+			say    string
+			kind   error
+			events int
+		}{
+			{"/status 500", copilot.ErrServer, 0},
+			{"/401", copilot.ErrRejected, 0},
+			{"/429 30", copilot.ErrThrottled, 0},
+			{"/cut", copilot.ErrInterrupted, 2},
+			{"/hang-up", copilot.ErrInterrupted, 0},
+			{"/html", copilot.ErrProtocol, 0},
+			{"/garbage", copilot.ErrProtocol, 1},
+			{"/bad-id", copilot.ErrProtocol, 0},
+			{"/status 204", copilot.ErrProtocol, 0},
+		} {
+			before := sent(emu, emulator.KindStart)
+			emu.Next(emulator.KindStart, tt.say)
+			got := collect(t, c.Start(t.Context(), copilot.Start{}))
+			if got.err == nil || !errors.Is(got.err, tt.kind) || got.err.Op != "start" || len(got.events) != tt.events {
+				t.Errorf("%s: %+v %v, want %v", tt.say, got, got.err, tt.kind)
+			}
+			if n := sent(emu, emulator.KindStart) - before; n != 1 {
+				t.Errorf("%s: %d requests, want 1", tt.say, n)
+			}
+		}
+	})
 }
 
 func TestAnswersInDetail(t *testing.T) {
-	emu := emulator.New(emulator.Options{})
-	c := to(t, emu, nil)
-	id := open(t, c)
-	ask := func(say string) copilot.Message {
-		t.Helper()
-		o := collect(t, c.Turn(t.Context(), turn(id, say)))
-		if o.err != nil {
-			t.Fatal(o.err)
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		emu := emulator.New(emulator.Options{})
+		c := to(t, emu, nil)
+		id := open(t, c)
+		ask := func(say string) copilot.Message {
+			t.Helper()
+			o := collect(t, c.Turn(t.Context(), turn(id, say)))
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			return o.last
 		}
-		return o.last
-	}
-	if m := ask("/card"); len(m.Attachments) != 1 || m.Attachments[0].ContentType != "application/vnd.microsoft.card.adaptive" ||
-		!strings.Contains(string(m.Attachments[0].Content), "Action.Submit") || m.ID == "" {
-		t.Errorf("card = %+v", m)
-	}
-	if m := ask("/payload value"); string(m.Value) != `{"product":"Standing desk","quantity":2}` {
-		t.Errorf("value = %s", m.Value)
-	}
-	if m := ask("/payload entities"); len(m.Entities) != 2 || !strings.Contains(string(m.Entities[0]), "recommendation") {
-		t.Errorf("entities = %s", m.Entities)
-	}
-	if m := ask("/payload text"); !strings.Contains(m.Text, "```json") {
-		t.Errorf("text = %s", m.Text)
-	}
-	if m := ask("/error OpenAIHate"); m.ErrorCode != "OpenAIHate" || m.Text == "" {
-		t.Errorf("error = %+v", m)
-	}
-	o := collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: id, Value: []byte(`{"b":[1, 2],"a":"x"}`)}))
-	if o.err != nil || o.last.Text != `You submitted (turn 6): a="x", b=[1,2]` {
-		t.Errorf("submit: %+v", o)
-	}
-	r := emu.Requests()
-	if last := r[len(r)-1]; last.Text != "" || string(last.Value) != `{"b":[1,2],"a":"x"}` || last.Turn != 6 || last.Conversation != id || !last.Authorized {
-		t.Errorf("request = %+v", last)
-	}
+		if m := ask("/card"); len(m.Attachments) != 1 || m.Attachments[0].ContentType != "application/vnd.microsoft.card.adaptive" ||
+			!strings.Contains(string(m.Attachments[0].Content), "Action.Submit") || m.ID == "" {
+			t.Errorf("card = %+v", m)
+		}
+		if m := ask("/payload value"); string(m.Value) != `{"product":"Standing desk","quantity":2}` {
+			t.Errorf("value = %s", m.Value)
+		}
+		if m := ask("/payload entities"); len(m.Entities) != 2 || !strings.Contains(string(m.Entities[0]), "recommendation") {
+			t.Errorf("entities = %s", m.Entities)
+		}
+		if m := ask("/payload text"); !strings.Contains(m.Text, "```json") {
+			t.Errorf("text = %s", m.Text)
+		}
+		if m := ask("/error OpenAIHate"); m.ErrorCode != "OpenAIHate" || m.Text == "" {
+			t.Errorf("error = %+v", m)
+		}
+		o := collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: id, Value: []byte(`{"b":[1, 2],"a":"x"}`)}))
+		if o.err != nil || o.last.Text != `You submitted (turn 6): a="x", b=[1,2]` {
+			t.Errorf("submit: %+v", o)
+		}
+		r := emu.Requests()
+		if last := r[len(r)-1]; last.Text != "" || string(last.Value) != `{"b":[1,2],"a":"x"}` || last.Turn != 6 || last.Conversation != id || !last.Authorized {
+			t.Errorf("request = %+v", last)
+		}
+	})
 }
 
 func TestRestart(t *testing.T) {
-	emu := emulator.New(emulator.Options{})
-	c := to(t, emu, nil)
-	old := open(t, c)
-	emu.Forget(old)
-	got := collect(t, c.Turn(t.Context(), turn(old, "hello")))
-	if got.err != nil || got.id == old || got.events[0] != "restarted" {
-		t.Fatalf("first turn after: %+v", got)
-	}
-	again := collect(t, c.Turn(t.Context(), turn(got.id, "hello")))
-	if again.err != nil || again.id != got.id || !slices.Equal(again.events, []string{"conversation", "message You said (turn 2): hello"}) {
-		t.Errorf("second turn after: %+v", again)
-	}
-	alien := collect(t, c.Turn(t.Context(), turn("not-a-guid", "hello")))
-	if alien.err != nil || !slices.Equal(alien.events, []string{"conversation"}) {
-		t.Errorf("id of somebody else: %+v", alien)
-	}
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		emu := emulator.New(emulator.Options{})
+		c := to(t, emu, nil)
+		old := open(t, c)
+		emu.Forget(old)
+		got := collect(t, c.Turn(t.Context(), turn(old, "hello")))
+		if got.err != nil || got.id == old || got.events[0] != "restarted" {
+			t.Fatalf("first turn after: %+v", got)
+		}
+		again := collect(t, c.Turn(t.Context(), turn(got.id, "hello")))
+		if again.err != nil || again.id != got.id || !slices.Equal(again.events, []string{"conversation", "message You said (turn 2): hello"}) {
+			t.Errorf("second turn after: %+v", again)
+		}
+		alien := collect(t, c.Turn(t.Context(), turn("not-a-guid", "hello")))
+		if alien.err != nil || !slices.Equal(alien.events, []string{"conversation"}) {
+			t.Errorf("id of somebody else: %+v", alien)
+		}
+	})
 }
 
 // TestConversationsDoNotMix runs many conversations on one client.
 func TestConversationsDoNotMix(t *testing.T) {
-	c := to(t, emulator.New(emulator.Options{}), nil)
-	var wg sync.WaitGroup
-	for i := range 16 {
-		wg.Go(func() {
-			id := open(t, c)
-			for n := 1; n <= 4; n++ {
-				say := fmt.Sprintf("conversation %d", i)
-				got := collect(t, c.Turn(context.Background(), turn(id, say)))
-				if want := fmt.Sprintf("You said (turn %d): %s", n, say); got.err != nil || got.id != id || got.last.Text != want {
-					t.Errorf("got %+v, want %q", got, want)
+	overBoth(t, func(t *testing.T, to, _ connect) {
+		c := to(t, emulator.New(emulator.Options{}), nil)
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				id := open(t, c)
+				for n := 1; n <= 4; n++ {
+					say := fmt.Sprintf("conversation %d", i)
+					got := collect(t, c.Turn(context.Background(), turn(id, say)))
+					if want := fmt.Sprintf("You said (turn %d): %s", n, say); got.err != nil || got.id != id || got.last.Text != want {
+						t.Errorf("got %+v, want %q", got, want)
+					}
 				}
-			}
-		})
-	}
-	wg.Wait()
+			})
+		}
+		wg.Wait()
+	})
 }

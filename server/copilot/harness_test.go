@@ -2,6 +2,8 @@ package copilot_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"iter"
 	"net"
@@ -20,12 +22,60 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// to makes a client of a handler, over real connections.
+// connect makes a client of a handler.
+type connect func(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client
+
+// overBoth runs a test over HTTP/1.1 and over HTTP/2: to connects over sockets,
+// piped over pipes. In a synctest bubble time stands still while both ends of a
+// pipe work.
+func overBoth(t *testing.T, f func(t *testing.T, to, piped connect)) {
+	t.Helper()
+	t.Run("HTTP1", func(t *testing.T) { f(t, to, piped) })
+	t.Run("HTTP2", func(t *testing.T) { f(t, to2, piped2) })
+}
+
 func to(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	return client(t, srv.URL, change)
+}
+
+func to2(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(onlyHTTP2(t, h))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return client(t, srv.URL, trusting(srv, change))
+}
+
+// onlyHTTP2 fails a test whose requests come by another way.
+func onlyHTTP2(t testing.TB, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("request over %s", r.Proto)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// trusting makes clients trust a server's certificate, whatever transport the
+// change sets.
+func trusting(srv *httptest.Server, change func(*copilot.Options)) func(*copilot.Options) {
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	return func(o *copilot.Options) {
+		if o.Transport == nil {
+			o.Transport = copilot.NewTransport()
+		}
+		if change != nil {
+			change(o)
+		}
+		if tr, ok := o.Transport.(*http.Transport); ok {
+			tr.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		}
+	}
 }
 
 func client(t testing.TB, url string, change func(*copilot.Options)) *copilot.Client {
@@ -47,15 +97,49 @@ func client(t testing.TB, url string, change func(*copilot.Options)) *copilot.Cl
 
 const token = "s3cret-token"
 
-// piped makes a client of a handler, over pipes: in a synctest bubble, time
-// stands still while both ends work.
-func piped(t *testing.T, h http.Handler, change func(*copilot.Options)) *copilot.Client {
+func piped(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
 	t.Helper()
+	tr, end := overPipes(h, nil)
+	c := client(t, "http://127.0.0.1", func(o *copilot.Options) {
+		o.Transport = tr
+		if change != nil {
+			change(o)
+		}
+	})
+	t.Cleanup(end)
+	return c
+}
+
+func piped2(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
+	t.Helper()
+	srv := httptest.NewTLSServer(nil) // for its certificate
+	srv.Close()
+	tr, end := overPipes(onlyHTTP2(t, h), srv.TLS.Certificates)
+	c := client(t, "https://127.0.0.1", trusting(srv, func(o *copilot.Options) {
+		o.Transport = tr
+		if change != nil {
+			change(o)
+		}
+	}))
+	t.Cleanup(end)
+	return c
+}
+
+// overPipes serves a handler over pipes, and over TLS with certificates.
+func overPipes(h http.Handler, certificates []tls.Certificate) (tr *http.Transport, end func()) {
 	l := pipeListener{conns: make(chan net.Conn), closed: make(chan struct{}), once: new(sync.Once)}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Hour}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(l) }()
-	tr := copilot.NewTransport()
+	go func() {
+		defer close(done)
+		if certificates == nil {
+			_ = srv.Serve(l)
+			return
+		}
+		srv.TLSConfig = &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12}
+		_ = srv.ServeTLS(l, "", "")
+	}()
+	tr = copilot.NewTransport()
 	tr.Proxy = nil
 	tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		here, there := net.Pipe()
@@ -66,14 +150,7 @@ func piped(t *testing.T, h http.Handler, change func(*copilot.Options)) *copilot
 			return nil, ctx.Err()
 		}
 	}
-	c := client(t, "http://127.0.0.1", func(o *copilot.Options) {
-		o.Transport = tr
-		if change != nil {
-			change(o)
-		}
-	})
-	t.Cleanup(func() { tr.CloseIdleConnections(); _ = srv.Close(); <-done })
-	return c
+	return tr, func() { tr.CloseIdleConnections(); _ = srv.Close(); <-done }
 }
 
 type pipeListener struct {
@@ -186,4 +263,20 @@ func sent(e *emulator.Emulator, k emulator.Kind) int {
 		}
 	}
 	return n
+}
+
+// calls are the ways in which an agent is asked.
+func calls(t testing.TB) map[string]func(context.Context, copilot.Agent) iter.Seq2[copilot.Event, error] {
+	t.Helper()
+	return map[string]func(context.Context, copilot.Agent) iter.Seq2[copilot.Event, error]{
+		"start": func(ctx context.Context, a copilot.Agent) iter.Seq2[copilot.Event, error] {
+			return a.Start(ctx, copilot.Start{})
+		},
+		"send": func(ctx context.Context, a copilot.Agent) iter.Seq2[copilot.Event, error] {
+			return a.Turn(ctx, turn("c", "hello"))
+		},
+		"card": func(ctx context.Context, a copilot.Agent) iter.Seq2[copilot.Event, error] {
+			return a.Turn(ctx, copilot.Turn{ConversationID: "c", Text: "sent", Value: []byte(`{"a":1}`)})
+		},
+	}
 }

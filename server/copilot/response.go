@@ -13,9 +13,9 @@ import (
 // idHeader names the conversation. It is spelled without a second hyphen.
 const idHeader = "X-Ms-Conversationid"
 
-// relay turns one response into events. Errors it makes are *Error without Op
-// and Status, which the call adds.
-type relay struct {
+// response reads one HTTP response and yields it as events. Errors it makes are
+// *Error without Op and Status, which the call adds.
+type response struct {
 	op    string
 	sent  string // id the request went to, empty for a start
 	yield func(Event, error) bool
@@ -31,8 +31,8 @@ type relay struct {
 
 func protocol(what string) error { return &Error{Kind: ErrProtocol, Cause: errors.New(what)} }
 
-// answer relays a whole response.
-func (r *relay) answer(resp *http.Response, w *watch, l Limits) error {
+// answer reads a whole response.
+func (r *response) answer(resp *http.Response, idle *idleTimer, l Limits) error {
 	if id := resp.Header.Get(idHeader); id != "" {
 		if err := r.identify(id); err != nil {
 			return err
@@ -45,16 +45,16 @@ func (r *relay) answer(resp *http.Response, w *watch, l Limits) error {
 		return protocol("answer is compressed")
 	}
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	body := watched{resp.Body, w}
+	body := timedReader{resp.Body, idle}
 	switch media {
 	case "text/event-stream":
-		if err := r.stream(newFrameReader(body, l), w); err != nil || r.stopped {
+		if err := r.stream(newFrameReader(body, l), idle); err != nil || r.stopped {
 			return err
 		}
 		if err := r.finish(); err != nil || r.stopped {
 			return err
 		}
-		drain(resp.Body, w)
+		drain(resp.Body, idle)
 		return nil
 	case "application/json":
 		return r.document(body, l)
@@ -62,15 +62,15 @@ func (r *relay) answer(resp *http.Response, w *watch, l Limits) error {
 	return protocol("answer is neither an event stream nor JSON")
 }
 
-// stream relays events up to the one that ends the turn. What may follow it is
+// stream yields events up to the one that ends the turn. What may follow it is
 // not read.
-func (r *relay) stream(frames *frameReader, w *watch) error {
+func (r *response) stream(frames *frameReader, idle *idleTimer) error {
 	for !r.stopped {
 		f, err := frames.next()
 		if err != nil {
 			return err // io.EOF included: the turn was not ended
 		}
-		w.event()
+		idle.event()
 		switch {
 		case f.name == eventError:
 			code, _ := codesOf(f.data)
@@ -86,8 +86,8 @@ func (r *relay) stream(frames *frameReader, w *watch) error {
 	return nil
 }
 
-// document relays an answer that came in one piece.
-func (r *relay) document(body io.Reader, l Limits) error {
+// document yields an answer that came in one piece.
+func (r *response) document(body io.Reader, l Limits) error {
 	b, err := io.ReadAll(io.LimitReader(body, int64(l.EventBytes)+1))
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (r *relay) document(body io.Reader, l Limits) error {
 
 // identify takes the conversation's id, the first time it is heard, and lets
 // out what was held back for it.
-func (r *relay) identify(id string) error {
+func (r *response) identify(id string) error {
 	if r.id != "" || r.stopped {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (r *relay) identify(id string) error {
 
 // emit yields an event, or holds it back while the id is unknown. Of the
 // progress of a text only the newest is held.
-func (r *relay) emit(e Event) {
+func (r *response) emit(e Event) {
 	switch n := len(r.held); {
 	case r.stopped:
 	case r.id != "":
@@ -151,9 +151,9 @@ func (r *relay) emit(e Event) {
 	}
 }
 
-// activity relays one activity. One that cannot be read is left out: it must
+// activity yields one activity. One that cannot be read is left out: it must
 // not take the rest of the answer with it.
-func (r *relay) activity(raw []byte) error {
+func (r *response) activity(raw []byte) error {
 	r.read++
 	a, err := decodeActivity(raw)
 	if err != nil {
@@ -186,7 +186,7 @@ func (r *relay) activity(raw []byte) error {
 }
 
 // finish closes the turn.
-func (r *relay) finish() error {
+func (r *response) finish() error {
 	if r.read > 0 && r.read == r.skipped {
 		return protocol("no activity could be read")
 	}
@@ -212,8 +212,8 @@ const (
 
 // drain reads on to the end of the response, so that its connection can be used
 // again, unless that takes long.
-func drain(body io.Reader, w *watch) {
-	t := time.AfterFunc(drainTime, func() { w.cancel(nil) })
+func drain(body io.Reader, idle *idleTimer) {
+	t := time.AfterFunc(drainTime, func() { idle.cancel(nil) })
 	defer t.Stop()
 	_, _ = io.CopyN(io.Discard, body, maxDrain) // only a try
 }

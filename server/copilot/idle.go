@@ -1,0 +1,73 @@
+package copilot
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Why a call was given up.
+var (
+	errFirstEvent = errors.New("no event in time")
+	errIdle       = errors.New("silent for too long")
+)
+
+// idleTimer cancels a call when the agent is silent for too long. The clock only
+// runs while the client waits for the agent: a caller that takes its time with
+// an event does not make the agent late.
+type idleTimer struct {
+	cancel context.CancelCauseFunc
+	idle   time.Duration
+	timer  *time.Timer
+	left   time.Duration // of the time to the first event
+	since  time.Time
+	going  bool // the first event has come
+}
+
+func newIdleTimer(t Timeouts, cancel context.CancelCauseFunc) *idleTimer {
+	s := &idleTimer{cancel: cancel, idle: t.Idle, left: t.FirstEvent}
+	s.timer = time.AfterFunc(t.FirstEvent, func() { cancel(errFirstEvent) })
+	s.timer.Stop()
+	return s
+}
+
+// wait is called before the client waits for the agent, done after it.
+func (s *idleTimer) wait() {
+	if s.going {
+		s.timer.Reset(s.idle)
+		return
+	}
+	s.since = time.Now()
+	s.timer.Reset(max(0, s.left))
+}
+
+func (s *idleTimer) done() {
+	s.timer.Stop()
+	if !s.going {
+		s.left -= time.Since(s.since)
+	}
+}
+
+// event is called when the first event has come.
+func (s *idleTimer) event() {
+	if !s.going {
+		s.going = true
+		s.timer.Stop()
+		s.timer = time.AfterFunc(s.idle, func() { s.cancel(errIdle) })
+		s.timer.Stop()
+	}
+}
+
+// timedReader is a body whose reads count as waiting for the agent.
+type timedReader struct {
+	io.Reader
+	idle *idleTimer
+}
+
+// Read implements io.Reader.
+func (r timedReader) Read(p []byte) (int, error) {
+	r.idle.wait()
+	defer r.idle.done()
+	return r.Reader.Read(p)
+}
