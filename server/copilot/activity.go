@@ -17,7 +17,7 @@ type activity struct {
 	id           string
 	conversation string
 	fromBot      bool
-	text         string
+	text         string // not yet valid UTF-8: see decodeText
 	value        json.RawMessage
 	entities     []json.RawMessage
 	attachments  []Attachment
@@ -73,11 +73,6 @@ type wireStream struct {
 	Citation  lax[rawList] `json:"citation"`
 }
 
-type wireAttachment struct {
-	ContentType lax[string]     `json:"contentType"`
-	Content     json.RawMessage `json:"content"`
-}
-
 // lax is a T that is zero when the JSON holds something else.
 type lax[T any] struct{ v T }
 
@@ -124,27 +119,16 @@ func decodeActivity(b []byte) (activity, error) {
 	}
 	if !blank(w.Text) {
 		var ok bool
-		if a.text, ok = decodeString(w.Text); !ok {
+		if a.text, ok = decodeText(w.Text); !ok {
 			return activity{}, errBadActivity
 		}
 	}
-	var attachments []json.RawMessage
-	if !blank(w.Attachments) && json.Unmarshal(w.Attachments, &attachments) != nil {
+	var ok bool
+	if a.attachments, ok = readAttachments(w.Attachments); !ok {
 		return activity{}, errBadActivity
 	}
-	for _, raw := range attachments {
-		var wa wireAttachment
-		if !isObject(raw) || json.Unmarshal(raw, &wa) != nil {
-			continue
-		}
-		at := Attachment{ContentType: wa.ContentType.v}
-		if !blank(wa.Content) {
-			at.Content = wa.Content
-		}
-		a.attachments = append(a.attachments, at)
-	}
 	if !blank(w.Value) {
-		a.value = w.Value
+		a.value = cleanJSON(w.Value)
 	}
 	a.readEntities(w.Entities.v, w.ChannelData.v)
 	return a, nil
@@ -160,7 +144,9 @@ func (a *activity) readEntities(entities []json.RawMessage, channel wireStream) 
 		if !isObject(raw) || json.Unmarshal(raw, &e) != nil || e.Type.v == "" {
 			continue
 		}
-		a.entities = append(a.entities, raw)
+		if clean := cleanJSON(raw); clean != nil {
+			a.entities = append(a.entities, clean)
+		}
 		switch {
 		case strings.EqualFold(e.Type.v, "streaminfo"):
 			info = e
@@ -213,20 +199,31 @@ func isObject(raw json.RawMessage) bool {
 
 // message is the activity as callers see it.
 func (a *activity) message() Message {
-	m := Message{
-		ID: a.id, FromBot: a.fromBot, Text: a.text, Value: a.value,
+	return Message{
+		ID: a.id, FromBot: a.fromBot, Text: validText(a.text), Value: a.value,
 		Entities: a.entities, Attachments: a.attachments,
 	}
-	if a.fromBot && !a.cited {
-		m.ErrorCode = errorCodeIn(a.text)
-	}
-	return m
 }
 
-// errorCode finds the platform's way to report a failure in ordinary words.
+// errorCode is the platform's code in a text of the activity, else "".
+func (a *activity) errorCode(text string) string {
+	if !a.fromBot || a.cited {
+		return ""
+	}
+	return errorCodeIn(text)
+}
+
+// isPiece reports whether the activity is part of a text that is being written
+// and nothing else. Some agents send pieces as messages.
+func (a *activity) isPiece() bool {
+	return a.fromBot && a.stream.kind == streamStreaming &&
+		(a.kind == kindTyping || a.kind == kindMessage && len(a.attachments) == 0 && a.value == nil && !a.cited)
+}
+
+// errorPattern finds the platform's way to report a failure in ordinary words.
 // The English, Spanish and Japanese forms have been seen; the others follow
 // from the languages that agents speak.
-var errorCode = regexp.MustCompile(
+var errorPattern = regexp.MustCompile(
 	`(?i)(?:error code|código de error|エラー コード|hata kodu|code d['’]erreur|fehlercode)\s*[:：]\s*([A-Za-z0-9_]{1,64})(?:[^A-Za-z0-9_]|$)`)
 
 // maxErrorText is how long a text that only reports an error can be. Longer
@@ -239,7 +236,7 @@ func errorCodeIn(text string) string {
 		utf8.RuneCountInString(text) >= maxErrorText {
 		return ""
 	}
-	if m := errorCode.FindStringSubmatch(text); m != nil {
+	if m := errorPattern.FindStringSubmatch(text); m != nil {
 		return m[1]
 	}
 	return ""

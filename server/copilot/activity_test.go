@@ -39,7 +39,7 @@ func TestDecodeActivity(t *testing.T) {
 			"escapes", `{"type":"message","id":"a\u0062","text":"\"Merhaba\"\n\u00fc \ud83d\ude00"}`,
 			activity{kind: "message", id: "ab", text: "\"Merhaba\"\nü 😀", fromBot: true},
 		},
-		{"invalid UTF-8", "{\"type\":\"message\",\"text\":\"a\xffb\"}", activity{kind: "message", text: "a\ufffdb", fromBot: true}},
+		{"invalid UTF-8", "{\"type\":\"message\",\"text\":\"a\xffb\"}", activity{kind: "message", text: "a\xffb", fromBot: true}},
 		{"twice the same", `{"type":"typing","type":"message","text":"a","text":"b"}`, activity{kind: "message", text: "b", fromBot: true}},
 		{"agent", `{"type":"message","from":{"role":"Agent"}}`, activity{kind: "message", fromBot: true}},
 		{"no role", `{"type":"message","from":{"id":"x"}}`, activity{kind: "message", fromBot: true}},
@@ -55,7 +55,7 @@ func TestDecodeActivity(t *testing.T) {
 		},
 		{
 			"attachments", `{"type":"message","attachments":[{"contentType":"a","content":{"b":1}},null,7,{"contentUrl":"u","contentType":"image/png","content":null}]}`,
-			activity{kind: "message", fromBot: true, attachments: []Attachment{{ContentType: "a", Content: raw(`{"b":1}`)}, {ContentType: "image/png"}}},
+			activity{kind: "message", fromBot: true, attachments: []Attachment{{ContentType: "a", Content: raw(`{"b":1}`)}, {ContentType: "image/png", URL: "u"}}},
 		},
 		{
 			"stream in channelData", `{"type":"typing","channelData":{"streamId":"s","streamType":"Streaming","streamSequence":3,"chunkType":"delta"}}`,

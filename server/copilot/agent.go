@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"strings"
 )
 
 // Agent is a conversational agent. Implementations must be safe for use from
@@ -90,8 +91,10 @@ type Event struct {
 	Message Message
 }
 
-// Message is an activity of type "message", reduced to what callers use. Raw
-// JSON is a copy that the receiver may keep.
+// Message is an activity of type "message", reduced to what callers use. Texts
+// are valid UTF-8. Raw JSON is valid, in UTF-8, without escapes of half a
+// character and nested at most 980 deep; what nests deeper is left out. It is a
+// copy that the receiver may keep.
 type Message struct {
 	ID          string
 	FromBot     bool   // from.role is bot or agent, or is missing
@@ -109,10 +112,10 @@ type Message struct {
 	ErrorCode string
 }
 
-// Attachment is something beside a message's text.
-type Attachment struct {
-	ContentType string
-	Content     json.RawMessage // empty when the attachment is by URL
+// Empty reports whether there is nothing to show: no text and no attachment. What
+// such a message has as Value or Entities is data that belongs to the turn.
+func (m Message) Empty() bool {
+	return strings.TrimSpace(m.Text) == "" && len(m.Attachments) == 0
 }
 
 // TokenSource gives the bearer token for a request. Implementations cache.

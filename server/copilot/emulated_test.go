@@ -98,7 +98,7 @@ func wants() []want {
 func TestEveryCommand(t *testing.T) {
 	overBoth(t, func(t *testing.T, to, piped connect) {
 		shared := emulator.New(emulator.Options{Token: token})
-		client := to(t, shared, nil)
+		client := to(t, shared, func(o *copilot.Options) { o.Limits.Events = 5000 })
 		for _, tt := range wants() {
 			t.Run(tt.say, func(t *testing.T) {
 				if !tt.waits {

@@ -30,7 +30,9 @@ type Options struct {
 type Limits struct {
 	EventBytes  int   // of one event; 8 MiB
 	StreamBytes int64 // of the whole answer; 64 MiB
-	Events      int   // of one answer; 10 000
+	// Events of one answer; 1 000 000. It is far above what fits into StreamBytes
+	// in practice, and there for streams of empty events.
+	Events int
 }
 
 // Timeouts bound how long the agent may be silent. Time in which the caller
@@ -45,7 +47,7 @@ func (o Options) withDefaults() Options {
 	o.UserAgent = first(o.UserAgent, "parley")
 	o.Limits.EventBytes = first(max(0, o.Limits.EventBytes), 8<<20)
 	o.Limits.StreamBytes = first(max(0, o.Limits.StreamBytes), 64<<20)
-	o.Limits.Events = first(max(0, o.Limits.Events), 10_000)
+	o.Limits.Events = first(max(0, o.Limits.Events), 1_000_000)
 	o.Timeouts.FirstEvent = first(max(0, o.Timeouts.FirstEvent), 60*time.Second)
 	o.Timeouts.Idle = first(max(0, o.Timeouts.Idle), 120*time.Second)
 	if o.Transport == nil {

@@ -165,21 +165,16 @@ func (r *response) activity(raw []byte) error {
 			return err
 		}
 	}
-	switch a.kind {
-	case kindMessage:
-		m := a.message()
-		if s := r.partials.finish(&a); s != nil && s.told {
-			m.StreamID = s.id
+	switch {
+	case a.isPiece():
+		if s, text, more := r.partials.add(&a); more {
+			r.emit(Event{Kind: EventDelta, StreamID: s.id, Text: text})
 		}
-		r.emit(Event{Kind: EventMessage, Message: m})
-	case kindTyping:
-		if a.stream.kind != streamStreaming || !a.fromBot {
-			return nil
+	case a.kind == kindMessage:
+		if m, fresh := r.partials.message(&a); fresh {
+			r.emit(Event{Kind: EventMessage, Message: m})
 		}
-		if s, more := r.partials.add(&a); more {
-			r.emit(Event{Kind: EventDelta, StreamID: s.id, Text: s.text.String()})
-		}
-	case kindEnd:
+	case a.kind == kindEnd:
 		r.emit(Event{Kind: EventEnded})
 	}
 	return nil
