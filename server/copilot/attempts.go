@@ -151,7 +151,7 @@ func (a *attempts) refused(resp *http.Response) *Error {
 		e.Cause = errors.New("inner code " + inner)
 	}
 	if errors.Is(e, ErrThrottled) {
-		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		e.RetryAfter = RetryAfter(resp.Header.Get("Retry-After"), time.Now(), time.Minute)
 	}
 	return e
 }

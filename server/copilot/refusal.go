@@ -70,19 +70,19 @@ func cleanCode(s string) string {
 	return s
 }
 
-// retryAfter reads the header of that name, in seconds or as a date: 1 s to
-// 60 s, or 0 if it says nothing.
-func retryAfter(header string, now time.Time) time.Duration {
+// RetryAfter reads the header of that name (RFC 9110, section 10.2.3), in seconds
+// or as a date: 1 s to most, or 0 if it says nothing.
+func RetryAfter(header string, now time.Time, most time.Duration) time.Duration {
 	header = strings.TrimSpace(header)
 	var d time.Duration
 	if n, err := strconv.ParseUint(header, 10, 31); err == nil {
 		d = time.Duration(n) * time.Second
 	} else if errors.Is(err, strconv.ErrRange) {
-		d = time.Minute
+		d = most
 	} else if at, err := http.ParseTime(header); err == nil {
 		d = at.Sub(now)
 	} else {
 		return 0
 	}
-	return min(max(d, time.Second), time.Minute)
+	return min(max(d, time.Second), most)
 }

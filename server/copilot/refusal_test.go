@@ -17,7 +17,7 @@ func TestRetryAfter(t *testing.T) {
 		"Mon, 02 Mar 2026 08:00:00 GMT": time.Second,
 		"Mon, 02 Mar 2027 09:00:00 GMT": time.Minute,
 	} {
-		if got := retryAfter(header, now); got != want {
+		if got := RetryAfter(header, now, time.Minute); got != want {
 			t.Errorf("retryAfter(%q) = %v, want %v", header, got, want)
 		}
 	}

@@ -3,7 +3,6 @@
 package entra
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -13,11 +12,12 @@ import (
 	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	"golang.org/x/sync/singleflight"
 
 	"parley/server/copilot"
 )
 
-// Flow is how a token is come by.
+// Flow is the OAuth 2.0 grant that tokens are fetched with.
 type Flow int
 
 // The flows.
@@ -60,6 +60,12 @@ const (
 	// pauseFailed is the least time between two attempts to replace a token that
 	// still serves.
 	pauseFailed = 30 * time.Second
+	// After a failed fetch its error is given for firstPause, without asking. It
+	// doubles with each failure up to maxPause. What the token endpoint says in
+	// Retry-After is kept to, up to maxRetryAfter.
+	firstPause    = time.Second
+	maxPause      = time.Minute
+	maxRetryAfter = 10 * time.Minute
 	// fetchLimit bounds one fetch. Whoever waits may leave sooner.
 	fetchLimit = 15 * time.Second
 	// maxAnswer bounds what is read of one answer, in bytes.
@@ -73,17 +79,17 @@ type Source struct {
 	closeIdle func()
 	scopes    []string
 	flow      Flow
-	max       int
 	now       func() time.Time
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
 	runs sync.WaitGroup
 
-	mu      sync.Mutex
-	tokens  map[owner]*list.Element // of *token
-	used    *list.List              // the one used last is in front
-	flights map[owner]*flight
+	fetches singleflight.Group // by assertion and owner
+
+	mu       sync.Mutex
+	tokens   lru[owner, *token]
+	failures lru[request, *refusal]
 }
 
 var (
@@ -94,19 +100,25 @@ var (
 // owner is whose token it is; zero for the service's own.
 type owner struct{ tenant, user string }
 
+// request is what is sent for a token. Another sign-in of the same owner is
+// another request: it does not wait for the end of the first one's pause.
+type request struct {
+	owner
+	assertion string
+}
+
 // token is what is kept. It is never changed but for next.
 type token struct {
-	owner   owner
 	secret  string
 	expires time.Time
 	next    time.Time // when to replace it
 }
 
-// flight is a fetch that runs, and then what it came to.
-type flight struct {
-	done   chan struct{}
-	secret string
-	err    *copilot.Error
+// refusal is a fetch that failed.
+type refusal struct {
+	err   *copilot.Error
+	pause time.Duration // without what the token endpoint asked for
+	until time.Time
 }
 
 // New makes a Source. It does no I/O; its errors are about settings. Whoever made
@@ -140,12 +152,12 @@ func New(o Options) (*Source, error) {
 		return nil, fmt.Errorf("entra: %w", err)
 	}
 	s := &Source{
-		client: client, closeIdle: web.CloseIdleConnections, scopes: []string{o.Scope}, flow: o.Flow, max: o.MaxOwners, now: o.Now,
-		tokens: map[owner]*list.Element{}, used: list.New(), flights: map[owner]*flight{},
+		client: client, closeIdle: web.CloseIdleConnections, scopes: []string{o.Scope}, flow: o.Flow, now: o.Now,
 	}
-	if s.max <= 0 {
-		s.max = 10_000
+	if o.MaxOwners <= 0 {
+		o.MaxOwners = 10_000
 	}
+	s.tokens, s.failures = newLRU[owner, *token](o.MaxOwners), newLRU[request, *refusal](o.MaxOwners)
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -160,28 +172,33 @@ func (s *Source) Close() {
 	s.closeIdle()
 }
 
-// Token implements copilot.TokenSource. Its errors are *copilot.Error of kind
-// ErrRejected or ErrUnreachable, or the context's own.
+// Token implements copilot.TokenSource. Its errors are the context's own, or
+// *copilot.Error of kind ErrRejected, ErrUnreachable or ErrThrottled. After a
+// failure the same error is given again for a while, without asking: 1 s, doubled
+// up to a minute, or as long as the token endpoint wants.
 func (s *Source) Token(ctx context.Context, id copilot.Identity) (string, error) {
-	o := owner{id.Tenant, id.User}
+	r := request{owner{id.Tenant, id.User}, id.Assertion}
 	if s.flow == ClientCredentials {
-		o = owner{}
+		r = request{}
 	} else if id.Assertion == "" {
 		return "", &copilot.Error{Kind: copilot.ErrRejected, Cause: errors.New("nobody is signed in whose token could be exchanged")}
 	}
-	secret, f := s.look(o, id.Assertion)
-	if secret != "" {
+	secret, err := s.cached(r)
+	switch {
+	case err != nil:
+		return "", err
+	case secret != "":
 		return secret, nil
 	}
 	select {
-	case <-f.done:
+	case got := <-s.start(r, ""):
+		if got.err != nil {
+			return "", got.err
+		}
+		return got.secret, nil
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	if f.err != nil {
-		return "", f.err
-	}
-	return f.secret, nil
 }
 
 // Reject implements copilot.TokenRejecter: the next turn asks for another token.
@@ -192,76 +209,98 @@ func (s *Source) Reject(id copilot.Identity, secret string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.tokens[o]; ok && e.Value.(*token).secret == secret {
-		s.drop(e)
+	if t, ok := s.tokens.get(o); ok && t.secret == secret {
+		s.tokens.remove(o)
 	}
 }
 
-// look gives the owner's token, or the fetch to wait for. One that will soon be
-// too old is replaced meanwhile.
-func (s *Source) look(o owner, assertion string) (secret string, f *flight) {
+// cached gives the owner's token, or the error that fetching it still has; both
+// are zero when it has to be fetched. A token that will soon be too old is
+// replaced meanwhile.
+func (s *Source) cached(r request) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	e, ok := s.tokens[o]
-	if !ok {
-		return "", s.start(o, assertion)
-	}
-	t := e.Value.(*token)
-	if now.Add(atLeast).After(t.expires) {
-		s.drop(e)
-		return "", s.start(o, assertion)
-	}
-	s.used.MoveToFront(e)
-	if !now.Before(t.next) {
-		t.next = now.Add(pauseFailed)
-		s.start(o, assertion)
-	}
-	return t.secret, nil
-}
-
-// start begins a fetch unless one runs for that owner. It belongs to nobody's
-// turn: whoever leaves, the others wait for it. The lock is held.
-func (s *Source) start(o owner, assertion string) *flight {
-	if f, ok := s.flights[o]; ok {
-		return f
-	}
-	f := &flight{done: make(chan struct{})}
-	s.flights[o] = f
-	s.runs.Go(func() {
-		defer close(f.done)
-		ctx, cancel := context.WithTimeout(s.life, fetchLimit)
-		defer cancel()
-		got, err := s.fetch(ctx, assertion)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.flights, o)
-		if err != nil {
-			f.err = failure(err)
-			return
+	if t, ok := s.tokens.get(r.owner); ok && !now.Add(atLeast).After(t.expires) {
+		if !now.Before(t.next) {
+			t.next = now.Add(pauseFailed)
+			s.start(r, t.secret)
 		}
-		f.secret = got.AccessToken
-		s.keep(o, got)
-	})
-	return f
+		return t.secret, nil
+	}
+	s.tokens.remove(r.owner)
+	if err := s.failed(r); err != nil {
+		return "", err
+	}
+	return "", nil
 }
 
-// keep puts a token into the cache. The lock is held.
-func (s *Source) keep(o owner, got confidential.AuthResult) {
+// failed is the error of the last fetch for a request, nil when it is time to ask
+// again. The lock is held.
+func (s *Source) failed(r request) *copilot.Error {
 	now := s.now()
-	life := got.ExpiresOn.Sub(now)
-	t := &token{owner: o, secret: got.AccessToken, expires: got.ExpiresOn, next: got.ExpiresOn.Add(-min(early, life/2))}
-	if e, ok := s.tokens[o]; ok {
-		s.drop(e)
+	f, ok := s.failures.get(r)
+	if !ok || !now.Before(f.until) {
+		return nil
 	}
-	s.tokens[o] = s.used.PushFront(t)
-	if s.used.Len() > s.max {
-		s.drop(s.used.Back())
+	own := *f.err
+	if errors.Is(&own, copilot.ErrThrottled) {
+		own.RetryAfter = max(f.until.Sub(now).Round(time.Second), time.Second)
 	}
+	return &own
 }
 
-// drop takes a token out of the cache. The lock is held.
-func (s *Source) drop(e *list.Element) {
-	delete(s.tokens, e.Value.(*token).owner)
-	s.used.Remove(e)
+// fetched is what a fetch came to.
+type fetched struct {
+	secret string
+	err    *copilot.Error
+}
+
+// start fetches a token in place of an old one, or waits for the fetch that runs
+// for the same request. It belongs to nobody's turn: whoever leaves, the others
+// wait for it.
+func (s *Source) start(r request, old string) <-chan fetched {
+	done := make(chan fetched, 1)
+	s.runs.Go(func() {
+		key := fmt.Sprintf("%q %q %s", r.tenant, r.user, r.assertion)
+		got, _, _ := s.fetches.Do(key, func() (any, error) { return s.renew(r, old), nil })
+		done <- got.(fetched)
+	})
+	return done
+}
+
+// renew fetches a token and caches it, or the failure, unless a fetch that has
+// just ended did.
+func (s *Source) renew(r request, old string) fetched {
+	s.mu.Lock()
+	t, ok := s.tokens.get(r.owner)
+	failed := s.failed(r)
+	s.mu.Unlock()
+	switch {
+	case ok && t.secret != old:
+		return fetched{secret: t.secret}
+	case failed != nil:
+		return fetched{err: failed}
+	}
+	ctx, cancel := context.WithTimeout(s.life, fetchLimit)
+	defer cancel()
+	got, err := s.fetch(ctx, r.assertion)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if err == nil {
+		s.failures.remove(r)
+		life := got.ExpiresOn.Sub(now)
+		s.tokens.put(r.owner, &token{secret: got.AccessToken, expires: got.ExpiresOn, next: got.ExpiresOn.Add(-min(early, life/2))})
+		return fetched{secret: got.AccessToken}
+	}
+	f := &refusal{pause: firstPause}
+	if before, ok := s.failures.get(r); ok {
+		f.pause = min(2*before.pause, maxPause)
+	}
+	var wait time.Duration
+	f.err, wait = failure(err, now)
+	f.until = now.Add(max(f.pause, wait))
+	s.failures.put(r, f)
+	return fetched{err: f.err}
 }

@@ -134,15 +134,7 @@ func must(t *testing.T, s *Source, id copilot.Identity) string {
 // settled waits until nothing is fetched.
 func settled(t *testing.T, s *Source) {
 	t.Helper()
-	s.mu.Lock()
-	var running []*flight
-	for _, f := range s.flights {
-		running = append(running, f)
-	}
-	s.mu.Unlock()
-	for _, f := range running {
-		<-f.done
-	}
+	s.runs.Wait()
 }
 
 func TestOnBehalfOf(t *testing.T) {
@@ -247,8 +239,8 @@ func TestBounded(t *testing.T) {
 	for _, name := range []string{"ann", "bob", "ann", "carol", "ann"} {
 		must(t, s, user(name))
 	}
-	if n := len(i.forms()); n != 3 || len(s.tokens) != 2 || s.used.Len() != 2 {
-		t.Errorf("%d fetched, %d kept", n, len(s.tokens))
+	if n := len(i.forms()); n != 3 || len(s.tokens.items) != 2 || s.tokens.used.Len() != 2 {
+		t.Errorf("%d fetched, %d kept", n, len(s.tokens.items))
 	}
 	must(t, s, user("bob"))
 	if n := len(i.forms()); n != 4 {
@@ -283,7 +275,7 @@ func TestFailures(t *testing.T) {
 		"no code":      {says(400, `{"error":"invalid_grant"}`), copilot.ErrRejected, ""},
 		"HTML":         {says(403, `<html>ann@contoso.example`), copilot.ErrRejected, ""},
 		"odd code":     {says(400, `{"error_codes":["ann@contoso.example"]}`), copilot.ErrRejected, ""},
-		"throttled":    {says(429, `{"error":"temporarily_unavailable","error_codes":[90033]}`), copilot.ErrUnreachable, "AADSTS90033"},
+		"throttled":    {says(429, `{"error":"temporarily_unavailable","error_codes":[90033]}`), copilot.ErrThrottled, "AADSTS90033"},
 		"500":          {says(500, ""), copilot.ErrUnreachable, ""},
 		"503 in HTML":  {says(503, "<html>ann@contoso.example"), copilot.ErrUnreachable, ""},
 		"garbage":      {says(200, "<html>ann@contoso.example"), copilot.ErrUnreachable, ""},
@@ -298,7 +290,7 @@ func TestFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := newIssuer(t)
 			i.breaks(c.fault)
-			s, _ := newSource(t, i)
+			s, pass := newSource(t, i)
 			_, err := s.Token(t.Context(), user("ann"))
 			e, ok := errors.AsType[*copilot.Error](err)
 			if !ok || !errors.Is(err, c.kind) || e.Code != c.code || e.Cause == nil {
@@ -308,6 +300,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("the error tells too much: %s", text)
 			}
 			i.breaks(nil)
+			pass(time.Second)
 			must(t, s, user("ann"))
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	msal "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
@@ -53,23 +54,27 @@ func (b bounded) CloseIdleConnections() {
 // failure is a token that did not come, as a failure of the agent's: the caller is
 // signed in well, it is we who are not. Whatever says no is a rejection; whatever
 // says nothing, or nothing that makes sense, cannot be reached. The texts are left
-// behind: the token endpoint's name users.
-func failure(err error) *copilot.Error {
+// behind: the token endpoint's name users. Wait is how long the token endpoint
+// wants to be left alone, 0 if it does not say.
+func failure(err error, now time.Time) (failed *copilot.Error, wait time.Duration) {
 	if e, ok := errors.AsType[msal.CallErr](err); ok {
 		f := &copilot.Error{Kind: copilot.ErrRejected, Code: code(e.Resp.Body), Cause: fmt.Errorf("token endpoint answered with status %d", e.Resp.StatusCode)}
+		wait = copilot.RetryAfter(e.Resp.Header.Get("Retry-After"), now, maxRetryAfter)
 		switch status := e.Resp.StatusCode; {
-		case status >= 500, status < 400, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusNotFound && f.Code == "":
+		case status == http.StatusTooManyRequests:
+			f.Kind, f.RetryAfter = copilot.ErrThrottled, wait
+		case status >= 500, status < 400, status == http.StatusRequestTimeout, status == http.StatusNotFound && f.Code == "":
 			f.Kind = copilot.ErrUnreachable
 		}
-		return f
+		return f, wait
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: fmt.Errorf("token endpoint: %w", e.Err)}
+		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: fmt.Errorf("token endpoint: %w", e.Err)}, 0
 	}
 	if _, ok := errors.AsType[msal.InvalidJsonErr](err); ok {
-		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: errors.New("token endpoint answered with something that is not JSON")}
+		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: errors.New("token endpoint answered with something that is not JSON")}, 0
 	}
-	return &copilot.Error{Kind: copilot.ErrRejected, Cause: fmt.Errorf("token endpoint: %T", err)}
+	return &copilot.Error{Kind: copilot.ErrRejected, Cause: fmt.Errorf("token endpoint: %T", err)}, 0
 }
 
 // code is the number that Microsoft documents for a refusal, "AADSTS65001".
