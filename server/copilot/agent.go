@@ -41,7 +41,6 @@ type Identity struct {
 // Start asks for a new conversation.
 type Start struct {
 	Identity Identity
-	Locale   string // BCP 47, empty for the agent's default
 	// Silent opens the conversation without the agent's greeting.
 	Silent bool
 }
@@ -52,7 +51,6 @@ type Turn struct {
 	ConversationID string          // as the agent gave it; never empty
 	Text           string          // what the user says
 	Value          json.RawMessage // data of a submitted card; a JSON object or empty
-	Locale         string
 }
 
 // EventKind says what an Event is.

@@ -62,13 +62,13 @@ func TestRequests(t *testing.T) {
 				func() outcome { return collect(t, c.Start(t.Context(), copilot.Start{})) },
 			},
 			{
-				"silent start", "/bots/b/conversations", `{"emitStartConversationEvent":false,"locale":"tr-TR"}`,
-				func() outcome { return collect(t, c.Start(t.Context(), copilot.Start{Locale: "tr-TR", Silent: true})) },
+				"silent start", "/bots/b/conversations", `{"emitStartConversationEvent":false}`,
+				func() outcome { return collect(t, c.Start(t.Context(), copilot.Start{Silent: true})) },
 			},
 			{
-				"text", "/bots/b/conversations/c%7C1", `{"activity":{"type":"message","text":"a <b> & \"c\"","textFormat":"plain","locale":"tr-TR","from":{"id":"me","role":"user"},"conversation":{"id":"c|1"}}}`,
+				"text", "/bots/b/conversations/c%7C1", `{"activity":{"type":"message","text":"a <b> & \"c\"","textFormat":"plain","from":{"id":"me","role":"user"},"conversation":{"id":"c|1"}}}`,
 				func() outcome {
-					return collect(t, c.Turn(t.Context(), copilot.Turn{Identity: me, ConversationID: "c|1", Text: `a <b> & "c"`, Locale: "tr-TR"}))
+					return collect(t, c.Turn(t.Context(), copilot.Turn{Identity: me, ConversationID: "c|1", Text: `a <b> & "c"`}))
 				},
 			},
 			{

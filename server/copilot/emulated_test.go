@@ -163,14 +163,14 @@ func TestStart(t *testing.T) {
 	overBoth(t, func(t *testing.T, to, _ connect) {
 		emu := emulator.New(emulator.Options{Greeting: "Hello!"})
 		c := to(t, emu, nil)
-		got := collect(t, c.Start(t.Context(), copilot.Start{Locale: "tr-TR"}))
+		got := collect(t, c.Start(t.Context(), copilot.Start{}))
 		if got.err != nil || !slices.Equal(got.events, []string{"conversation", "message Hello!"}) {
 			t.Errorf("start: %+v", got)
 		}
 		if got := collect(t, c.Start(t.Context(), copilot.Start{Silent: true})); got.err != nil || len(got.events) != 1 {
 			t.Errorf("silent start: %+v", got)
 		}
-		if r := emu.Requests(); r[0].Locale != "tr-TR" || r[0].Silent || !r[1].Silent {
+		if r := emu.Requests(); r[0].Silent || !r[1].Silent {
 			t.Errorf("requests = %+v", r)
 		}
 		for _, tt := range []struct {

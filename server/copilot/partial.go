@@ -169,7 +169,7 @@ func (s *partial) last() int {
 
 // has reports whether a piece of that number came, or comes too late.
 func (s *partial) has(seq int) bool {
-	if seq == 0 {
+	if seq == 0 || seq > s.last() {
 		return false
 	}
 	return seq <= s.before || slices.ContainsFunc(s.apart, func(p piece) bool { return p.numbered && p.seq == seq })

@@ -9,8 +9,7 @@ import (
 // The request bodies. Only what the public SDKs send, too, is sent.
 type (
 	wireStart struct {
-		EmitStart bool   `json:"emitStartConversationEvent"`
-		Locale    string `json:"locale,omitempty"`
+		EmitStart bool `json:"emitStartConversationEvent"`
 	}
 	wireTurn struct {
 		Activity wireInput `json:"activity"`
@@ -19,7 +18,6 @@ type (
 		Type         string          `json:"type"`
 		Text         string          `json:"text,omitempty"`
 		TextFormat   string          `json:"textFormat,omitempty"`
-		Locale       string          `json:"locale,omitempty"`
 		From         wireUser        `json:"from"`
 		Conversation wireID          `json:"conversation"`
 		ChannelData  *wirePostBack   `json:"channelData,omitempty"`
@@ -39,12 +37,12 @@ type (
 )
 
 func startBody(s Start) ([]byte, error) {
-	return encode(wireStart{EmitStart: !s.Silent, Locale: s.Locale})
+	return encode(wireStart{EmitStart: !s.Silent})
 }
 
 func turnBody(t Turn) ([]byte, error) {
 	in := wireInput{
-		Type: kindMessage, Text: t.Text, Locale: t.Locale,
+		Type: kindMessage, Text: t.Text,
 		From: wireUser{ID: t.Identity.User, Role: "user"}, Conversation: wireID{ID: t.ConversationID},
 	}
 	if t.Text != "" {
