@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 10 * time.Second}).DialContext,
+		DialContext:            newDialer().DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           512,
@@ -74,4 +74,11 @@ func NewTransport() *http.Transport {
 		DisableCompression:     true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
+}
+
+// newDialer makes connections within 10 s. The addresses of a name share that
+// time, and those of the two families are raced (net.Dialer, RFC 6555), so that
+// one which drops packets does not use it up.
+func newDialer() *net.Dialer {
+	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 10 * time.Second}
 }
