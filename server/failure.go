@@ -261,13 +261,6 @@ func Class(err error) string {
 	return lookup(err).Class
 }
 
-// classify is Class and whether the same request may succeed later, for package
-// turn.
-func classify(err error) (class string, retryable bool) {
-	f := lookup(err)
-	return f.Class, f.Retryable
-}
-
 // lookup finds the row of an error. An outage of the store, or a failed call of
 // the agent, of a kind that has no row is still the store's or the agent's: the
 // rule that the one is never 502 and the other never 503 must not depend on

@@ -122,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg}
 	s.turns = turn.New(turn.Config{
 		Store: cfg.Store, Agent: cfg.Agent, Log: cfg.Log, Now: cfg.Now, NewID: cfg.NewID,
-		Classify: classify, OnAgent: cfg.Health.sawUpstream, OnCommitDropped: cfg.OnCommitDropped,
+		Class: Class, OnAgent: cfg.Health.sawUpstream, OnCommitDropped: cfg.OnCommitDropped,
 		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout, TurnWait: cfg.TurnWait,
 		MaxTurns: cfg.MaxTurns, MaxTurnsPerOwner: cfg.MaxTurnsPerOwner,
 	})

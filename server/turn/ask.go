@@ -28,7 +28,7 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 	work, release := r.renewLease(work, held)
 	defer release()
 
-	class := r.class(ErrPanic) // what the turn failed of when nothing below comes to say so
+	class := r.cfg.Class(ErrPanic) // what the turn failed of when nothing below comes to say so
 	defer func() {
 		release()
 		if class != "" {
@@ -51,27 +51,27 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 		// there is nothing left to fail.
 		class, err = "", cause
 	case errors.Is(cause, ErrShuttingDown):
-		class, err = r.class(cause), cause
+		class, err = r.cfg.Class(cause), cause
 	default:
-		class = r.class(err)
+		class = r.cfg.Class(err)
 		r.cfg.OnAgent(class)
 	}
 	return done, ex, err
 }
 
-// fail records that the turn ended without an answer, now or by the outbox.
+// fail records that the turn ended without a stored answer, now or by the outbox.
 func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class string) {
 	ctx, cancel := detached(ctx, r.cfg.StoreTimeout)
 	defer cancel()
 	err := r.timed(&p.Store, func() error {
 		return store.AsTimeout("FailTurn", r.cfg.Store.FailTurn(ctx, *held, class))
 	})
-	if isOutage(err) {
+	if isTransient(err) {
 		r.outbox.push(&entry{turn: *held, class: class}, err)
 	}
 	if err != nil {
 		r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "turn could not be recorded as failed",
-			slog.String("class", class), slog.String("store_class", r.class(err)))
+			slog.String("class", class), slog.String("store_class", r.cfg.Class(err)))
 	}
 }
 

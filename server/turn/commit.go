@@ -11,8 +11,18 @@ import (
 
 // commit stores the agent's answer. While the store is away it tries again until
 // the request's time for it is over; then the answer goes to the outbox, and the
-// error to the client.
-func (r *Runner) commit(ctx context.Context, held *store.Turn, done *store.Completion) error {
+// error to the client. What the store refuses for good ends the turn as failed:
+// trying again would block the conversation for what cannot happen.
+func (r *Runner) commit(ctx context.Context, p *Progress, held *store.Turn, done *store.Completion) error {
+	err := r.timed(&p.Store, func() error { return r.tryCommit(ctx, held, done) })
+	if isRefusal(err) {
+		r.fail(ctx, p, held, r.cfg.Class(err))
+	}
+	return err
+}
+
+// tryCommit is commit without its last resort.
+func (r *Runner) tryCommit(ctx context.Context, held *store.Turn, done *store.Completion) error {
 	ctx, cancel := detached(ctx, r.cfg.CommitTimeout)
 	defer cancel()
 	e := &entry{turn: *held, done: done}
@@ -22,13 +32,13 @@ func (r *Runner) commit(ctx context.Context, held *store.Turn, done *store.Compl
 	var why error
 	for wait := firstPause; ; wait = min(2*wait, longestPause) {
 		err := store.AsTimeout("CompleteTurn", r.cfg.Store.CompleteTurn(ctx, *held, *done))
-		if !isOutage(err) {
+		if !isTransient(err) {
 			return err
 		}
 		if why == nil || !errors.Is(err, store.ErrTimeout) {
 			why = err // a later attempt has less time, so its timeout may be our own
 		}
-		if _, retryable := r.cfg.Classify(err); !retryable || !pause(waiting, wait) {
+		if !pause(waiting, wait) {
 			done.Unheard = true
 			r.outbox.push(e, why)
 			return why

@@ -52,11 +52,19 @@ func (e *entry) write(ctx context.Context, s store.Store) (err error) {
 	return store.AsTimeout("CompleteTurn", s.CompleteTurn(ctx, e.turn, *e.done))
 }
 
-// isOutage reports whether the store may yet take what it refused: a turn that was
-// taken over, a conversation that is gone and a record that does not decode stay so.
-func isOutage(err error) bool {
+// isTransient reports whether the store may yet take what it refused. A turn that
+// was taken over, a conversation that is gone, and what the store refuses for good
+// stay so.
+func isTransient(err error) bool {
 	e, ok := errors.AsType[*store.Error](err)
-	return ok && !errors.Is(e, store.ErrCorrupt)
+	return ok && e.Transient()
+}
+
+// isRefusal reports whether the store refused something for good, of a turn that
+// is still this caller's.
+func isRefusal(err error) bool {
+	e, ok := errors.AsType[*store.Error](err)
+	return ok && !e.Transient()
 }
 
 // outbox holds the ends of turns that the store would not take while their
@@ -98,12 +106,6 @@ func newOutbox(cfg Config) *outbox {
 	return o
 }
 
-// class names the failure class of an error.
-func (o *outbox) class(err error) string {
-	class, _ := o.cfg.Classify(err)
-	return class
-}
-
 // pending is how many wait.
 func (o *outbox) pending() int {
 	o.mu.Lock()
@@ -115,7 +117,7 @@ func (o *outbox) pending() int {
 // in the same conversation makes the earlier one void: it could not have begun
 // without taking its place.
 func (o *outbox) push(e *entry, cause error) {
-	e.since, e.cause, e.bytes = o.cfg.Now(), o.class(cause), sizeOf(e)
+	e.since, e.cause, e.bytes = o.cfg.Now(), o.cfg.Class(cause), sizeOf(e)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	earlier := o.waiting[e.key()]
@@ -135,6 +137,11 @@ func (o *outbox) push(e *entry, cause error) {
 		o.drop(e, "full")
 		return
 	}
+	o.keep(e)
+}
+
+// keep is called with the lock held.
+func (o *outbox) keep(e *entry) {
 	o.waiting[e.key()] = e
 	o.order = append(o.order, e)
 	o.bytes += e.bytes
@@ -205,15 +212,23 @@ func (o *outbox) try(ctx context.Context, e *entry) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err // whoever wanted it has left
-	case isOutage(err):
-		e.cause = o.class(err)
+	case isTransient(err):
+		e.cause = o.cfg.Class(err)
 		return err
 	case o.waiting[e.key()] != e:
 		return nil // another attempt ended it meanwhile
 	}
 	o.remove(e)
-	if err != nil {
-		e.cause = o.class(err)
+	switch {
+	case isRefusal(err):
+		e.cause = o.cfg.Class(err)
+		o.drop(e, "refused")
+		if e.done != nil { // the turn ends as failed instead
+			o.keep(&entry{turn: e.turn, class: e.cause, since: o.cfg.Now(), cause: e.cause, bytes: sizeOf(&entry{})})
+		}
+		return nil
+	case err != nil:
+		e.cause = o.cfg.Class(err)
 		o.drop(e, "void")
 		return nil
 	}

@@ -17,7 +17,7 @@ func TestOutboxIsBounded(t *testing.T) {
 	away := errors.New("away")
 	o := newOutbox(Config{
 		CommitTimeout: time.Hour, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Classify:        func(error) (string, bool) { return "store_unreachable", true },
+		Class:           func(error) string { return "store_unreachable" },
 		OnCommitDropped: func(class string) { classes = append(classes, class) },
 	})
 	o.stop() // nothing is tried

@@ -31,10 +31,9 @@ type Config struct {
 	Now   func() time.Time
 	NewID func() string // makes UUIDs
 
-	// Classify names the failure class of an error, and says whether the same
-	// request may succeed later. It is asked, and no class is named here, because
-	// the table of classes is the server's.
-	Classify func(error) (class string, retryable bool)
+	// Class names the failure class of an error. It is asked, and no class is named
+	// here, because the table of classes is the server's.
+	Class func(error) string
 	// OnAgent is told how each call of the agent went: a failure class, "" for
 	// well.
 	OnAgent func(class string)
@@ -224,8 +223,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 	p.Restarted, p.AgentError = ex.Restarted, agentErrorIn(done.Messages)
 	// Not failed when this fails: the acknowledgement may be what got lost, and
 	// the answer stored all the same.
-	err = r.timed(&p.Store, func() error { return r.commit(ctx, held, done) })
-	if err != nil {
+	if err := r.commit(ctx, p, held, done); err != nil {
 		return Answer{}, err
 	}
 	p.Stage, p.Conversation = "", req.Conversation
@@ -239,12 +237,6 @@ func (r *Runner) userMessage(req *Request) []store.Message {
 		return nil
 	}
 	return []store.Message{{ID: r.cfg.NewID(), Role: store.RoleUser, Kind: store.KindText, Text: req.Text, CardID: req.CardID}}
-}
-
-// class names the failure class of an error.
-func (r *Runner) class(err error) string {
-	class, _ := r.cfg.Classify(err)
-	return class
 }
 
 // timed runs f and adds its duration to sum.
