@@ -171,7 +171,7 @@ func first[T comparable](a, b T) T {
 }
 
 // isBot reads a role: a name, or a number in exported conversations, where 0 is
-// the agent. Who does not say who they are is the agent.
+// the agent. An activity without a role is the agent's.
 func isBot(raw json.RawMessage) bool {
 	if blank(raw) {
 		return true
@@ -183,7 +183,7 @@ func isBot(raw json.RawMessage) bool {
 	return json.Unmarshal(raw, &number) == nil && number == 0
 }
 
-// blank reports whether raw is a way to say nothing.
+// blank reports whether raw is missing, null, or an empty string or list.
 func blank(raw json.RawMessage) bool {
 	switch string(bytes.TrimSpace(raw)) {
 	case "", "null", `""`, "[]":

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// maxRetryWait is the longest that a throttled request waits to be sent again.
-// A caller is better told than kept.
+// maxRetryWait is the longest that a throttled request waits to be sent again. A
+// longer wait is left to the caller.
 const maxRetryWait = 5 * time.Second
 
 // Bounds of sending a request again that the agent certainly has not got.
@@ -168,8 +168,8 @@ func (a *attempts) tokenFailure(err error) *Error {
 	return a.error(ErrRejected, 0, err)
 }
 
-// failure makes an error of whatever went wrong after the request was on its
-// way: a wish to stop, a fault that the reader found, or a broken connection.
+// failure makes an error of what went wrong after the request was sent: a call
+// that was given up, an answer that is not understood, or a broken connection.
 func (a *attempts) failure(err error, status int) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		e.Op, e.Status = a.call.op, status
@@ -189,7 +189,8 @@ func (a *attempts) failure(err error, status int) *Error {
 	return a.error(ErrInterrupted, status, transportCause(err))
 }
 
-// givenUp tells an end that this side wanted: a deadline, or a caller that left.
+// givenUp makes an error of a failure that this side caused: a timeout, a
+// deadline, or a caller that left. It is nil for any other.
 func (a *attempts) givenUp(err error, status int) *Error {
 	cause := context.Cause(a.ctx)
 	switch {
@@ -212,8 +213,9 @@ func (a *attempts) error(kind error, status int, cause error) *Error {
 	return &Error{Op: a.call.op, Kind: kind, Status: status, Cause: cause}
 }
 
-// transportCause lets through errors about connections. The text of any other
-// from the transport may quote what the agent sent; of those the type is kept.
+// transportCause is what may be logged of a transport's error. Errors about
+// connections are kept. The text of any other may quote what the agent sent, so
+// only its type is kept.
 func transportCause(err error) error {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return err

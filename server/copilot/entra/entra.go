@@ -51,9 +51,9 @@ type Options struct {
 
 // When tokens are fetched.
 const (
-	// early is how long before its end a token is replaced, in the background
-	// while it still serves; of one that lives less than twice as long, at half its
-	// life. A token is checked when a turn begins, and a turn takes minutes.
+	// early is how long before it expires a token is replaced. The old one is used
+	// until the new one is there. A token that lives less than twice as long is
+	// replaced at half its life. The agent checks a token when a turn begins.
 	early = 5 * time.Minute
 	// atLeast is what a token must have left to be used at all.
 	atLeast = 30 * time.Second
@@ -66,7 +66,7 @@ const (
 	firstPause    = time.Second
 	maxPause      = time.Minute
 	maxRetryAfter = 10 * time.Minute
-	// fetchLimit bounds one fetch. Whoever waits may leave sooner.
+	// fetchLimit bounds one fetch. A caller may give up sooner.
 	fetchLimit = 15 * time.Second
 	// maxAnswer bounds what is read of one answer, in bytes.
 	maxAnswer = 1 << 20
@@ -143,8 +143,8 @@ func New(o Options) (*Source, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	client := func() (confidential.Client, error) {
-		// The authority is the operator's word; asking a third party about it
-		// would make every token hang on that one too.
+		// The operator has set the authority. Instance discovery would ask another
+		// host about it, and no token could be had while that host is down.
 		return confidential.New(o.Authority, o.ClientID, credential,
 			confidential.WithHTTPClient(web), confidential.WithInstanceDiscovery(false))
 	}

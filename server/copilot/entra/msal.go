@@ -16,9 +16,9 @@ import (
 	"parley/server/copilot"
 )
 
-// fetch asks for a token, with a client that is made for it: the library's client
-// keeps the token of every sign-in it ever saw, without a bound, and would give out
-// again what the agent has refused. The price is one more request, for the tenant's
+// fetch asks for a token, with a new client each time. The library's client caches
+// the token of every sign-in without a bound, and would return a token that the
+// agent has refused. A new client costs one more request, for the tenant's
 // endpoints.
 func (s *Source) fetch(ctx context.Context, assertion string) (confidential.AuthResult, error) {
 	client, err := s.client()
@@ -51,11 +51,12 @@ func (b bounded) CloseIdleConnections() {
 	(&http.Client{Transport: b.RoundTripper}).CloseIdleConnections()
 }
 
-// failure is a token that did not come, as a failure of the agent's: the caller is
-// signed in well, it is we who are not. Whatever says no is a rejection; whatever
-// says nothing, or nothing that makes sense, cannot be reached. The texts are left
-// behind: the token endpoint's name users. Wait is how long the token endpoint
-// wants to be left alone, 0 if it does not say.
+// failure classifies a token that could not be fetched, as a failure of the agent:
+// the caller's sign-in is good, this service's own request was not. An answer that
+// refuses is ErrRejected, 429 is ErrThrottled, and no answer, or one that makes no
+// sense, is ErrUnreachable. The error carries no text of the token endpoint, which
+// may name users. Wait is how long the token endpoint wants to be left alone, 0 if
+// it does not say.
 func failure(err error, now time.Time) (failed *copilot.Error, wait time.Duration) {
 	if e, ok := errors.AsType[msal.CallErr](err); ok {
 		f := &copilot.Error{Kind: copilot.ErrRejected, Code: code(e.Resp.Body), Cause: fmt.Errorf("token endpoint answered with status %d", e.Resp.StatusCode)}
