@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,9 +15,7 @@ import (
 	"parley/server"
 	"parley/server/copilot"
 	"parley/server/copilot/emulator"
-	"parley/store"
 	"parley/store/memory"
-	"parley/telemetry"
 )
 
 // asSink makes the test binary swallow what is exported to it, in a process of
@@ -61,59 +58,48 @@ func startSink(b *testing.B) string {
 	return m[1]
 }
 
-// bare is a service without any telemetry; observed one that is wired as the
-// program is, with these variables.
-func bare(b *testing.B) (base string) { return benched(b, nil, slog.DiscardHandler) }
-
-func observed(b *testing.B, env ...string) (base string) {
-	for i := 0; i < len(env); i += 2 {
-		b.Setenv(env[i], env[i+1])
-	}
-	tel, out, flush, err := openTelemetry(b.Context(), config{logLevel: slog.LevelError}, io.Discard)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for i := 0; i < len(env); i += 2 {
-		b.Setenv(env[i], "")
-	}
-	b.Cleanup(flush)
-	return benched(b, tel, out.Logs)
-}
-
-func benched(b *testing.B, tel *telemetry.Telemetry, logs slog.Handler) string {
+// bare is the least that answers: the API on memory, without telemetry and the
+// limits of the program.
+func bare(b *testing.B) (base string) {
 	b.Helper()
-	agentWeb := httptest.NewServer(emulator.New(emulator.Options{Token: "stub"}))
-	b.Cleanup(agentWeb.Close)
-	options := copilot.Options{Endpoint: copilot.Endpoint{DirectConnectURL: agentWeb.URL + "/agent"}, Tokens: copilot.StaticToken("stub")}
-	if tel != nil {
-		options.Transport = tel.Transport(copilot.NewTransport())
-	}
-	client, err := copilot.NewClient(options)
+	client, err := copilot.NewClient(copilot.Options{
+		Endpoint: copilot.Endpoint{DirectConnectURL: benchAgent(b)}, Tokens: copilot.StaticToken("stub"),
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(client.CloseIdleConnections)
-	var places store.Store = memory.New(memory.Options{})
-	cfg := server.Config{Store: places, Agent: client, Log: slog.New(logs)}
-	if tel != nil {
-		if cfg.Store, err = observeStore(places, "memory", tel); err != nil {
-			b.Fatal(err)
-		}
-		cfg.Agent = tel.Agent(client, agentWeb.URL)
-		observeAPI(&cfg, tel)
-	}
-	cfg.Health = server.NewHealth(server.HealthConfig{Backend: "memory", Ping: cfg.Store.Ping})
-	api, err := server.New(cfg)
+	kept := memory.New(memory.Options{})
+	api, err := server.New(server.Config{
+		Store: kept, Agent: client, Health: server.NewHealth(server.HealthConfig{Backend: "memory", Ping: kept.Ping}),
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	var handler http.Handler = api
-	if tel != nil {
-		handler = tel.Handler(api)
-	}
-	web := httptest.NewServer(handler)
+	web := httptest.NewServer(api)
 	b.Cleanup(web.Close)
 	return web.URL
+}
+
+// observed is the program with these variables in its environment.
+func observed(b *testing.B, env ...string) (base string) {
+	b.Helper()
+	for i := 0; i < len(env); i += 2 {
+		b.Setenv(env[i], env[i+1])
+	}
+	base = startWith(b, seams{}, "COPILOT_DIRECT_CONNECT_URL", benchAgent(b), "COPILOT_STUB_TOKEN", "stub", "LOG_LEVEL", "error")
+	for i := 0; i < len(env); i += 2 {
+		b.Setenv(env[i], "")
+	}
+	return base
+}
+
+// benchAgent serves an emulated agent and gives its address.
+func benchAgent(b *testing.B) (url string) {
+	b.Helper()
+	web := httptest.NewServer(emulator.New(emulator.Options{Token: "stub"}))
+	b.Cleanup(web.Close)
+	return web.URL + "/agent"
 }
 
 // batch is how many turns are measured in a row: few enough for every mode to

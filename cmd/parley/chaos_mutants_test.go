@@ -1,20 +1,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"os"
-	"os/signal"
 	"syscall"
 	"testing"
 	"time"
 
 	"parley/contracttest/mutants"
-	"parley/server"
-	"parley/server/auth"
 	"parley/store"
 )
 
@@ -65,40 +59,10 @@ func mutantMain(name string) {
 	}
 }
 
-func runMutant(mutate func(store.Store) store.Store) error {
+func runMutant(wrap func(store.Store) store.Store) error {
 	c, err := load(os.Getenv)
 	if err != nil {
 		return err
 	}
-	tel, _, flush, err := openTelemetry(context.Background(), c, io.Discard)
-	if err != nil {
-		return err
-	}
-	defer flush()
-	log := slog.New(slog.DiscardHandler)
-	kept, err := openStore(c, tel, log)
-	if err != nil {
-		return err
-	}
-	agent, _, end, err := openAgent(c, tel)
-	if err != nil {
-		return err
-	}
-	defer end()
-	health := server.NewHealth(server.HealthConfig{Backend: kept.backend, Ping: kept.Ping})
-	api, err := newServer(c, mutate(kept.Store), agent, auth.Anyone{}, health, log, tel)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer cancel()
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Printf("listening on http://%s\n", l.Addr()) //nolint:forbidigo // it is what the program prints
-	web, conns := newWeb(api, c.maxConnections, log)
-	go func() { _ = web.Serve(l) }() // ends with stop
-	<-ctx.Done()
-	return stop(context.Background(), c.shutdownTimeout, api, web, conns)
+	return serve(untilSignal(syscall.SIGTERM), c, seams{store: wrap}, os.Stdout, io.Discard)
 }

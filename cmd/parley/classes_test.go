@@ -15,7 +15,7 @@ import (
 // provoked says how to come by a failure class, through the API, and where it
 // must show.
 type provoked struct {
-	change func(*server.Config)
+	change change
 	ask    func(w *watched) told
 	origin string // the span where it began, beside that of the request; or ""
 	noTurn bool   // no turn was asked for
@@ -37,7 +37,7 @@ func provocations() map[string]provoked {
 		"idempotency_mismatch":   beginFails(store.ErrMismatch),
 		"internal":               beginFails(errors.New("nobody foresaw this")),
 		"store_corrupt":          beginFails(outage(store.ErrCorrupt)),
-		"overloaded": {change: func(c *server.Config) { c.MaxTurns = 1 }, ask: func(w *watched) (second told) {
+		"overloaded": {change: func(c *config, _ *seams) { c.maxTurns = 1 }, ask: func(w *watched) (second told) {
 			w.store.begin = func(context.Context) error {
 				w.store.begin = nil
 				second = start(w)
@@ -97,8 +97,8 @@ func start(w *watched) told { return w.ask("POST", "/api/chat/start", "") }
 
 func outage(kind error) error { return &store.Error{Op: "BeginTurn", Kind: kind, Code: "CODE"} }
 
-func verdictOf(err error) func(*server.Config) {
-	return func(c *server.Config) { c.AuthRequired, c.Auth = true, verdict{err} }
+func verdictOf(err error) change {
+	return func(c *config, with *seams) { c.authRequired, with.verifier = true, verdict{err} }
 }
 
 // beginFails is a store that fails before the agent is asked.
@@ -113,7 +113,7 @@ func beginFails(err error) provoked {
 func agentDoes(command string) provoked {
 	return provoked{
 		origin: "invoke_agent",
-		change: func(c *server.Config) { c.UpstreamTimeout = 300 * time.Millisecond },
+		change: func(c *config, _ *seams) { c.copilotTimeout = 300 * time.Millisecond },
 		ask:    func(w *watched) told { return w.send(w.start(), command) },
 	}
 }

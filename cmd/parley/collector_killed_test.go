@@ -30,7 +30,7 @@ func TestCollectorKilled(t *testing.T) {
 	log := &sharedBuffer{}
 	observed := func(collector string, log io.Writer) (send func() time.Duration) {
 		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
-		base := service(t, log, "COPILOT_EMULATOR", "true")
+		base := startService(t, log, "COPILOT_EMULATOR", "true")
 		id := call(t, base+"/api/chat/start", m{}).ConversationID
 		return func() time.Duration {
 			began := time.Now()

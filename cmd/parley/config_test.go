@@ -106,17 +106,16 @@ func TestTokenSettings(t *testing.T) {
 			t.Errorf("%s: flow %v, %v", name, loaded.flow(), err)
 			continue
 		}
-		tel, _, flush, err := openTelemetry(t.Context(), loaded, io.Discard)
+		tel, _, err := openTelemetry(t.Context(), loaded, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, end, err := openAgent(loaded, tel)
-		flush()
+		agent, err := openAgent(loaded, seams{}, tel)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		end()
+		agent.close()
 	}
 	for want, get := range map[string]func(string) string{
 		"COPILOT_STUB_TOKEN: there":       with(),

@@ -14,7 +14,7 @@ import (
 // The end of a turn that is given up is counted by the class of what kept it from
 // being stored, and logged. Every class is there before, at zero.
 func TestDroppedEndIsCountedAndLogged(t *testing.T) {
-	w := watch(t, "http/protobuf", func(c *server.Config) { c.CommitTimeout = 50 * time.Millisecond })
+	w := watch(t, "http/protobuf", func(c *config, _ *seams) { c.redisTimeout = 50 * time.Millisecond })
 	id := w.start()
 	w.store.complete = func(context.Context) error {
 		return &store.Error{Op: "CompleteTurn", Kind: store.ErrUnreachable}

@@ -66,17 +66,40 @@ func address(t testing.TB, stdout io.Reader) string {
 	return ""
 }
 
-// service runs the program in this process until the test ends, and checks that
-// it ends cleanly.
-func service(t testing.TB, stderr io.Writer, pairs ...string) (base string) {
+// startService runs the program in this process until the test ends, and checks
+// that it ends cleanly.
+func startService(t testing.TB, stderr io.Writer, pairs ...string) (base string) {
+	t.Helper()
+	return started(t, func(ctx context.Context, stdout io.Writer) error {
+		return run(ctx, nil, env(settingsOf(pairs)...), stdout, stderr)
+	})
+}
+
+// startWith is startService with something put into the service.
+func startWith(t testing.TB, with seams, pairs ...string) (base string) {
+	t.Helper()
+	c, err := load(env(settingsOf(pairs)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return started(t, func(ctx context.Context, stdout io.Writer) error {
+		return serve(ctx, c, with, stdout, io.Discard)
+	})
+}
+
+// settingsOf lets everybody in and takes any port of loopback, unless told otherwise.
+func settingsOf(pairs []string) []string {
+	return append([]string{"AUTH_REQUIRED", "false", "HOST", "127.0.0.1", "PORT", "0"}, pairs...)
+}
+
+// started runs something that prints where it listens, until the test ends.
+func started(t testing.TB, program func(ctx context.Context, stdout io.Writer) error) (base string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	done := make(chan error, 1)
-	pairs = append([]string{"AUTH_REQUIRED", "false", "HOST", "127.0.0.1", "PORT", "0"}, pairs...)
 	go func() {
-		err := run(ctx, nil, env(pairs...), in, stderr)
-		done <- err
+		done <- program(ctx, in)
 		_ = in.CloseWithError(io.EOF)
 	}()
 	t.Cleanup(func() {
@@ -199,7 +222,7 @@ type m map[string]any
 func TestInMemory(t *testing.T) {
 	var log bytes.Buffer
 	t.Run("chat", func(t *testing.T) {
-		base := service(t, &log, "COPILOT_EMULATOR", "true")
+		base := startService(t, &log, "COPILOT_EMULATOR", "true")
 		started := call(t, base+"/api/chat/start", m{})
 		if started.Status != 200 || started.ConversationID == "" || len(started.Messages) != 1 {
 			t.Fatalf("start: %+v", started)
@@ -271,7 +294,7 @@ func TestRedisAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, settings := agent(t)
-	base := service(t, io.Discard, append(settings, "REDIS_URL", away)...)
+	base := startService(t, io.Discard, append(settings, "REDIS_URL", away)...)
 	id := uuid.NewString()
 	for path, body := range map[string]any{
 		"/api/chat/start":               m{},
@@ -316,7 +339,7 @@ func TestSendCosts(t *testing.T) {
 	raw := goredis.NewClient(opt)
 	t.Cleanup(func() { _ = raw.Close() })
 	e, settings := agent(t)
-	base := service(t, io.Discard, append(settings, "REDIS_URL", url)...)
+	base := startService(t, io.Discard, append(settings, "REDIS_URL", url)...)
 	id := call(t, base+"/api/chat/start", m{}).ConversationID
 	send := func(text string) {
 		if a := call(t, base+"/api/chat/send", m{"conversationId": id, "text": text}); a.Status != 200 {
@@ -368,7 +391,7 @@ func TestPortTaken(t *testing.T) {
 // Conversations that are used at the same time never mix: the emulated agent
 // numbers the turns of each, and says what it heard.
 func TestNeverMix(t *testing.T) {
-	base := service(t, io.Discard, "COPILOT_EMULATOR", "true")
+	base := startService(t, io.Discard, "COPILOT_EMULATOR", "true")
 	const conversations, turns = 20, 5
 	var talking sync.WaitGroup
 	for c := range conversations {

@@ -68,7 +68,7 @@ func TestGuideHasEveryClass(t *testing.T) {
 // of a service on Redis that was asked for something.
 func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	_, agentSettings := agent(t)
-	base := service(t, &sharedBuffer{}, append(agentSettings, "REDIS_URL", redistest.Start(t).URL(), "METRICS_PROMETHEUS", "true")...)
+	base := startService(t, &sharedBuffer{}, append(agentSettings, "REDIS_URL", redistest.Start(t).URL(), "METRICS_PROMETHEUS", "true")...)
 	get := func(method, path string) string { return fetch(t, method, base+path) }
 	get("POST", "/api/chat/start")
 	get("GET", "/nowhere") // for error_type
@@ -126,7 +126,7 @@ func fetch(t *testing.T, method, url string) string {
 // Where metrics are not asked for, /metrics is no route.
 func TestMetricsAreOptional(t *testing.T) {
 	_, agentSettings := agent(t)
-	base := service(t, &sharedBuffer{}, agentSettings...)
+	base := startService(t, &sharedBuffer{}, agentSettings...)
 	w := &watched{t: t, base: base}
 	if a := w.ask("GET", "/metrics", ""); a.status != http.StatusNotFound {
 		t.Errorf("status %d", a.status)

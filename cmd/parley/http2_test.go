@@ -53,7 +53,7 @@ func post(t *testing.T, c *http.Client, url, body string, headers ...string) who
 // problem bodies, bounds.
 func TestHTTP2(t *testing.T) {
 	_, settings := agent(t)
-	base := service(t, io.Discard, settings...)
+	base := startService(t, io.Discard, settings...)
 	c := overHTTP2(t, nil)
 	id := call(t, base+"/api/chat/start", m{}).ConversationID
 

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"io"
 	"iter"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,7 +15,6 @@ import (
 	"parley/contracttest/mutants"
 	"parley/contracttest/redistest"
 	"parley/server"
-	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store"
 	"parley/store/memory"
@@ -102,56 +99,13 @@ func (m mutant) run(t *testing.T, shared *redistest.Server) []matrix.Cell {
 	return nil
 }
 
-// serve wires a service as the program does, with the fault in it.
+// serve runs the program with the fault in it.
 func (m mutant) serve(tb testing.TB, w matrix.Wiring) string {
 	tb.Helper()
 	if m.timeout != 0 {
 		w.Timeout = m.timeout
 	}
-	c, err := load(env(append(pairs(w), "AUTH_REQUIRED", "false")...))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	tel, _, flush, err := openTelemetry(tb.Context(), c, io.Discard)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(flush)
-	kept, err := openStore(c, tel, log)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	agent, _, endAgent, err := openAgent(c, tel)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if m.store != nil {
-		kept.Store = m.store(kept.Store)
-	}
-	if m.agent != nil {
-		agent = m.agent(agent)
-	}
-	health := server.NewHealth(server.HealthConfig{Backend: kept.backend, Ping: kept.Ping, Warnings: kept.warnings})
-	api, err := newServer(c, kept.Store, agent, auth.Anyone{}, health, log, tel)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var handler http.Handler = api
-	if m.handler != nil {
-		handler = m.handler(api)
-	}
-	stopProbes := background(context.WithoutCancel(tb.Context()), health.Run)
-	stopWatch := background(context.WithoutCancel(tb.Context()), kept.watch)
-	web := httptest.NewServer(handler)
-	tb.Cleanup(func() {
-		web.Close()
-		stopWatch()
-		stopProbes()
-		endAgent()
-		_ = kept.Close()
-	})
-	return web.URL
+	return startWith(tb, seams{store: m.store, agent: m.agent, api: m.handler}, pairs(w)...)
 }
 
 type confused struct{ copilot.Agent }

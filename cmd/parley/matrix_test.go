@@ -25,7 +25,7 @@ func target() matrix.Target {
 	return matrix.Target{
 		Class: server.Class,
 		Service: func(tb testing.TB, w matrix.Wiring) string {
-			return service(tb, io.Discard, pairs(w)...)
+			return startService(tb, io.Discard, pairs(w)...)
 		},
 		Store: func(tb testing.TB, w matrix.Wiring) store.Store {
 			tb.Helper()

@@ -18,7 +18,7 @@ import (
 func TestOutageAtTheCommit(t *testing.T) {
 	p := faultproxy.Start(t, redistest.Start(t).Addr())
 	e, settings := agent(t)
-	base := service(t, io.Discard, append(settings, "REDIS_URL", "redis://"+p.Addr(), "REDIS_TIMEOUT", "800")...)
+	base := startService(t, io.Discard, append(settings, "REDIS_URL", "redis://"+p.Addr(), "REDIS_TIMEOUT", "800")...)
 	id := call(t, base+"/api/chat/start", m{}).ConversationID
 	c := &crowd{t: t}
 	body := m{"conversationId": id, "text": "hello\n/slow 300ms"}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"parley/server"
 	"parley/store"
 )
 
@@ -21,7 +20,7 @@ func TestNothingPersonalLeavesTheProcess(t *testing.T) {
 	secret := func(what string) string { return "S3CR3T" + what }
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		t.Run(protocol, func(t *testing.T) {
-			w := watch(t, protocol, func(c *server.Config) { c.AuthRequired, c.Auth = true, verdict{} })
+			w := watch(t, protocol, verdictOf(nil))
 			bearer := []string{"Authorization", "Bearer " + secret("Token"), "Idempotency-Key", secret("Key"), "User-Agent", secret("Agent"), "Cookie", secret("Cookie")}
 			post := func(path, body string) told { return w.ask("POST", path, body, bearer...) }
 
@@ -122,7 +121,7 @@ func TestNothingPersonalLeavesTheProcess(t *testing.T) {
 
 // Requests, spans of requests, lines of the log and turns are as many.
 func TestCountsAgree(t *testing.T) {
-	w := watch(t, "http/protobuf", func(c *server.Config) { c.CORSOrigin = "https://chat.example" })
+	w := watch(t, "http/protobuf", func(c *config, _ *seams) { c.corsOrigin = "https://chat.example" })
 	requests, turns := 0, 0
 	turn := func(told) { requests++; turns++ }
 	other := func(told) { requests++ }

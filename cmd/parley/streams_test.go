@@ -4,15 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"strings"
 	"testing"
 
-	"parley/server"
-	"parley/server/auth"
 	"parley/server/copilot"
 )
 
@@ -71,50 +68,33 @@ type idleService struct {
 	close  func()
 }
 
-// newIdleService puts the program together around a transport that trusts the
-// agent of the test. It has a conversation for every stream.
+// newIdleService is the program, which trusts the agent of the test. It has a
+// conversation for every stream.
 func newIdleService(t *testing.T, agentURL string) *idleService {
 	t.Helper()
-	c, err := load(env("AUTH_REQUIRED", "false", "COPILOT_DIRECT_CONNECT_URL", agentURL, "COPILOT_STUB_TOKEN", "stub", "MAX_TURNS", "2000"))
+	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
+	// The streams have nobody left to wait for at the end.
+	settings := settingsOf([]string{"COPILOT_DIRECT_CONNECT_URL", agentURL, "COPILOT_STUB_TOKEN", "stub", "MAX_TURNS", "2000", "SHUTDOWN_TIMEOUT", "0"})
+	c, err := load(env(settings...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	tel, _, flush, err := openTelemetry(t.Context(), c, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept, err := openStore(c, tel, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := copilot.NewClient(copilot.Options{
-		Endpoint: c.endpoint, Tokens: copilot.StaticToken(c.stubToken), Transport: tel.Transport(trusting(t)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	health := server.NewHealth(server.HealthConfig{Backend: kept.backend, Ping: kept.Ping})
-	api, err := newServer(c, kept.Store, tel.Agent(client, agentURL), auth.Anyone{}, health, log, tel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	web, _ := newWeb(tel.Handler(api), c.maxConnections, log)
-	s := served(t, web)
+	out, in := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = serve(ctx, c, seams{agentRoots: testRoots(t)}, in, io.Discard) // reports that it cut off the streams
+		_ = in.CloseWithError(io.EOF)
+	}()
+	s := &idleService{base: address(t, out), close: func() {
+		end()
+		<-ended
+	}}
 	for range idleStreams {
 		id := call(t, s.base+"/api/chat/start", m{}).ConversationID
 		s.bodies = append(s.bodies, `{"conversationId":"`+id+`","text":"hello"}`)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	stop := s.close
-	s.close = func() {
-		stop()
-		gone, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-		cancel() // the turns have nobody left to wait for
-		_ = api.Shutdown(gone)
-		client.CloseIdleConnections()
-		flush()
-	}
 	return s
 }
 

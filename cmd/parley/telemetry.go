@@ -5,39 +5,25 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"parley/server"
-	"parley/store"
 	"parley/store/redis"
 	"parley/telemetry"
 	"parley/telemetry/provider"
 )
 
-// flushTime is how long it may take at the end to send what telemetry has left.
-const flushTime = 5 * time.Second
-
-// openTelemetry makes what observes the service. End sends what is left.
-func openTelemetry(ctx context.Context, c config, log io.Writer) (*telemetry.Telemetry, *provider.Provider, func(), error) {
+// openTelemetry makes what observes the service, and what that reports to. The
+// latter has to be shut down, which sends what is left.
+func openTelemetry(ctx context.Context, c config, log io.Writer) (*telemetry.Telemetry, *provider.Provider, error) {
 	p, err := provider.New(ctx, provider.Options{Version: version(), Prometheus: c.prometheus, Log: log, Level: c.logLevel})
 	if err != nil {
-		return nil, nil, nil, err
-	}
-	end := func() {
-		// Whatever ended the service must not keep its last words from going out.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
-		defer cancel()
-		p.Shutdown(ctx)
+		return nil, nil, err
 	}
 	tel, err := telemetry.New(telemetry.Options{
 		Tracers: p.Tracers, Meters: p.Meters, Version: version(),
 		Class: server.Class, Classes: classes(), OwnerKey: []byte(c.ownerKey),
 	})
-	if err != nil {
-		end()
-		return nil, nil, nil, err
-	}
-	return tel, p, end, nil
+	return tel, p, err
 }
 
 // classes is what telemetry has to know of the table of failures.
@@ -62,23 +48,15 @@ func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 	}
 }
 
-// observeStore decorates a store. Redis says more than its calls do.
-func observeStore(s store.Store, backend string, tel *telemetry.Telemetry) (store.Store, error) {
-	r, ok := s.(*redis.Store)
-	if !ok {
-		return tel.Store(s, telemetry.StoreOptions{System: backend}), nil
-	}
-	err := errors.Join(tel.ObserveBreaker(r.BreakerOpen), tel.ObservePool(func() telemetry.Pool {
+// observeRedis has metrics of what a Redis store says beside its calls.
+func observeRedis(r *redis.Store, tel *telemetry.Telemetry) error {
+	return errors.Join(tel.ObserveBreaker(r.BreakerOpen), tel.ObservePool(func() telemetry.Pool {
 		p := r.Pool()
 		return telemetry.Pool{
 			Used: int64(p.Used), Idle: int64(p.Idle), Pending: int64(p.Pending), Max: int64(p.Max), IdleMin: int64(p.IdleMin),
 			Timeouts: int64(p.Timeouts), Waits: int64(p.Waits), WaitSeconds: p.Waited.Seconds(),
 		}
 	}))
-	host, port, database := r.Address()
-	return tel.Store(s, telemetry.StoreOptions{
-		System: backend, Operation: redis.Operation, Address: host, Port: port, Namespace: database,
-	}), err
 }
 
 // redisTrace has the Redis client report what happens inside a call.

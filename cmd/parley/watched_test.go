@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,14 +17,11 @@ import (
 
 	"parley/server"
 	"parley/server/auth"
-	"parley/server/copilot"
 	"parley/server/copilot/emulator"
 	"parley/store"
-	"parley/store/memory"
 )
 
-// watched is a service, wired for telemetry as the program is, whose parts can
-// be made to fail.
+// watched is a service whose parts can be made to fail.
 type watched struct {
 	t         *testing.T
 	base      string
@@ -86,69 +83,71 @@ func (v verdict) Verify(context.Context, string) (auth.Principal, error) {
 	return auth.Principal{Tenant: "tenant-1", User: "user-1"}, v.err
 }
 
+// change is what a test changes of a service before it is built.
+type change func(*config, *seams)
+
 // watch starts a service that exports by that protocol to a collector of its own.
-func watch(t *testing.T, protocol string, change ...func(*server.Config)) *watched {
+func watch(t *testing.T, protocol string, changes ...change) *watched {
 	t.Helper()
 	c := newCollector(t)
 	c.use(t, protocol)
-	w := wire(t, change...)
+	w := watchExports(t, changes...)
 	w.collector = c
 	return w
 }
 
 // watchAt starts a service that exports traces to that address, and samples none.
-func watchAt(t *testing.T, endpoint string, change func(*server.Config)) *watched {
+func watchAt(t *testing.T, endpoint string, changes ...change) *watched {
 	t.Helper()
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint+"/v1/traces")
 	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
-	return wire(t, change)
+	return watchExports(t, changes...)
 }
 
-// wire starts a service that exports as the environment says.
-func wire(t *testing.T, change ...func(*server.Config)) *watched {
+// watchExports starts a service that exports as the environment says.
+func watchExports(t *testing.T, changes ...change) *watched {
 	t.Helper()
 	w := &watched{t: t, emulator: emulator.New(emulator.Options{Token: "stub"}), log: &sharedBuffer{}}
-	tel, out, flush, err := openTelemetry(t.Context(), config{ownerKey: "0123456789abcdef"}, w.log)
-	if err != nil {
-		t.Fatal(err)
-	}
 	agentWeb := httptest.NewServer(w.emulator)
-	url := agentWeb.URL + "/agent"
-	client, err := copilot.NewClient(copilot.Options{
-		Endpoint: copilot.Endpoint{DirectConnectURL: url}, Tokens: copilot.StaticToken("stub"), Transport: tel.Transport(copilot.NewTransport()),
-	})
+	c, err := load(env(settingsOf([]string{
+		"COPILOT_DIRECT_CONNECT_URL", agentWeb.URL + "/agent", "COPILOT_STUB_TOKEN", "stub", "TELEMETRY_OWNER_KEY", "0123456789abcdef",
+	})...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.store = &failingStore{Store: memory.New(memory.Options{})}
-	places, err := observeStore(w.store, "memory", tel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := server.Config{
-		Store: places, Agent: tel.Agent(client, url), Log: slog.New(out.Logs),
-		Health: server.NewHealth(server.HealthConfig{Backend: "memory", Ping: places.Ping}),
-	}
-	observeAPI(&cfg, tel)
-	for _, f := range change {
+	with := seams{store: func(s store.Store) store.Store {
+		w.store = &failingStore{Store: s}
+		return w.store
+	}}
+	for _, f := range changes {
 		if f != nil {
-			f(&cfg)
+			f(&c, &with)
 		}
 	}
-	if w.server, err = server.New(cfg); err != nil {
+	s, err := newService(t.Context(), c, with, w.log)
+	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(tel.Handler(w.server))
-	w.base = web.URL
+	w.server = s.api
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.base = "http://" + listener.Addr().String()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx, listener, io.Discard) }()
 	w.unplug = sync.OnceFunc(func() {
-		client.CloseIdleConnections()
+		s.agent.close()
 		agentWeb.CloseClientConnections()
 		agentWeb.Close()
 	})
 	w.end = sync.OnceFunc(func() {
-		web.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the service ended with %v", err)
+		}
 		w.unplug()
-		flush()
 	})
 	t.Cleanup(w.end)
 	return w

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"parley/server/copilot"
+	"parley/server/copilot/emulator"
+	"parley/server/copilot/entra"
+	"parley/telemetry"
+)
+
+// agentClient is the agent to talk to.
+type agentClient struct {
+	copilot.Agent
+	name  string // says which it is, without secrets
+	close func()
+}
+
+// openAgent makes the client of the agent. It starts the emulator where that is
+// the agent.
+func openAgent(c config, with seams, tel *telemetry.Telemetry) (agentClient, error) {
+	endpoint, stop := c.endpoint, func() {}
+	var tokens copilot.TokenSource
+	var name string
+	switch {
+	case c.emulator:
+		url, stopEmulator, err := startEmulator()
+		if err != nil {
+			return agentClient{}, err
+		}
+		endpoint, tokens, stop = copilot.Endpoint{DirectConnectURL: url}, copilot.StaticToken(emulatorToken), stopEmulator
+		name = "emulator in this process (say /help to it)"
+	case c.stubToken != "":
+		tokens, name = copilot.StaticToken(c.stubToken), "Copilot Studio, with COPILOT_STUB_TOKEN for everybody"
+	default:
+		s, err := newTokens(c)
+		if err != nil {
+			return agentClient{}, fmt.Errorf("COPILOT_AUTHORITY: %w", err)
+		}
+		tokens, stop, name = s, s.Close, "Copilot Studio, on behalf of each user"
+		if c.flow() == entra.ClientCredentials {
+			name = "Copilot Studio, as this application"
+		}
+	}
+	transport := copilot.NewTransport()
+	if with.agentRoots != nil {
+		transport.TLSClientConfig = &tls.Config{RootCAs: with.agentRoots, MinVersion: tls.VersionTLS12}
+	}
+	client, err := copilot.NewClient(copilot.Options{
+		Endpoint: endpoint, Tokens: tokens, UserAgent: "parley/" + version(),
+		Transport: tel.Transport(transport),
+		// A turn has one budget, COPILOT_TIMEOUT; silence within it is the agent's right.
+		Timeouts: copilot.Timeouts{FirstEvent: c.copilotTimeout, Idle: c.copilotTimeout},
+	})
+	if err != nil {
+		stop()
+		return agentClient{}, fmt.Errorf("COPILOT_DIRECT_CONNECT_URL: %w", err)
+	}
+	var agent copilot.Agent = client
+	if with.agent != nil {
+		agent = with.agent(agent)
+	}
+	address, _ := endpoint.URL("") // NewClient has checked it
+	return agentClient{Agent: tel.Agent(agent, address), name: name, close: func() {
+		client.CloseIdleConnections()
+		stop()
+	}}, nil
+}
+
+// flow is how tokens for the agent are fetched.
+func (c *config) flow() entra.Flow {
+	if c.copilotFlow == flowClientCredentials || c.copilotFlow == "" && !c.authRequired {
+		return entra.ClientCredentials
+	}
+	return entra.OnBehalfOf
+}
+
+// newTokens makes what fetches tokens for the agent.
+func newTokens(c config) (*entra.Source, error) {
+	scope, err := c.endpoint.TokenScope()
+	if err != nil {
+		return nil, err
+	}
+	return entra.New(entra.Options{
+		Authority: strings.TrimSuffix(c.copilotAuthority, "/") + "/" + c.copilotTenant,
+		ClientID:  c.copilotApp, Secret: c.copilotSecret, Scope: scope, Flow: c.flow(),
+	})
+}
+
+// emulatorToken is what the emulated agent in this process lets in.
+const emulatorToken = "emulator"
+
+// startEmulator serves an emulated agent on a port of its own, so that what is
+// in between is the real protocol over a real connection.
+func startEmulator() (url string, stop func(), err error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("COPILOT_EMULATOR: cannot listen: %w", err)
+	}
+	web := &http.Server{Handler: emulator.New(emulator.Options{Token: emulatorToken}), ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = web.Serve(l) // ends with Close
+	}()
+	return "http://" + l.Addr().String() + "/emulator", func() {
+		_ = web.Close()
+		<-done
+	}, nil
+}

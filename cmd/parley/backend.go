@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"parley/store"
+	"parley/store/memory"
+	"parley/store/redis"
+	"parley/telemetry"
+)
+
+// backend is the store that was chosen, with what the service asks of it beside
+// store.Store.
+type backend struct {
+	store.Store
+	name     string                // "memory" or "redis"
+	watch    func(context.Context) // runs until its context is done
+	warnings func() []string       // conditions that an operator should know of
+}
+
+// openStore is the one place that chooses a backend: Redis when REDIS_URL is
+// set, memory when it is not, and never one for the other.
+func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger) (backend, error) {
+	if c.redisURL == "" {
+		var s store.Store = memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations})
+		if with.store != nil {
+			s = with.store(s)
+		}
+		return backend{
+			Store: tel.Store(s, telemetry.StoreOptions{System: "memory"}), name: "memory",
+			watch: func(context.Context) {}, warnings: func() []string { return nil },
+		}, nil
+	}
+	r, err := redis.New(redis.Options{
+		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile,
+		Prefix: c.redisPrefix, TTL: c.ttl, Timeout: c.redisTimeout, Trace: redisTrace(tel),
+	})
+	if err != nil {
+		return backend{}, fmt.Errorf("REDIS_URL: %w", err)
+	}
+	if err := observeRedis(r, tel); err != nil {
+		return backend{}, errors.Join(err, r.Close())
+	}
+	var s store.Store = r
+	if with.store != nil {
+		s = with.store(s)
+	}
+	host, port, database := r.Address()
+	watch := &redisWatch{policy: r.EvictionPolicy, roleUntold: r.RoleUntold, log: log}
+	return backend{
+		Store: tel.Store(s, telemetry.StoreOptions{
+			System: "redis", Operation: redis.Operation, Address: host, Port: port, Namespace: database,
+		}),
+		name: "redis", watch: watch.run, warnings: watch.warnings,
+	}, nil
+}

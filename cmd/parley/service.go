@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"parley/server"
+	"parley/server/auth"
+	"parley/server/copilot"
+	"parley/store"
+	"parley/telemetry"
+	"parley/telemetry/provider"
+)
+
+// seams are what a test puts around, or in place of, parts of the service. The
+// zero value is the program as it runs.
+type seams struct {
+	store      func(store.Store) store.Store     // wraps the backend; telemetry wraps the result
+	agent      func(copilot.Agent) copilot.Agent // wraps the agent's client, likewise
+	api        func(http.Handler) http.Handler   // wraps the API, likewise
+	verifier   auth.Verifier                     // replaces the configured one
+	agentRoots *x509.CertPool                    // trusted by the agent's client; the system's if nil
+}
+
+// service is everything that runs in this process, put together by newService and
+// nowhere else.
+type service struct {
+	config   config
+	log      *slog.Logger
+	tel      *telemetry.Telemetry
+	provider *provider.Provider // what tel reports to
+	store    backend
+	agent    agentClient
+	auth     authenticator
+	health   *server.Health
+	api      *server.Server
+	web      *http.Server
+	conns    *connections
+}
+
+// newService builds the service. It connects to nothing, but begins to fetch
+// signing keys. Log lines go to logs.
+func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *service, err error) {
+	s := &service{config: c}
+	defer func() {
+		if err != nil {
+			s.discard(ctx)
+		}
+	}()
+	if s.tel, s.provider, err = openTelemetry(ctx, c, logs); err != nil {
+		return nil, configError{err}
+	}
+	s.log = slog.New(s.provider.Logs)
+	if s.store, err = openStore(c, with, s.tel, s.log); err != nil {
+		return nil, err
+	}
+	if s.agent, err = openAgent(c, with, s.tel); err != nil {
+		return nil, err
+	}
+	if s.auth, err = openAuth(ctx, c, with, s.log); err != nil {
+		return nil, err
+	}
+	s.health = server.NewHealth(server.HealthConfig{
+		Backend: s.store.name, Ping: s.store.Ping, Version: version(),
+		Warnings: func() []string { return slices.Concat(s.auth.warnings, s.store.warnings()) },
+	})
+	if s.api, err = s.newAPI(); err != nil {
+		return nil, err
+	}
+	if err = errors.Join(s.tel.ObserveStore(s.health.StoreAlive), s.tel.ObserveCommits(s.api.PendingCommits)); err != nil {
+		return nil, err
+	}
+	var handler http.Handler = s.api
+	if with.api != nil {
+		handler = with.api(handler)
+	}
+	s.web, s.conns = newWeb(withMetrics(s.tel.Handler(handler), s.provider.Metrics), c.maxConnections, s.log)
+	return s, nil
+}
+
+// newAPI makes the HTTP API from the other parts.
+func (s *service) newAPI() (*server.Server, error) {
+	c := s.config
+	cfg := server.Config{
+		Store: s.store.Store, Agent: s.agent.Agent, Health: s.health, Auth: s.auth.Verifier, AuthRequired: c.authRequired, Log: s.log,
+		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
+		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
+		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns,
+	}
+	if c.authRequired {
+		// Without sign-in, everybody is one user.
+		cfg.MaxTurnsPerOwner = c.maxTurnsPerUser
+	}
+	observeAPI(&cfg, s.tel)
+	if c.staticDir != "" {
+		// A root, unlike os.DirFS, does not follow links out of the directory. It
+		// is needed as long as the process lives.
+		root, err := os.OpenRoot(c.staticDir)
+		if err != nil {
+			return nil, fmt.Errorf("STATIC_DIR: %w", err)
+		}
+		cfg.Static = root.FS()
+	}
+	return server.New(cfg)
+}
+
+// serve runs the service until ctx is done, and shuts it down.
+func serve(ctx context.Context, c config, with seams, stdout, stderr io.Writer) error {
+	s, err := newService(ctx, c, with, stderr)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
+	if err != nil {
+		s.discard(ctx)
+		return fmt.Errorf("PORT: cannot listen: %w", err)
+	}
+	return s.run(ctx, listener, stdout)
+}
+
+// run answers what comes in at the listener until ctx is done, and shuts the
+// service down. It may be called once.
+func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writer) error {
+	// What runs in the background goes on while the last turns do.
+	life := context.WithoutCancel(ctx)
+	stopProbes, stopWatch := background(life, s.health.Run), background(life, s.store.watch)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
+		slog.String("store", s.store.name), slog.String("agent", s.agent.name), slog.Bool("auth_required", s.config.authRequired),
+		slog.String("version", version()))
+	for _, w := range s.auth.warnings {
+		s.log.LogAttrs(ctx, slog.LevelWarn, w)
+	}
+	announce(stdout, s.config, listener.Addr(), s.store.name, s.agent.name)
+
+	served := make(chan error, 1)
+	go func() { served <- s.web.Serve(listener) }()
+	var failed error
+	select {
+	case err := <-served:
+		failed = fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "stopping")
+	s.health.SetDraining()
+	return errors.Join(failed, s.shutdown(life, stopProbes, stopWatch))
+}
+
+// announce tells a person what is active and what to try.
+func announce(w io.Writer, c config, addr net.Addr, store, agent string) {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	base := "http://" + net.JoinHostPort(host, port)
+	signIn, header := "off: everybody is the same user", ""
+	if c.authRequired {
+		signIn, header = "on: callers show a bearer token", " -H \"Authorization: Bearer $TOKEN\""
+	}
+	fmt.Fprintf(w, `Parley %s is listening on %s
+  store  %s
+  agent  %s
+  auth   %s
+Try:
+  curl -s -X POST%s %s/api/chat/start
+`, version(), base, store, agent, signIn, header, base)
+}
