@@ -33,8 +33,9 @@ var arrows = map[string][]string{
 	"contracttest/history":    {"store", "contracttest"},
 	"contracttest/mutants":    {"store"},
 	"contracttest/faultproxy": {},
+	"contracttest/latency":    {},
 	"contracttest/redistest":  {},
-	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/redistest"},
+	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest"},
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
@@ -45,8 +46,8 @@ var arrows = map[string][]string{
 
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
-	"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/matrix", "contracttest/mutants", "contracttest/redistest",
-	"testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
+	"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/mutants",
+	"contracttest/redistest", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
 // only says which package of others' is kept to which rooms, and why.
@@ -63,7 +64,7 @@ var only = map[string]struct {
 	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
 	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
 	"golang.org/x/net/":          {[]string{}, "it is for tests"},
-	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.

@@ -132,7 +132,10 @@ func (b breaker) probe(ctx context.Context, limit time.Duration, next chan<- *go
 func answers(ctx context.Context, c *goredis.Client, limit time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	// The library heeds a deadline, not the end of a context: close would wait for
+	// an answer that a halted Redis does not give.
+	keep := context.AfterFunc(ctx, func() { _ = c.Close() })
 	err := catchPanic(func() error { return c.Ping(ctx).Err() })
 	var refusal goredis.Error
-	return err == nil || errors.As(err, &refusal) && !goredis.IsMaxClientsError(refusal)
+	return keep() && (err == nil || errors.As(err, &refusal) && !goredis.IsMaxClientsError(refusal))
 }
