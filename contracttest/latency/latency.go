@@ -14,8 +14,10 @@ import (
 	"time"
 )
 
-// interval is the pause between two measurements.
-const interval = 5 * time.Millisecond
+const (
+	interval = 5 * time.Millisecond // between two measurements
+	first    = 10                   // measurements before Watch returns
+)
 
 // Baseline is the longest time that a request took which nothing but the machine
 // could hold up. It is safe for concurrent use.
@@ -25,7 +27,8 @@ type Baseline struct {
 }
 
 // Watch measures until the test ends: how late a timer fires, and how long an
-// HTTP request to a handler takes that does nothing.
+// HTTP request to a handler takes that does nothing. It returns when there are
+// first results.
 func Watch(tb testing.TB) *Baseline {
 	tb.Helper()
 	b := &Baseline{}
@@ -35,9 +38,13 @@ func Watch(tb testing.TB) *Baseline {
 	transport := &http.Transport{}
 	client := &http.Client{Transport: transport}
 	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
+	ready := make(chan struct{})
 	var measuring sync.WaitGroup
 	measuring.Go(func() {
-		for ctx.Err() == nil {
+		for n := 0; ctx.Err() == nil; n++ {
+			if n == first {
+				close(ready)
+			}
 			began := time.Now()
 			if !wait(ctx, interval) {
 				return
@@ -58,6 +65,7 @@ func Watch(tb testing.TB) *Baseline {
 		transport.CloseIdleConnections()
 		web.Close()
 	})
+	<-ready
 	return b
 }
 

@@ -12,9 +12,9 @@ import (
 	"parley/server/copilot/emulator"
 )
 
-// gatedAgent is an emulated agent that can be made to wait before it answers,
+// heldAgent is an emulated agent that can be made to wait before it answers,
 // to misbehave, and to go away.
-type gatedAgent struct {
+type heldAgent struct {
 	*emulator.Emulator
 	tb   testing.TB
 	addr string
@@ -23,18 +23,18 @@ type gatedAgent struct {
 
 	mu      sync.Mutex
 	command string // of the emulator, for everything that is asked; "" for none
-	gate    *gate
+	barrier *barrier
 }
 
-// gate holds requests back. The first to come closes arrived.
-type gate struct {
+// barrier holds requests back. The first to come closes arrived.
+type barrier struct {
 	once          sync.Once
 	arrived, open chan struct{}
 }
 
-func newAgent(tb testing.TB) *gatedAgent {
+func newAgent(tb testing.TB) *heldAgent {
 	tb.Helper()
-	a := &gatedAgent{tb: tb, addr: "127.0.0.1:0"}
+	a := &heldAgent{tb: tb, addr: "127.0.0.1:0"}
 	a.Emulator = emulator.New(emulator.Options{Script: func(emulator.Request) string {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -50,7 +50,7 @@ func newAgent(tb testing.TB) *gatedAgent {
 }
 
 // start listens, the second time at the same address as the first.
-func (a *gatedAgent) start() {
+func (a *heldAgent) start() {
 	l, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(a.tb.Context()), "tcp", a.addr)
 	if err != nil {
 		a.tb.Fatalf("the agent cannot listen: %v", err)
@@ -62,48 +62,48 @@ func (a *gatedAgent) start() {
 }
 
 // stop closes the listener and all connections.
-func (a *gatedAgent) stop() { _ = a.web.Close() }
+func (a *heldAgent) stop() { _ = a.web.Close() }
 
 // misbehave makes it answer everything as if it had been told that command.
-func (a *gatedAgent) misbehave(command string) {
+func (a *heldAgent) misbehave(command string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.command = command
 }
 
 // ServeHTTP implements http.Handler.
-func (a *gatedAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *heldAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
-	g := a.gate
+	b := a.barrier
 	a.mu.Unlock()
-	if g != nil {
-		g.once.Do(func() { close(g.arrived) })
-		<-g.open
+	if b != nil {
+		b.once.Do(func() { close(b.arrived) })
+		<-b.open
 	}
 	a.Emulator.ServeHTTP(w, r)
 }
 
 // hold makes requests wait from now on. The channel is closed when the first is
 // there.
-func (a *gatedAgent) hold() (arrived <-chan struct{}) {
+func (a *heldAgent) hold() (arrived <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.gate = &gate{arrived: make(chan struct{}), open: make(chan struct{})}
-	return a.gate.arrived
+	a.barrier = &barrier{arrived: make(chan struct{}), open: make(chan struct{})}
+	return a.barrier.arrived
 }
 
 // release lets them go on.
-func (a *gatedAgent) release() {
+func (a *heldAgent) release() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gate != nil {
-		close(a.gate.open)
-		a.gate = nil
+	if a.barrier != nil {
+		close(a.barrier.open)
+		a.barrier = nil
 	}
 }
 
 // count is how often it was asked.
-func (a *gatedAgent) count() int { return len(a.Requests()) }
+func (a *heldAgent) count() int { return len(a.Requests()) }
 
 // untrusted serves over TLS with a certificate that nobody trusts.
 func untrusted(tb testing.TB) (url string) {

@@ -13,8 +13,8 @@ import (
 // more for the one repeat that the store allows itself.
 const maxExecutions = 2
 
-// maxPersisting is how often a script may run that is tried again until the
-// request's time is over. All runs but the first find it done.
+// maxPersisting is how often a script may run in one Timeout when it is tried again
+// until the request's time is over. All runs but the first find it done.
 const maxPersisting = 24
 
 // Cell is what came of one column under one fault.
@@ -82,27 +82,23 @@ func (c *Cell) judge(o outcome, bound time.Duration) {
 }
 
 // executed holds the number of executions against its bound.
-func (c *Cell) executed(n int, persists bool) {
+func (c *Cell) executed(n, limit int) {
 	c.Executions = max(c.Executions, n)
-	limit := maxExecutions
-	if persists {
-		limit = maxPersisting
-	}
 	if n > limit {
 		c.fail("under the fault", fmt.Errorf("a script of its ran %d times, allowed are %d", n, limit))
 	}
 }
 
 // recover asks until there is a good answer.
-func (c *Cell) recover(healed time.Time, s subject, lag *lag) {
+func (c *Cell) recover(healed time.Time, s column, l limits) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := s.works()
 		took := time.Since(healed)
 		switch {
-		case took > s.within()+lag.late():
-			c.fail("after the fault", errors.Join(fmt.Errorf("no good answer within %v", s.within()+lag.late()), err))
+		case took > s.within()+l.late():
+			c.fail("after the fault", errors.Join(fmt.Errorf("no good answer within %v", s.within()+l.late()), err))
 			return
 		case err == nil:
 			c.Recoveries = append(c.Recoveries, took)

@@ -15,8 +15,8 @@ import (
 // ownRows are faults that one request to each route would not show.
 func ownRows() []Row {
 	rows := []Row{
-		{ID: "crowd", Fault: "100 callers at once, more than there are connections, and commands never reach Redis", try: crowd},
-		{ID: "breaker-open", Fault: "commands never reach Redis, and that is known by now", try: breakerOpen},
+		{ID: "crowd", Fault: "100 callers at once, more than there are connections, and commands never reach Redis", try: crowd, Reads: Expect{"store_timeout", "store_pool_exhausted", "store_unreachable"}},
+		{ID: "breaker-open", Fault: "commands never reach Redis, and that is known by now", try: breakerOpen, Reads: Expect{"store_timeout", "store_unreachable"}},
 		{ID: "clients-leave", Fault: "clients leave one after the other while Redis is slow", try: clientsLeave},
 		{ID: "runner-paused", Fault: "an instance is paused in the middle of a turn for longer than its lease, and another takes the turn over", try: runnerPaused},
 		{ID: "evicts", Fault: "Redis deletes what it holds when its memory is full (maxmemory-policy)", try: evicts, own: true},
@@ -28,23 +28,23 @@ func ownRows() []Row {
 }
 
 // cell begins a cell of a row with columns of its own.
-func (l *lab) cell(column string, e ...string) Cell {
-	return Cell{Row: l.row.ID, Fault: l.row.Fault, Column: column, Expected: e}
+func (bed *testbed) cell(column string, e ...string) Cell {
+	return Cell{Row: bed.row.ID, Fault: bed.row.Fault, Column: column, Expected: e}
 }
 
 // crowd: nobody waits longer than the timeout, whether for a connection or for
 // an answer, and everybody is told that it is the store's.
-func crowd(l *lab, t Target) []Cell {
-	c := l.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
-	cell := l.cell(c.name(), "store_timeout", "store_pool_exhausted", "store_unreachable")
+func crowd(bed *testbed, t Target) []Cell {
+	c := bed.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
+	cell := bed.cell(c.name(), bed.row.Reads...)
 	cell.fail("before the fault", patiently(c.prepare))
-	l.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
+	bed.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	exhausted := 0
 	for range 100 {
 		asking.Go(func() {
-			one := &routeColumn{route: c.route, tb: c.tb, client: c.client, base: c.base, keys: c.keys, agent: c.agent, id: c.id}
+			one := &routeColumn{route: c.route, tb: c.tb, client: c.client, base: c.base, keys: c.keys, agent: c.agent, id: c.id, limits: c.limits}
 			began := time.Now()
 			o := one.ask("")
 			o.took = time.Since(began)
@@ -53,15 +53,15 @@ func crowd(l *lab, t Target) []Cell {
 			if o.class == "store_pool_exhausted" {
 				exhausted++
 			}
-			cell.judge(o, Timeout+Slack+l.lag.late())
+			cell.judge(o, bed.waited())
 		})
 	}
 	asking.Wait()
 	if exhausted == 0 {
 		cell.fail("under the fault", errors.New("nobody was told that there was no connection free"))
 	}
-	l.proxy.Heal()
-	cell.recover(time.Now(), c, l.lag)
+	bed.proxy.Heal()
+	cell.recover(time.Now(), c, bed.limits)
 	return []Cell{cell}
 }
 
@@ -70,13 +70,13 @@ const quick = 20 * time.Millisecond
 
 // breakerOpen: once a few have waited in vain, nobody waits any more. What the
 // machine itself is late by shows in answers that need no Redis, asked in turn.
-func breakerOpen(l *lab, t Target) []Cell {
-	c := l.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
-	cell := l.cell(c.name(), "store_unreachable")
+func breakerOpen(bed *testbed, t Target) []Cell {
+	c := bed.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
+	cell := bed.cell(c.name(), "store_unreachable")
 	cell.fail("before the fault", patiently(c.prepare))
-	l.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
+	bed.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
 	for began := time.Now(); ; {
-		if o := c.ask(""); o.class == "store_unreachable" || time.Since(began) > 10*Timeout {
+		if o := c.ask(""); o.class == "store_unreachable" || time.Since(began) > 10*bed.timeout {
 			break
 		}
 	}
@@ -87,7 +87,7 @@ func breakerOpen(l *lab, t Target) []Cell {
 		o := c.ask("")
 		o.took = time.Since(began)
 		took = append(took, o.took)
-		cell.judge(o, AtOnce+l.lag.late())
+		cell.judge(o, bed.atOnce())
 		began = time.Now()
 		if _, err := c.must("GET", "/livez", nil, ""); err != nil {
 			cell.fail("under the fault", err)
@@ -96,23 +96,23 @@ func breakerOpen(l *lab, t Target) []Cell {
 	}
 	slices.Sort(took)
 	slices.Sort(idle)
-	if p99, machine := took[n*99/100], idle[n*99/100]; p99 > quick+machine {
+	if p99, machine := took[n*99/100], max(idle[n*99/100], bed.baseline.Max()); p99 > quick+machine {
 		cell.fail("under the fault", fmt.Errorf("one of 100 answers took %v or more, allowed are %v, and the machine is late by %v", p99, quick, machine))
 	}
-	l.proxy.Heal()
-	cell.recover(time.Now(), c, l.lag)
+	bed.proxy.Heal()
+	cell.recover(time.Now(), c, bed.limits)
 	return []Cell{cell}
 }
 
 // clientsLeave: they are no failure of the store, so that the breaker stays
 // closed and the next one who waits is served.
-func clientsLeave(l *lab, t Target) []Cell {
-	c := l.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
-	cell := l.cell(c.name(), "")
+func clientsLeave(bed *testbed, t Target) []Cell {
+	c := bed.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
+	cell := bed.cell(c.name(), "")
 	cell.fail("before the fault", patiently(c.prepare))
-	l.proxy.Set(faultproxy.Latency(Timeout / 2))
+	bed.proxy.Set(faultproxy.Latency(Timeout / 2))
 	for range 20 {
-		ctx, leave := context.WithTimeout(l.tb.Context(), Timeout/20)
+		ctx, leave := context.WithTimeout(bed.tb.Context(), Timeout/20)
 		_, err := c.call(ctx, c.route.method, c.route.path, nil, "")
 		leave()
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -122,27 +122,27 @@ func clientsLeave(l *lab, t Target) []Cell {
 	began := time.Now()
 	o := c.ask("")
 	o.took = time.Since(began)
-	cell.judge(o, Timeout+Slack+l.lag.late())
+	cell.judge(o, bed.waited())
 	return []Cell{cell}
 }
 
 // runnerPaused: the one that wakes up is told that the turn is no longer its
 // own, and what the other one stored is all there is.
-func runnerPaused(l *lab, t Target) []Cell {
-	first := l.route(t, route{method: "POST", path: "/api/chat/send", adds: "user assistant", body: func(id string) any {
+func runnerPaused(bed *testbed, t Target) []Cell {
+	first := bed.route(t, route{method: "POST", path: "/api/chat/send", adds: "user assistant", body: func(id string) any {
 		return m{"conversationId": id, "text": "question"}
 	}})
-	cell := l.cell(first.name(), "turn_conflict")
+	cell := bed.cell(first.name(), "turn_conflict")
 	cell.fail("before the fault", patiently(first.prepare))
 	arrived := first.agent.hold()
 	woken := make(chan outcome, 1)
 	go func() { woken <- first.ask("key") }()
 	<-arrived
-	l.lapse(first)
-	w := l.wiring(first.keys)
-	agent := newAgent(l.tb)
-	w.AgentURL, w.AgentTimeout = agent.url, 20*AgentTimeout
-	second := &routeColumn{route: first.route, tb: l.tb, client: client(l.tb), keys: first.keys, agent: agent, id: first.id, base: t.Service(l.tb, w)}
+	bed.lapse(first)
+	w := bed.settings(first)
+	agent := newAgent(bed.tb)
+	w.AgentURL, w.AgentTimeout = agent.url, Patience
+	second := &routeColumn{route: first.route, tb: bed.tb, client: client(bed.tb), keys: first.keys, agent: agent, id: first.id, base: t.Service(bed.tb, w)}
 	if o := second.ask("key"); o.class != "" {
 		cell.fail("under the fault", fmt.Errorf("the other instance answered %d %s", o.status, o.class))
 	}
@@ -150,21 +150,21 @@ func runnerPaused(l *lab, t Target) []Cell {
 	first.agent.release()
 	o := <-woken
 	o.took, o.fault = time.Since(began), nil // the class says it; the rest is of faults of the store
-	cell.judge(o, AtOnce+l.lag.late())
+	cell.judge(o, bed.atOnce())
 	cell.fail("after the fault", second.kept())
 	return []Cell{cell}
 }
 
 // evicts: the service works, and says what is wrong.
-func evicts(l *lab, t Target) []Cell {
-	l.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-	c := &healthColumn{*l.route(t, route{})}
-	cell := l.cell(c.name(), "")
+func evicts(bed *testbed, t Target) []Cell {
+	bed.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	c := &healthColumn{*bed.route(t, route{})}
+	cell := bed.cell(c.name(), "")
 	cell.fail("before the fault", patiently(c.prepare))
-	deadline := time.Now().Add(HealthRecovery)
+	deadline := time.Now().Add(HealthRecovery + bed.late())
 	for tick := time.Tick(10 * time.Millisecond); ; <-tick {
-		health, herr := c.call(l.tb.Context(), "GET", "/health", nil, "")
-		ready, rerr := c.call(l.tb.Context(), "GET", "/readyz", nil, "")
+		health, herr := c.call(bed.tb.Context(), "GET", "/health", nil, "")
+		ready, rerr := c.call(bed.tb.Context(), "GET", "/readyz", nil, "")
 		if strings.Contains(health.raw, "allkeys-lru") && strings.Contains(ready.raw, "allkeys-lru") {
 			break
 		}
@@ -173,6 +173,6 @@ func evicts(l *lab, t Target) []Cell {
 			break
 		}
 	}
-	cell.judge(c.fire(), AtOnce+l.lag.late())
+	cell.judge(c.fire(), bed.atOnce())
 	return []Cell{cell}
 }

@@ -8,7 +8,7 @@ import (
 
 // with is a row whose fault the proxy makes.
 func with(id, fault string, f faultproxy.Fault) Row {
-	return Row{ID: id, Fault: fault, inject: func(l *lab) { l.proxy.Set(f) }}
+	return Row{ID: id, Fault: fault, inject: func(bed *testbed) { bed.proxy.Set(f) }}
 }
 
 // says is a row in which everything is answered with an error reply that a real
@@ -24,7 +24,7 @@ func (r Row) down() Row    { r.Down = true; return r }
 func (r Row) plain() Row   { r.Plain = true; return r }
 func (r Row) forever() Row { r.Forever, r.Cold = true, true; return r }
 func (r Row) cold() Row    { r.Cold = true; return r }
-func (r Row) at(url func(l *lab) string) Row {
+func (r Row) at(url func(bed *testbed) string) Row {
 	r.url = url
 	return r
 }
@@ -32,11 +32,11 @@ func (r Row) at(url func(l *lab) string) Row {
 // proxyRows are faults that are made between the service and Redis.
 func proxyRows() []Row {
 	const unreachable, timeout, protocol = "store_unreachable", "store_timeout", "store_protocol"
-	refuse := func(l *lab) { l.proxy.Set(faultproxy.Refuse()) }
+	refuse := func(bed *testbed) { bed.proxy.Set(faultproxy.Refuse()) }
 	return []Row{
 		Row{ID: "refused", Fault: "connections are refused", inject: refuse}.all(unreachable).down(),
 		Row{ID: "refused-at-start", Fault: "connections are refused when the service starts", inject: refuse}.all(unreachable).down().cold(),
-		Row{ID: "ignored", Fault: "what is sent to connect is dropped (SYN black hole)", inject: func(l *lab) { l.proxy.Set(faultproxy.HangDials()); l.proxy.KillConns(faultproxy.RST) }}.all(timeout).waits().down(),
+		Row{ID: "ignored", Fault: "what is sent to connect is dropped (SYN black hole)", inject: func(bed *testbed) { bed.proxy.Set(faultproxy.HangDials()); bed.proxy.KillConns(faultproxy.RST) }}.all(timeout).waits().down(),
 		with("reset-on-accept", "new connections are reset, and those there were are gone", faultproxy.CloseOnAccept(faultproxy.RST)).andKill(faultproxy.RST).all(unreachable).down(),
 		with("closed-on-accept", "new connections are closed, and those there were are gone", faultproxy.CloseOnAccept(faultproxy.FIN)).andKill(faultproxy.RST).all(unreachable).down(),
 		with("silent-on-accept", "new connections are accepted and not a word is said, and those there were are gone", faultproxy.BlackHole(faultproxy.Both, faultproxy.NewConns)).andKill(faultproxy.RST).all(timeout).waits().down(),
@@ -49,8 +49,8 @@ func proxyRows() []Row {
 		with("lost-request", "commands never reach Redis (black hole)", faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns)).all(timeout).waits().down(),
 		with("lost-reply", "Redis runs the commands and no reply comes back (black hole)", faultproxy.BlackHole(faultproxy.Replies, faultproxy.AllConns)).all(timeout).waits().down(),
 		with("half-open", "connections there were lead nowhere, new ones work", faultproxy.HalfOpen()).all(timeout, "").waits(),
-		with("drip", "replies come one byte in 100 ms", faultproxy.Drip(100*time.Millisecond)).all(timeout).waits(),
-		with("late", "every command takes 2 s", faultproxy.Latency(2*time.Second).On(faultproxy.All)).all(timeout).waits().down(),
+		Row{ID: "drip", Fault: "replies come one byte in 100 ms", inject: func(bed *testbed) { bed.proxy.Set(faultproxy.Drip(bed.timeout / 8)) }}.all(timeout).waits(),
+		Row{ID: "late", Fault: "every command takes 2 s", inject: func(bed *testbed) { bed.proxy.Set(faultproxy.Latency(bed.outlasting()).On(faultproxy.All)) }}.all(timeout).waits().down(),
 		with("slow", "every command takes 100 ms", faultproxy.Latency(100*time.Millisecond)).all("").waits(),
 		with("garbage-text", "what answers speaks HTTP", faultproxy.AnswerAfter(faultproxy.GarbageHTTP)).all(protocol),
 		with("garbage-binary", "what answers speaks something binary", faultproxy.AnswerAfter(faultproxy.GarbageBinary)).all(protocol),
@@ -58,7 +58,7 @@ func proxyRows() []Row {
 		with("wrong-shape-ok", "scripts are answered with OK", faultproxy.AnswerAfter(faultproxy.WrongStatus).On(faultproxy.Scripts())).writes(protocol),
 		with("wrong-shape-number", "everything is answered with a number", faultproxy.AnswerAfter(faultproxy.WrongInteger)).all(protocol),
 		Row{ID: "no-such-host", Fault: "the host name does not exist", inject: nothing}.all(unreachable).down().forever().plain().
-			at(func(*lab) string { return "redis://nowhere.invalid:6379" }),
+			at(func(*testbed) string { return "redis://nowhere.invalid:6379" }),
 		says("loading", "Redis is loading its data (LOADING)", "LOADING Redis is loading the dataset in memory").all("store_not_ready"),
 		says("cluster-down", "the cluster is down (CLUSTERDOWN)", "CLUSTERDOWN The cluster is down").all("store_not_ready"),
 		says("moved", "the slot is elsewhere, and the service knows one node only (MOVED)", "MOVED 3999 127.0.0.1:1").all("store_not_ready"),
@@ -73,32 +73,35 @@ func proxyRows() []Row {
 	}
 }
 
+// outlasting is longer than any call waits, and longer than a probe of /health.
+func (bed *testbed) outlasting() time.Duration { return max(2*time.Second, 2*bed.timeout) }
+
 // tlsRows are faults of TLS itself.
 func tlsRows() []Row {
 	const unreachable = "store_unreachable"
 	rows := []Row{
-		Row{ID: "certificate-expired", Fault: "the certificate of Redis has expired", inject: func(l *lab) { l.proxy.SetTLS(l.tls.Expired) }}.andKill(faultproxy.FIN).all(unreachable).down(),
-		Row{ID: "certificate-of-other-host", Fault: "the certificate of Redis is for another host", inject: func(l *lab) { l.proxy.SetTLS(l.tls.WrongHost) }}.andKill(faultproxy.FIN).all(unreachable).down(),
-		Row{ID: "certificate-unknown", Fault: "the certificate of Redis is of an unknown authority", inject: func(l *lab) { l.proxy.SetTLS(l.tls.UnknownCA) }}.andKill(faultproxy.FIN).all(unreachable).down(),
-		Row{ID: "tls-to-plain", Fault: "the service speaks TLS and Redis does not", inject: func(l *lab) { l.proxy.SetTLS(nil) }}.andKill(faultproxy.FIN).all("store_timeout", unreachable).waits().down(),
-		Row{ID: "tls-closed-idle", Fault: "connections over TLS are closed while they are idle", inject: func(l *lab) { l.proxy.KillConns(faultproxy.FIN) }}.all("", unreachable),
+		Row{ID: "certificate-expired", Fault: "the certificate of Redis has expired", inject: func(bed *testbed) { bed.proxy.SetTLS(bed.tls.Expired) }}.andKill(faultproxy.FIN).all(unreachable).down(),
+		Row{ID: "certificate-of-other-host", Fault: "the certificate of Redis is for another host", inject: func(bed *testbed) { bed.proxy.SetTLS(bed.tls.WrongHost) }}.andKill(faultproxy.FIN).all(unreachable).down(),
+		Row{ID: "certificate-unknown", Fault: "the certificate of Redis is of an unknown authority", inject: func(bed *testbed) { bed.proxy.SetTLS(bed.tls.UnknownCA) }}.andKill(faultproxy.FIN).all(unreachable).down(),
+		Row{ID: "tls-to-plain", Fault: "the service speaks TLS and Redis does not", inject: func(bed *testbed) { bed.proxy.SetTLS(nil) }}.andKill(faultproxy.FIN).all("store_timeout", unreachable).waits().down(),
+		Row{ID: "tls-closed-idle", Fault: "connections over TLS are closed while they are idle", inject: func(bed *testbed) { bed.proxy.KillConns(faultproxy.FIN) }}.all("", unreachable),
 	}
 	for i := range rows {
 		rows[i].secure = true
-		rows[i].heal = func(l *lab) { l.proxy.SetTLS(l.tls.Good); l.proxy.Heal() }
+		rows[i].heal = func(bed *testbed) { bed.proxy.SetTLS(bed.tls.Good); bed.proxy.Heal() }
 	}
-	return append(rows, Row{ID: "plain-to-tls", Fault: "Redis speaks TLS and the service does not", inject: func(l *lab) {
-		l.proxy.SetTLS(faultproxy.NewCertificates(l.tb).Good)
-		l.proxy.KillConns(faultproxy.RST)
-	}, heal: func(l *lab) { l.proxy.SetTLS(nil); l.proxy.Heal() }}.all(unreachable).down().plain())
+	return append(rows, Row{ID: "plain-to-tls", Fault: "Redis speaks TLS and the service does not", inject: func(bed *testbed) {
+		bed.proxy.SetTLS(faultproxy.NewCertificates(bed.tb).Good)
+		bed.proxy.KillConns(faultproxy.RST)
+	}, heal: func(bed *testbed) { bed.proxy.SetTLS(nil); bed.proxy.Heal() }}.all(unreachable).down().plain())
 }
 
 // andKill also ends the connections there are when the fault begins.
 func (r Row) andKill(how faultproxy.How) Row {
 	inject := r.inject
-	r.inject = func(l *lab) {
-		inject(l)
-		l.proxy.KillConns(how)
+	r.inject = func(bed *testbed) {
+		inject(bed)
+		bed.proxy.KillConns(how)
 	}
 	return r
 }

@@ -7,11 +7,6 @@ import (
 	"time"
 )
 
-// HealthRecovery is how long /health and /readyz may take to tell that Redis
-// went or came back: their probe runs every second, and may wait for an answer
-// as long as that.
-const HealthRecovery = Recovery + time.Second
-
 // disconnected stands in the health column where others have a failure class.
 const disconnected = "disconnected"
 
@@ -29,7 +24,7 @@ func (c *healthColumn) prepare() error {
 	defer tick.Stop()
 	for {
 		err := c.works()
-		if err == nil || time.Since(began) > HealthRecovery {
+		if err == nil || time.Since(began) > HealthRecovery+c.late() {
 			return err
 		}
 		<-tick.C
@@ -54,7 +49,7 @@ func (c *healthColumn) fire() outcome {
 		status, class, err := c.look()
 		o.took = max(o.took, time.Since(asked)/3)
 		o.status, o.class, o.fault = status, class, err
-		if !c.down || err == nil && class == disconnected || time.Since(began) > HealthRecovery {
+		if !c.down || err == nil && class == disconnected || time.Since(began) > HealthRecovery+c.late() {
 			return o
 		}
 		<-tick.C

@@ -5,7 +5,7 @@
 // A cell of a Redis fault promises, while the fault stands: the status and the
 // failure class of its row; Retry-After if and only if a repeat may help; an
 // answer within REDIS_TIMEOUT and Slack, at once where nothing has to be waited
-// for; that the agent was not asked when the turn could not be begun; that no
+// for, both beside what the machine is late by; that the agent was not asked when the turn could not be begun; that no
 // command ran more often than the one repeat allows. And after it has gone,
 // without a restart: a good answer within Recovery, everything that was
 // acknowledged, and the same request again with the same idempotency key coming
@@ -24,32 +24,19 @@ import (
 	"parley/store"
 )
 
-// The bounds that every cell is held to, beside what the machine is late by.
-const (
-	// Timeout is the REDIS_TIMEOUT that targets are started with.
-	Timeout = 800 * time.Millisecond
-	// Slack is what an answer may take beside waiting for Redis.
-	Slack = 250 * time.Millisecond
-	// AtOnce is what it may take where nothing has to be waited for: too little
-	// for anybody to have waited.
-	AtOnce = 500 * time.Millisecond
-	// Recovery is how long the first good answer may take once Redis is back.
-	Recovery = 1500 * time.Millisecond
-)
-
 // Target is what the matrix is run against.
 type Target struct {
 	// Service starts the whole service and gives the URL below which it answers.
 	// It ends with tb.
-	Service func(tb testing.TB, w Wiring) (base string)
+	Service func(tb testing.TB, w Settings) (base string)
 	// Store opens the store alone, and closes it with tb.
-	Store func(tb testing.TB, w Wiring) store.Store
+	Store func(tb testing.TB, w Settings) store.Store
 	// Class names the failure class of an error of the store.
 	Class func(error) string
 }
 
-// Wiring says what a service or a store has to be connected to.
-type Wiring struct {
+// Settings says what a service or a store has to be connected to.
+type Settings struct {
 	RedisURL string
 	CAFile   string // certificates to trust for rediss://; empty for plain
 	Prefix   string // of all keys
@@ -90,14 +77,14 @@ type Row struct {
 	// Plain rows make no sense over TLS.
 	Plain bool
 
-	flags  []string            // of a Redis of the row's own
-	own    bool                // whether it needs one
-	secure bool                // it is about TLS
-	url    func(l *lab) string // what the service is told, if not the proxy's address
-	inject func(l *lab)        // brings the fault about
-	heal   func(l *lab)        // ends it; nil to heal the proxy
+	flags  []string                  // of a Redis of the row's own
+	own    bool                      // whether it needs one
+	secure bool                      // it is about TLS
+	url    func(bed *testbed) string // what the service is told, if not the proxy's address
+	inject func(bed *testbed)        // brings the fault about
+	heal   func(bed *testbed)        // ends it; nil to heal the proxy
 	// try is for rows with columns of their own.
-	try func(l *lab, t Target) []Cell
+	try func(bed *testbed, t Target) []Cell
 }
 
 // Rows are all faults of Redis.
@@ -126,13 +113,11 @@ func omitted() []Row {
 	}
 }
 
-// bound is what an answer may take. Who persists does so until Timeout is over;
-// over TLS all columns may have to shake hands at once, which is work.
-func (r Row) bound(persists, secure bool) time.Duration {
-	if r.Waits || persists || secure {
-		return Timeout + Slack
-	}
-	return AtOnce
+// timesOut says that a call under the fault may end because REDIS_TIMEOUT is over.
+func (r Row) timesOut() bool {
+	return slices.ContainsFunc([]Expect{r.Reads, r.Begins, r.Commits, r.Changes, r.Deletes, r.Held}, func(e Expect) bool {
+		return e.allows("store_timeout")
+	})
 }
 
 // held is what a call on a conversation that was there before answers.

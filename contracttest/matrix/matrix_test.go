@@ -3,6 +3,7 @@ package matrix
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,14 +34,46 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// sample is a report with a promise that was kept, one that was broken and a row
+// The sample leaves out no class that the matrix expects, and names rows that
+// there are.
+func TestSample(t *testing.T) {
+	sampled, expected := map[string]bool{}, map[string]string{}
+	left := len(sample())
+	see := func(id string, in bool, classes ...string) {
+		if in {
+			left--
+		}
+		for _, c := range classes {
+			sampled[c] = sampled[c] || in
+			expected[c] = id
+		}
+	}
+	for _, r := range Rows() {
+		if r.Omitted == "" {
+			see(r.ID, r.Sampled(), slices.Concat(r.Reads, r.Begins, r.Commits, r.Changes, r.Deletes, r.Held)...)
+		}
+	}
+	for _, r := range UpstreamRows() {
+		see(r.ID, r.Sampled(), r.Class)
+	}
+	for class, row := range expected {
+		if !sampled[class] {
+			t.Errorf("%q, which %s expects, is expected by no row of the sample", class, row)
+		}
+	}
+	if left != 0 {
+		t.Errorf("%d names of the sample are no rows", left)
+	}
+}
+
+// mixed is a report with a promise that was kept, one that was broken and a row
 // that was not run.
-func sample() *Report {
+func mixed() *Report {
 	r := NewReport(time.Date(2026, 3, 2, 9, 15, 4, 0, time.UTC))
 	good := Cell{Row: "full", Fault: "memory", Column: "GET /x", Expected: Expect{""}, Status: 200, Took: []time.Duration{time.Millisecond, 3 * time.Millisecond, 2 * time.Millisecond}, Recoveries: []time.Duration{7 * time.Millisecond}}
 	bad := Cell{Row: "refused", Fault: "connections are <refused>", Column: "GET /x", Expected: Expect{"store_unreachable", ""}, Secure: true}
 	bad.judge(outcome{status: 502, class: "upstream_error", took: 2 * time.Second}, Slack)
-	bad.executed(3, false)
+	bad.executed(3, maxExecutions)
 	r.Rows = []Entry{
 		{ID: "full", Fault: "memory", Cells: []Cell{good}},
 		{ID: "refused", Fault: "connections are <refused>", Secure: true, Cells: []Cell{bad}},
@@ -52,7 +85,7 @@ func sample() *Report {
 
 // Whoever reads a broken cell learns what was promised and what came.
 func TestReport(t *testing.T) {
-	r := sample()
+	r := mixed()
 	if r.Rows[0].ID != "refused" || r.Rows[2].ID != "memory" {
 		t.Errorf("not in the order of the table: %s, %s, %s", r.Rows[0].ID, r.Rows[1].ID, r.Rows[2].ID)
 	}

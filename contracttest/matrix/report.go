@@ -3,6 +3,7 @@ package matrix
 import (
 	"bytes"
 	"cmp"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,11 @@ import (
 	"slices"
 	"time"
 )
+
+// pageText is the template of the page.
+//
+//go:embed page.html
+var pageText string
 
 // Report is the matrix with what came of it.
 type Report struct {
@@ -44,15 +50,15 @@ func NewReport(now time.Time) *Report {
 // Sort brings the rows into the order of the tables they come from; they end in
 // any.
 func (r *Report) Sort() {
-	place := map[string]int{}
+	order := map[string]int{}
 	for _, row := range Rows() {
-		place[row.ID] = len(place)
+		order[row.ID] = len(order)
 	}
 	for _, row := range UpstreamRows() {
-		place[row.ID] = len(place)
+		order[row.ID] = len(order)
 	}
 	slices.SortStableFunc(r.Rows, func(a, b Entry) int {
-		if c := cmp.Compare(place[a.ID], place[b.ID]); c != 0 || a.Secure == b.Secure {
+		if c := cmp.Compare(order[a.ID], order[b.ID]); c != 0 || a.Secure == b.Secure {
 			return c
 		} else if b.Secure {
 			return -1

@@ -20,7 +20,7 @@ type routeColumn struct {
 	client *http.Client
 	base   string
 	keys   string
-	agent  *gatedAgent
+	agent  *heldAgent
 
 	id    string // of the conversation with an acknowledged turn
 	asked int    // how often the agent had been asked before the call
@@ -29,6 +29,7 @@ type routeColumn struct {
 	got     reply        // what the last call was answered
 	tries   int          // conversations that works may have begun
 	down    bool         // whether health is to tell of the fault
+	limits
 }
 
 // route is what a column asks.
@@ -181,6 +182,7 @@ func (c *routeColumn) approach() error {
 	case <-arrived:
 		return nil
 	case o := <-c.answers:
+		c.agent.release()
 		c.answers <- o // for fire
 		return fmt.Errorf("the agent was not asked: %d %s", o.status, o.class)
 	}

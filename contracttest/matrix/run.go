@@ -13,10 +13,10 @@ import (
 // errHeld says that a turn of nobody's still holds the conversation.
 var errHeld = errors.New("a turn holds the conversation")
 
-// subject is one column: something that can be asked while the fault stands.
+// column is one column: something that can be asked while the fault stands.
 // Each has keys, a service and an agent of its own, so that all of them can be
 // asked at the same time and none can be helped or harmed by another.
-type subject interface {
+type column interface {
 	name() string
 	expect(r Row) Expect
 	// prepare makes a conversation with a turn that was acknowledged.
@@ -63,64 +63,79 @@ func Run(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool, 
 // once checks a row once.
 func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool) []Cell {
 	tb.Helper()
-	l := newLab(tb, shared, r, secure)
+	bed := newTestbed(tb, shared, r, secure)
 	if r.try != nil {
-		return r.try(l, t)
+		return r.try(bed, t)
 	}
-	columns := append(l.routes(t), l.stores(t)...)
+	columns := append(bed.routes(t), bed.stores(t)...)
 	cells, fired := make([]Cell, len(columns)), make([]outcome, len(columns))
-	each := func(f func(i int, s subject, c *Cell)) {
+	each := func(f func(i int, s column, c *Cell)) {
 		var asking sync.WaitGroup
+		turn := make(chan struct{}, bed.atATime(len(columns)))
 		for i, s := range columns {
-			asking.Go(func() { f(i, s, &cells[i]) })
+			asking.Go(func() {
+				turn <- struct{}{}
+				defer func() { <-turn }()
+				f(i, s, &cells[i])
+			})
 		}
 		asking.Wait()
 	}
-	each(func(_ int, s subject, c *Cell) {
+	each(func(_ int, s column, c *Cell) {
 		*c = Cell{Row: r.ID, Fault: r.Fault, Column: s.name(), Expected: s.expect(r), Secure: secure}
 		if !r.Cold {
 			c.fail("before the fault", patiently(s.prepare))
-			c.fail("before the fault", s.approach())
+			c.fail("before the fault", patiently(s.approach))
 		}
 	})
-	r.inject(l)
-	l.proxy.Reset()
-	each(func(i int, s subject, c *Cell) {
+	r.inject(bed)
+	bed.proxy.Reset()
+	each(func(i int, s column, c *Cell) {
 		fired[i] = s.fire()
-		c.judge(fired[i], r.bound(s.persists(), secure)+l.lag.late())
+		c.judge(fired[i], bed.bound(s))
 	})
 	for i, s := range columns {
-		cells[i].executed(l.executions(s), s.persists())
+		cells[i].executed(bed.executions(s), bed.repeats(s))
 	}
 	if r.Forever {
 		return cells
 	}
-	l.end()
+	bed.end()
 	healed := time.Now()
-	each(func(_ int, s subject, c *Cell) { c.recover(healed, s, l.lag) })
+	each(func(_ int, s column, c *Cell) { c.recover(healed, s, bed.limits) })
 	if r.Cold {
 		return cells // there was nothing before that could have been lost
 	}
-	each(func(i int, s subject, c *Cell) { c.fail("after the fault", l.verify(s, fired[i])) })
+	each(func(i int, s column, c *Cell) { c.fail("after the fault", bed.verify(s, fired[i])) })
 	return cells
+}
+
+// atATime is how many columns are asked at the same time. Where none waits for a
+// timeout, but all may have to shake hands for TLS, a few: on a slow machine all
+// of them at once would take longer than a connect may.
+func (bed *testbed) atATime(columns int) int {
+	if bed.tls != nil && !bed.row.timesOut() {
+		return 4
+	}
+	return columns
 }
 
 // patiently tries again what only makes ready: on a machine that stalls for
 // longer than Timeout, the store rightly says so, and it is not yet the time to.
 func patiently(prepare func() error) error {
 	for began := time.Now(); ; {
-		if err := prepare(); err == nil || time.Since(began) > 10*Timeout {
+		if err := prepare(); err == nil || time.Since(began) > Patience {
 			return err
 		}
 	}
 }
 
 // verify lets the leases of turns that nobody runs any more lapse, which would
-// take some seconds, and then has the subject find out what is left. A begin
+// take some seconds, and then has the column find out what is left. A begin
 // that was under way for longer than its caller waited may take another one.
-func (l *lab) verify(s subject, fired outcome) error {
+func (bed *testbed) verify(s column, fired outcome) error {
 	for began := time.Now(); ; {
-		l.lapse(s)
+		bed.lapse(s)
 		if err := s.verify(fired); !errors.Is(err, errHeld) || time.Since(began) > store.LeaseTime {
 			return err
 		}

@@ -15,10 +15,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// AgentTimeout is the COPILOT_TIMEOUT that services are started with for the
-// faults of the agent.
-const AgentTimeout = time.Second
-
 // UpstreamRow is one fault of the agent.
 type UpstreamRow struct {
 	ID         string
@@ -30,7 +26,7 @@ type UpstreamRow struct {
 	Omitted    string // why it is not run
 
 	command string        // of the emulator
-	timeout time.Duration // COPILOT_TIMEOUT, if not AgentTimeout
+	work    time.Duration // what an answer may take that is worked at
 	away    bool          // the agent is not there
 	secure  bool          // over TLS, with a certificate that nobody trusts
 }
@@ -57,7 +53,7 @@ func UpstreamRows() []UpstreamRow {
 		{ID: "agent-nothing", Fault: "the agent takes the request and says nothing", Class: "upstream_timeout", Waits: true, command: "/nothing"},
 		{ID: "agent-stall", Fault: "the agent sends one message and then nothing", Class: "upstream_timeout", Waits: true, command: "/stall"},
 		{ID: "agent-endless", Fault: "the agent sends messages without end", Class: "upstream_timeout", Waits: true, command: "/endless 10ms"},
-		{ID: "agent-oversize", Fault: "the agent sends an activity of 9 MiB", Class: "upstream_protocol", Waits: true, timeout: 10 * AgentTimeout, command: "/oversize"},
+		{ID: "agent-oversize", Fault: "the agent sends an activity of 9 MiB", Class: "upstream_protocol", Waits: true, work: 10 * AgentTimeout, command: "/oversize"},
 		{ID: "agent-error", Fault: "the agent reports an error of the platform in words", AgentError: "SystemError", command: "/error SystemError"},
 	}
 }
@@ -66,13 +62,15 @@ func UpstreamRows() []UpstreamRow {
 // its own that is well.
 func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell {
 	tb.Helper()
-	if r.timeout == 0 {
-		r.timeout = AgentTimeout
+	times := measure(tb)
+	timeout := Patience
+	if r.Class == "upstream_timeout" {
+		timeout = times.agentTimeout
 	}
 	var columns []*routeColumn
 	for _, p := range posts() {
-		c := &routeColumn{route: p, tb: tb, client: client(tb), keys: uuid.NewString() + ":", agent: newAgent(tb)}
-		w := Wiring{RedisURL: redisURL, Prefix: c.keys, Timeout: Timeout, AgentURL: c.agent.url, AgentTimeout: r.timeout}
+		c := &routeColumn{route: p, tb: tb, client: client(tb), keys: uuid.NewString() + ":", agent: newAgent(tb), limits: times}
+		w := Settings{RedisURL: redisURL, Prefix: c.keys, Timeout: Patience, AgentURL: c.agent.url, AgentTimeout: timeout}
 		if r.secure {
 			if !p.opens {
 				continue // there is no conversation with an agent that was never reached
@@ -82,12 +80,12 @@ func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell
 		c.base = t.Service(tb, w)
 		columns = append(columns, c)
 	}
-	lag, cells := watchLag(tb), make([]Cell, len(columns))
+	cells := make([]Cell, len(columns))
 	var asking sync.WaitGroup
 	for i, c := range columns {
 		asking.Go(func() {
 			cells[i] = Cell{Row: r.ID, Fault: r.Fault, Column: c.name(), Expected: Expect{r.Class}}
-			c.upstream(r, &cells[i], lag)
+			c.upstream(r, &cells[i])
 		})
 	}
 	asking.Wait()
@@ -96,7 +94,7 @@ func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell
 
 // upstream checks one route under a fault of the agent. No key is sent: the
 // front end repeats without one.
-func (c *routeColumn) upstream(r UpstreamRow, cell *Cell, lag *lag) {
+func (c *routeColumn) upstream(r UpstreamRow, cell *Cell) {
 	if r.away {
 		// On a connection that is left open and just being closed, nobody could tell
 		// whether the request still came through.
@@ -112,11 +110,11 @@ func (c *routeColumn) upstream(r UpstreamRow, cell *Cell, lag *lag) {
 	began := time.Now()
 	o := c.ask("")
 	o.took = time.Since(began)
-	bound := AtOnce
+	bound := c.atOnce()
 	if r.Waits {
-		bound = r.timeout*time.Duration(c.route.asks) + Slack
+		bound = max(r.work, c.agentTimeout)*time.Duration(c.route.asks) + Slack + c.late()
 	}
-	cell.judge(o, bound+lag.late())
+	cell.judge(o, bound)
 	if after, _ := strconv.Atoi(c.got.header.Get("Retry-After")); r.RetryAfter != 0 && after != r.RetryAfter {
 		cell.fail("under the fault", fmt.Errorf("Retry-After %d, want %d", after, r.RetryAfter))
 	}

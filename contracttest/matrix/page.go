@@ -1,8 +1,0 @@
-package matrix
-
-import _ "embed"
-
-// pageText is the template of the page.
-//
-//go:embed page.html
-var pageText string

@@ -1,0 +1,192 @@
+package matrix
+
+import (
+	"crypto/tls"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"parley/contracttest/faultproxy"
+	"parley/contracttest/redistest"
+	"parley/store"
+)
+
+// testbed is where a row takes place: a Redis, the proxy in front of it through
+// which alone it is reached, and a connection past the proxy.
+type testbed struct {
+	tb    testing.TB
+	row   Row
+	redis *redistest.Server
+	proxy *faultproxy.Proxy
+	admin *goredis.Client
+	tls   *faultproxy.Certificates // nil for plain
+	limits
+}
+
+// newTestbed makes one, on the shared Redis unless the row needs its own.
+func newTestbed(tb testing.TB, shared *redistest.Server, r Row, secure bool) *testbed {
+	tb.Helper()
+	bed := &testbed{tb: tb, row: r, redis: shared, limits: measure(tb)}
+	if r.own {
+		bed.redis = redistest.Start(tb, r.flags...)
+	}
+	if secure {
+		bed.tls = faultproxy.NewCertificates(tb)
+	}
+	bed.proxy = faultproxy.Start(tb, bed.redis.Addr(), faultproxy.WithTLS(bed.config()))
+	bed.admin = bed.connect(bed.redis.URL())
+	return bed
+}
+
+// config is how the proxy secures connections while nothing is wrong.
+func (bed *testbed) config() *tls.Config {
+	if bed.tls == nil {
+		return nil
+	}
+	return bed.tls.Good
+}
+
+// another starts a second Redis.
+func (bed *testbed) another() *redistest.Server {
+	bed.tb.Helper()
+	return redistest.Start(bed.tb)
+}
+
+// end ends the fault of the row.
+func (bed *testbed) end() {
+	bed.tb.Helper()
+	if bed.row.heal != nil {
+		bed.row.heal(bed)
+		return
+	}
+	bed.proxy.Heal()
+}
+
+// bound is what an answer may take. Over TLS many columns shake hands at once,
+// which is work.
+func (bed *testbed) bound(c column) time.Duration {
+	if bed.row.Waits || c.persists() || bed.tls != nil {
+		return bed.waited()
+	}
+	return bed.atOnce()
+}
+
+// repeats is how often a script of a column may run.
+func (bed *testbed) repeats(c column) int {
+	if !c.persists() {
+		return maxExecutions
+	}
+	return maxPersisting * int((bed.timeout+Timeout-1)/Timeout)
+}
+
+// executions is how often that script of a column ran which ran most often.
+func (bed *testbed) executions(s column) int {
+	ours := func(c faultproxy.Command) bool {
+		return c.Script != "" && slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, s.prefix()) })
+	}
+	scripts := map[string]bool{}
+	bed.proxy.Came(func(c faultproxy.Command) bool {
+		if ours(c) {
+			scripts[c.Script] = true
+		}
+		return false
+	})
+	most := 0
+	for sha := range scripts {
+		most = max(most, bed.proxy.Executions(func(c faultproxy.Command) bool { return c.Script == sha && ours(c) }))
+	}
+	return most
+}
+
+func (bed *testbed) connect(url string) *goredis.Client {
+	bed.tb.Helper()
+	opt, err := goredis.ParseURL(url)
+	if err != nil {
+		bed.tb.Fatal(err)
+	}
+	c := goredis.NewClient(opt)
+	bed.tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// each calls f with every key of a pattern.
+func (bed *testbed) each(pattern string, f func(key string)) {
+	bed.tb.Helper()
+	ctx := bed.tb.Context()
+	var keys []string
+	it := bed.admin.Scan(ctx, 0, pattern, 1000).Iterator()
+	for it.Next(ctx) {
+		keys = append(keys, it.Val())
+	}
+	if err := it.Err(); err != nil {
+		bed.tb.Fatal(err)
+	}
+	for _, k := range keys {
+		f(k)
+	}
+}
+
+// lapse ends the lease of every turn of a column now.
+func (bed *testbed) lapse(s column) {
+	bed.tb.Helper()
+	bed.each(s.prefix()+"*:l:*", func(key string) { bed.do("DEL", key) })
+}
+
+// routes are the columns of the service, each with a service of its own.
+func (bed *testbed) routes(t Target) []column {
+	bed.tb.Helper()
+	var all []column
+	for _, r := range routes() {
+		all = append(all, bed.route(t, r))
+	}
+	return append(all, &healthColumn{*bed.route(t, route{})})
+}
+
+func (bed *testbed) route(t Target, r route) *routeColumn {
+	bed.tb.Helper()
+	c := &routeColumn{
+		route: r, tb: bed.tb, client: client(bed.tb), keys: uuid.NewString() + ":",
+		agent: newAgent(bed.tb), id: uuid.NewString(), down: bed.row.Down, limits: bed.limits,
+	}
+	w := bed.settings(c)
+	w.AgentURL, w.AgentTimeout = c.agent.url, Patience
+	c.base = t.Service(bed.tb, w)
+	return c
+}
+
+// settings lead a column through the proxy. Who persists does so for as long as
+// the timeout is, so there it is short in any case.
+func (bed *testbed) settings(c column) Settings {
+	w := Settings{RedisURL: "redis://" + bed.proxy.Addr(), Prefix: c.prefix(), Timeout: Patience}
+	if bed.row.timesOut() || c.persists() {
+		w.Timeout = bed.timeout
+	}
+	if bed.row.url != nil {
+		w.RedisURL = bed.row.url(bed)
+	}
+	if bed.tls != nil {
+		w.CAFile = bed.tls.CAFile
+		w.RedisURL = strings.Replace(w.RedisURL, "redis://", "rediss://", 1)
+	}
+	return w
+}
+
+// stores are the columns of the store, each with a store of its own.
+func (bed *testbed) stores(t Target) []column {
+	bed.tb.Helper()
+	var all []column
+	for _, method := range slices.Sorted(maps.Keys(storeMethods())) {
+		c := &storeColumn{
+			method: method, tb: bed.tb, class: t.Class, keys: uuid.NewString() + ":", id: uuid.NewString(),
+			owner: store.Owner{Tenant: uuid.NewString(), User: uuid.NewString()},
+		}
+		c.s = t.Store(bed.tb, bed.settings(c))
+		all = append(all, c)
+	}
+	return all
+}
