@@ -6,6 +6,8 @@ RACE     ?= -race
 TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
 ROUNDS   ?= 3
+# How many rows of the matrix are tried at the same time: most of it is waiting.
+ROWS     ?= 4
 # How long the chaos lasts, in seconds, and what happens in it; empty for anything.
 CHAOS    ?= 60
 SEED     ?=
@@ -18,6 +20,10 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 export GO FUZZTIME
 
 .DEFAULT_GOAL := help
+# What measures time is tested after the rest and alone: beside others it would
+# measure them.
+TIMED := ./cmd/parley ./store/redis
+
 .PHONY: help run build test test-jaeger short contract chaos lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
@@ -31,7 +37,10 @@ build: ## Build every command into bin/.
 
 test: ## Run all tests, with Redis in a container that is set up if need be; REQUIRE_DOCKER=1 forbids skipping.
 	.ci/race.sh
-	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && $(GO) test $(RACE) -shuffle=on -timeout=$(TIMEOUT) ./...
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \
+	timed=$$($(GO) list $(TIMED)) && rest=$$($(GO) list ./... | grep -vxF "$$timed") && status=0 && \
+	{ $(GO) test $(RACE) -shuffle=on -timeout=$(TIMEOUT) $$rest || status=1; \
+	$(GO) test $(RACE) -shuffle=on -timeout=$(TIMEOUT) -p=1 $$timed || status=1; exit $$status; }
 
 test-jaeger: ## Find provoked failures in a real Jaeger by the guide's query; the first run builds it, which takes minutes.
 	CGO_ENABLED=0 $(GO) build -modfile=.ci/jaeger.mod -trimpath -ldflags='-s -w' -o $(BIN)/jaeger github.com/jaegertracing/jaeger/cmd/jaeger
@@ -41,10 +50,12 @@ short: ## Run the tests that need no container.
 	.ci/race.sh
 	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
 
-contract: ## Try every fault of Redis and of the agent on every route; print the matrix and write it to bin/contract.
-	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \
-	{ $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix$$' ./cmd/parley -args -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS); \
-	status=$$?; cat $(BIN)/contract/matrix.txt; exit $$status; }
+contract: ## Try every fault of Redis and of the agent on every route, a minute without Redis, and that the tests find mutants; print the matrix and write it to bin/contract.
+	.ci/race.sh
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && status=0 && \
+	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -parallel=$(ROWS) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
+	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
+	cat $(BIN)/contract/matrix.txt; exit $$status; }
 
 chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, by a SEED, and see that nothing is lost.
 	.ci/race.sh

@@ -26,10 +26,10 @@ type mutant struct {
 	row    string // the row of the matrix that finds it
 	column string // and the column
 
-	store   func(store.Store) store.Store
-	agent   func(copilot.Agent) copilot.Agent
-	handler func(http.Handler) http.Handler
-	timeout time.Duration // in place of what it is told
+	store    func(store.Store) store.Store
+	agent    func(copilot.Agent) copilot.Agent
+	handler  func(http.Handler) http.Handler
+	patience time.Duration // of its store, times what it is told; 0 for 1
 }
 
 // matrixMutants are the ways in which services like this one go wrong, each with the
@@ -39,7 +39,7 @@ func matrixMutants() []mutant {
 	all := []mutant{
 		{about: "answers 502 for everything that broke", row: "refused", column: send, handler: all502},
 		{about: "takes a network error of the agent for that of Redis", row: "agent-refused", column: send, agent: func(a copilot.Agent) copilot.Agent { return confused{a} }},
-		{about: "ignores the deadline", row: "lost-reply", column: send, timeout: 3 * matrix.Timeout},
+		{about: "ignores the deadline", row: "lost-reply", column: send, patience: 3},
 		{about: "tells how it is from a probe that is long over", row: "refused", column: "GET /health, /readyz, /livez", handler: staleHealth},
 		{about: "cannot be told from a healthy one by /readyz", row: "evicts", column: "GET /health, /readyz, /livez", handler: noWarnings},
 	}
@@ -105,9 +105,7 @@ func (m mutant) run(t *testing.T, shared *redistest.Server) []matrix.Cell {
 // serve runs the program with the fault in it.
 func (m mutant) serve(tb testing.TB, w matrix.Settings) string {
 	tb.Helper()
-	if m.timeout != 0 {
-		w.Timeout = m.timeout
-	}
+	w.Timeout *= max(1, m.patience)
 	return startWith(tb, seams{store: m.store, agent: m.agent, api: m.handler}, pairs(w)...)
 }
 

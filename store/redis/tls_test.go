@@ -92,7 +92,7 @@ func TestTLS(t *testing.T) {
 		{"another host's certificate", "localhost:" + port, trusted, store.ErrUnreachable},
 		{"a server that only knows old versions", old, trusted, store.ErrUnreachable},
 	} {
-		s, err := New(Options{URL: "rediss://" + c.addr, RootCAs: c.cas, Timeout: 2 * time.Second})
+		s, err := New(Options{URL: "rediss://" + c.addr, RootCAs: c.cas, Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
