@@ -6,8 +6,7 @@ RACE     ?= -race
 TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
 ROUNDS   ?= 3
-# How many rows of the matrix are tried at the same time: most of it is waiting.
-ROWS     ?= 4
+
 # How long the chaos lasts, in seconds, and what happens in it; empty for anything.
 CHAOS    ?= 60
 SEED     ?=
@@ -53,7 +52,7 @@ short: ## Run the tests that need no container.
 contract: ## Try every fault of Redis and of the agent on every route, a minute without Redis, and that the tests find mutants; print the matrix and write it to bin/contract.
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && status=0 && \
-	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -parallel=$(ROWS) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
+	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
 	cat $(BIN)/contract/matrix.txt; exit $$status; }
 

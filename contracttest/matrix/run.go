@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -63,21 +64,39 @@ func Run(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool, 
 // once checks a row once.
 func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool) []Cell {
 	tb.Helper()
-	bed := newTestbed(tb, shared, r, secure)
 	if r.try != nil {
-		return r.try(bed, t)
+		return r.try(newTestbed(tb, shared, r, secure), t)
 	}
-	columns := append(bed.routes(t), bed.stores(t)...)
+	all := columns()
+	size := len(all)
+	if secure {
+		size = batch
+	}
+	var cells []Cell
+	for some := range slices.Chunk(all, size) {
+		cells = append(cells, tryColumns(tb, t, shared, r, secure, some)...)
+	}
+	return cells
+}
+
+// batch is how many columns are tried at the same time over TLS. To shake hands is
+// work, and each of their services does so again and again while the fault stands:
+// on a slow machine all of them would keep each other from connecting.
+const batch = 4
+
+// tryColumns checks some columns of a row, all at the same time.
+func tryColumns(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool, some []newColumn) []Cell {
+	tb.Helper()
+	bed := newTestbed(tb, shared, r, secure)
+	columns := make([]column, len(some))
+	for i, add := range some {
+		columns[i] = add(bed, t)
+	}
 	cells, fired := make([]Cell, len(columns)), make([]outcome, len(columns))
 	each := func(f func(i int, s column, c *Cell)) {
 		var asking sync.WaitGroup
-		turn := make(chan struct{}, bed.atATime(len(columns)))
 		for i, s := range columns {
-			asking.Go(func() {
-				turn <- struct{}{}
-				defer func() { <-turn }()
-				f(i, s, &cells[i])
-			})
+			asking.Go(func() { f(i, s, &cells[i]) })
 		}
 		asking.Wait()
 	}
@@ -108,16 +127,6 @@ func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool)
 	}
 	each(func(i int, s column, c *Cell) { c.fail("after the fault", bed.verify(s, fired[i])) })
 	return cells
-}
-
-// atATime is how many columns are asked at the same time. Where none waits for a
-// timeout, but all may have to shake hands for TLS, a few: on a slow machine all
-// of them at once would take longer than a connect may.
-func (bed *testbed) atATime(columns int) int {
-	if bed.tls != nil && !bed.row.timesOut() {
-		return 4
-	}
-	return columns
 }
 
 // patiently tries again what only makes ready: on a machine that stalls for

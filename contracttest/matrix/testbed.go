@@ -137,14 +137,20 @@ func (bed *testbed) lapse(s column) {
 	bed.each(s.prefix()+"*:l:*", func(key string) { bed.do("DEL", key) })
 }
 
-// routes are the columns of the service, each with a service of its own.
-func (bed *testbed) routes(t Target) []column {
-	bed.tb.Helper()
-	var all []column
+// newColumn makes a column on a testbed, with a service or a store of its own.
+type newColumn func(bed *testbed, t Target) column
+
+// columns are all that is asked under each fault of Redis.
+func columns() []newColumn {
+	var all []newColumn
 	for _, r := range routes() {
-		all = append(all, bed.route(t, r))
+		all = append(all, func(bed *testbed, t Target) column { return bed.route(t, r) })
 	}
-	return append(all, &healthColumn{*bed.route(t, route{})})
+	all = append(all, func(bed *testbed, t Target) column { return &healthColumn{*bed.route(t, route{})} })
+	for _, method := range slices.Sorted(maps.Keys(storeMethods())) {
+		all = append(all, func(bed *testbed, t Target) column { return bed.method(t, method) })
+	}
+	return all
 }
 
 func (bed *testbed) route(t Target, r route) *routeColumn {
@@ -176,17 +182,13 @@ func (bed *testbed) settings(c column) Settings {
 	return w
 }
 
-// stores are the columns of the store, each with a store of its own.
-func (bed *testbed) stores(t Target) []column {
+// method is a column of the store.
+func (bed *testbed) method(t Target, method string) *storeColumn {
 	bed.tb.Helper()
-	var all []column
-	for _, method := range slices.Sorted(maps.Keys(storeMethods())) {
-		c := &storeColumn{
-			method: method, tb: bed.tb, class: t.Class, keys: uuid.NewString() + ":", id: uuid.NewString(),
-			owner: store.Owner{Tenant: uuid.NewString(), User: uuid.NewString()},
-		}
-		c.s = t.Store(bed.tb, bed.settings(c))
-		all = append(all, c)
+	c := &storeColumn{
+		method: method, tb: bed.tb, class: t.Class, keys: uuid.NewString() + ":", id: uuid.NewString(),
+		owner: store.Owner{Tenant: uuid.NewString(), User: uuid.NewString()},
 	}
-	return all
+	c.s = t.Store(bed.tb, bed.settings(c))
+	return c
 }
