@@ -1,6 +1,7 @@
 package copilot_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func TestManySmallEvents(t *testing.T) {
 		"bytes": {StreamBytes: 1 << 20}, "events": {Events: n},
 	} {
 		c := to(t, &answer{body: pieces + whole + end}, func(o *copilot.Options) { o.Limits = l })
-		if o := collect(t, c.Turn(t.Context(), turn("c", "x"))); o.err == nil || o.err.Kind != copilot.ErrProtocol {
+		if o := collect(t, c.Turn(t.Context(), turn("c", "x"))); o.err == nil || !errors.Is(o.err, copilot.ErrProtocol) {
 			t.Errorf("bound of %s: %+v", name, o.err)
 		}
 	}

@@ -136,7 +136,7 @@ func writeUnit(b *strings.Builder, unit rune) {
 		b.WriteRune(unit)
 		return
 	}
-	b.Write([]byte{0xe0 | byte(unit>>12), 0x80 | byte(unit>>6)&0x3f, 0x80 | byte(unit)&0x3f})
+	b.Write([]byte{0xed, 0x80 | byte(unit>>6&0x3f), 0x80 | byte(unit&0x3f)})
 }
 
 func unescape(c byte) byte {

@@ -39,6 +39,9 @@ func wants() []want {
 		{say: "[X]\n{\"a\":\"/card\"}\n[/X]\n\nhello", events: []string{cv, "message You said (turn 1): [X]\n{\"a\":\"/card\"}\n[/X]\n\nhello"}},
 		{say: "[X]\nstep\n[/X]\n\n/two", events: []string{cv, "message First of turn 1.", "message Second of turn 1."}},
 		{say: "/card", events: []string{cv, "message "}},
+		{say: "/data", events: []string{cv, "message "}},
+		{say: "/sign-in", events: []string{cv, "message "}},
+		{say: "/stream-cut a 😀 b", events: []string{cv, delta + "a", delta + "a ", delta + "a 😀", delta + "a 😀 ", delta + "a 😀 b", "message a 😀 b (streamed) (incomplete)"}},
 		{say: "/two", events: []string{cv, "message First of turn 1.", "message Second of turn 1."}},
 		{say: "/payload value", events: []string{cv, "message I recommend the standing desk."}},
 		{say: "/payload entities", events: []string{cv, "message I recommend the standing desk."}},
@@ -218,6 +221,12 @@ func TestAnswersInDetail(t *testing.T) {
 			!strings.Contains(string(m.Attachments[0].Content), "Action.Submit") || m.ID == "" {
 			t.Errorf("card = %+v", m)
 		}
+		if m := ask("/data"); !m.Empty() || string(m.Value) != `{"product":"Standing desk","quantity":2}` {
+			t.Errorf("data = %+v", m)
+		}
+		if m := ask("/sign-in"); m.Empty() || copilot.Placeholder(m.Attachments) != "[sign-in card that cannot be shown here] Please sign in" {
+			t.Errorf("sign-in = %+v", m)
+		}
 		if m := ask("/payload value"); string(m.Value) != `{"product":"Standing desk","quantity":2}` {
 			t.Errorf("value = %s", m.Value)
 		}
@@ -231,11 +240,11 @@ func TestAnswersInDetail(t *testing.T) {
 			t.Errorf("error = %+v", m)
 		}
 		o := collect(t, c.Turn(t.Context(), copilot.Turn{ConversationID: id, Value: []byte(`{"b":[1, 2],"a":"x"}`)}))
-		if o.err != nil || o.last.Text != `You submitted (turn 6): a="x", b=[1,2]` {
+		if o.err != nil || o.last.Text != `You submitted (turn 8): a="x", b=[1,2]` {
 			t.Errorf("submit: %+v", o)
 		}
 		r := emu.Requests()
-		if last := r[len(r)-1]; last.Text != "" || string(last.Value) != `{"b":[1,2],"a":"x"}` || last.Turn != 6 || last.Conversation != id || !last.Authorized {
+		if last := r[len(r)-1]; last.Text != "" || string(last.Value) != `{"b":[1,2],"a":"x"}` || last.Turn != 8 || last.Conversation != id || !last.Authorized {
 			t.Errorf("request = %+v", last)
 		}
 	})

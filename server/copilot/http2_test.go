@@ -142,15 +142,15 @@ func TestHTTP2IsAskedOnce(t *testing.T) {
 		"away: nothing taken":    func(c framedConn, s uint32, _ int) { _ = c.WriteGoAway(0, http2.ErrCodeNo, nil) },
 		"away: failed":           func(c framedConn, s uint32, _ int) { _ = c.WriteGoAway(0, http2.ErrCodeInternal, nil) },
 		"away: one before":       func(c framedConn, s uint32, _ int) { _ = c.WriteGoAway(max(s, 2)-2, http2.ErrCodeNo, nil) },
-		"away: taken, then shut": func(c framedConn, s uint32, _ int) { _ = c.WriteGoAway(s, http2.ErrCodeNo, nil); _ = c.Conn.Close() },
+		"away: taken, then shut": func(c framedConn, s uint32, _ int) { _ = c.WriteGoAway(s, http2.ErrCodeNo, nil); _ = c.Close() },
 		"away: all, then shut": func(c framedConn, s uint32, _ int) {
 			_ = c.WriteGoAway(1<<31-1, http2.ErrCodeNo, nil)
-			_ = c.Conn.Close()
+			_ = c.Close()
 		},
-		"shut": func(c framedConn, _ uint32, _ int) { _ = c.Conn.Close() },
+		"shut": func(c framedConn, _ uint32, _ int) { _ = c.Close() },
 		"no HTTP/2": func(c framedConn, _ uint32, _ int) {
-			_, _ = io.WriteString(c.Conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
-			_ = c.Conn.Close()
+			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			_ = c.Close()
 		},
 		"answer, then reset": func(c framedConn, s uint32, _ int) {
 			c.say(s, part, false)
@@ -163,9 +163,9 @@ func TestHTTP2IsAskedOnce(t *testing.T) {
 		"answer, then away": func(c framedConn, s uint32, _ int) {
 			c.say(s, part, false)
 			_ = c.WriteGoAway(0, http2.ErrCodeNo, nil)
-			_ = c.Conn.Close()
+			_ = c.Close()
 		},
-		"answer, then shut": func(c framedConn, s uint32, _ int) { c.say(s, part, false); _ = c.Conn.Close() },
+		"answer, then shut": func(c framedConn, s uint32, _ int) { c.say(s, part, false); _ = c.Close() },
 	}
 	for name, fault := range faults {
 		for _, warm := range []bool{false, true} {

@@ -43,7 +43,7 @@ type partial struct {
 	folded int             // text in front of them, in bytes
 	before int             // the highest seq in there
 	broken bool            // a piece begins or ends within a character
-	shown  string          // what the last delta said, if broken
+	shown  string          // what the last delta said
 	told   bool            // a delta went out
 	done   bool            // the message came
 	final  string          // its text
@@ -85,9 +85,8 @@ func (p *partials) add(a *activity) (*partial, string, bool) {
 		if text = wholeText(text); text == s.shown {
 			return nil, "", false // half a character
 		}
-		s.shown = text
 	}
-	s.told = true
+	s.shown, s.told = text, true
 	return s, text, true
 }
 

@@ -50,6 +50,7 @@ func TestSequences(t *testing.T) {
 		{"surrogates apart", []string{delta("s", "", `Hi \ud83d`, 1), delta("2", "s", `\ude00!`, 2), final("f", "s", "Hi "+emoji+"!")}, []string{"Hi ", "Hi " + emoji + "!"}, []string{"Hi " + emoji + "!"}},
 		{"surrogates apart, no end", []string{delta("s", "", `Hi \ud83d`, 1), delta("2", "s", `\ude00!`, 2)}, []string{"Hi ", "Hi " + emoji + "!"}, []string{"~Hi " + emoji + "!"}},
 		{"surrogates apart, upside down", []string{delta("1", "s", "Hi ", 1), delta("3", "s", `\uDE00!`, 3), delta("2", "s", `\uD83D`, 2)}, []string{"Hi ", "Hi !", "Hi " + emoji + "!"}, []string{"~Hi " + emoji + "!"}},
+		{"a character after whole ones", []string{delta("s", "", "a", 1), delta("2", "s", `\ud83d`, 2), delta("3", "s", `\ude00`, 3)}, []string{"a", "a" + emoji}, []string{"~a" + emoji}},
 		{"only half a surrogate", []string{delta("s", "", `\ud83d`, 1), delta("2", "s", ` x`, 2)}, []string{" x"}, []string{"~ x"}},
 		{"half at the end", []string{delta("s", "", `Hi\ud83d`, 1)}, []string{"Hi"}, []string{"~Hi"}},
 		{"half, twice", []string{delta("s", "", `\ud83d`, 1), delta("s", "", `\ud83d`, 1), delta("2", "s", `\ude00`, 2)}, []string{emoji}, []string{"~" + emoji}},

@@ -63,6 +63,20 @@ func answers() []command {
 			t.send(a)
 			t.end()
 		}},
+		{name: "/data", about: "data, and nothing to show", run: func(t *turn) {
+			a := t.message("")
+			a["value"] = map[string]any{"product": "Standing desk", "quantity": 2}
+			t.send(a)
+			t.end()
+		}},
+		{name: "/sign-in", about: "a sign-in card and nothing else", run: func(t *turn) {
+			a := t.message("")
+			a["attachments"] = []any{map[string]any{"contentType": "application/vnd.microsoft.card.oauth", "content": map[string]any{
+				"text": "Please sign in", "connectionName": "desk", "buttons": []any{map[string]any{"type": "signin", "title": "Sign in", "value": "https://login.example/"}},
+			}}}
+			t.send(a)
+			t.end()
+		}},
 		{name: "/two", about: "two messages", run: func(t *turn) {
 			t.say(fmt.Sprintf("First of turn %d.", t.Turn))
 			t.say(fmt.Sprintf("Second of turn %d.", t.Turn))

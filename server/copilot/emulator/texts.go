@@ -3,6 +3,7 @@ package emulator
 import (
 	"fmt"
 	"strings"
+	"unicode/utf16"
 )
 
 func streamInfo(id, kind string, seq int) map[string]any {
@@ -92,6 +93,14 @@ func texts() []command {
 			}
 			t.final(id, whole)
 			t.send(t.chunk(id+"-late", id, "late", len(all)+1, true))
+			t.end()
+		}},
+		{name: "/stream-cut", args: "[text]", about: "a text cut into UTF-16 code units, emoji in two, that never comes whole", run: func(t *turn) {
+			id := newGUID()
+			for i, unit := range utf16.Encode([]rune(first(t.arg, "Done 😀"))) {
+				a := t.chunk(fmt.Sprintf("%s-%d", id, i+1), id, "TEXT", i+1, true)
+				t.frame("activity", strings.Replace(string(encode(a)), "TEXT", fmt.Sprintf(`\u%04x`, unit), 1))
+			}
 			t.end()
 		}},
 		{name: "/stream-no-final", args: "[text]", about: "a text in pieces that never comes whole", run: func(t *turn) {
