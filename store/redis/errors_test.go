@@ -162,7 +162,11 @@ func TestEveryKind(t *testing.T) {
 		url := serve(t, reply)
 		for op := range calls(nil) {
 			// One of its own for each call: the breaker would answer for the last ones.
+			began := time.Now()
 			err := calls(newStore(t, url, timeout))[op](t.Context())
+			if took := time.Since(began); took > timeout/2 && reply != "" {
+				t.Errorf("%q: %s: it was waited for longer, for %v", reply, op, took)
+			}
 			var e *store.Error
 			if !errors.As(err, &e) || !errors.Is(err, want.Kind) || e.Code != want.Code || e.Op != op || e.Cause == nil {
 				t.Errorf("%q: %s: %#v, want %v %q", reply, op, err, want.Kind, want.Code)

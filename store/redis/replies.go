@@ -36,6 +36,9 @@ type limitedTCP struct {
 }
 
 func (c *limitedTCP) Read(b []byte) (int, error) {
+	if c.replies.failed {
+		return 0, errReply // nothing more may come, and the library asks twice
+	}
 	n, err := c.TCPConn.Read(b)
 	return c.replies.check(b[:n], err)
 }
@@ -46,6 +49,9 @@ type limitedConn struct {
 }
 
 func (c *limitedConn) Read(b []byte) (int, error) {
+	if c.replies.failed {
+		return 0, errReply // nothing more may come, and the library asks twice
+	}
 	n, err := c.Conn.Read(b)
 	return c.replies.check(b[:n], err)
 }
@@ -65,9 +71,6 @@ type replies struct {
 // check returns how many of the bytes that were read may be seen, and the error
 // to return with them. Once a bound was passed there are no more.
 func (r *replies) check(b []byte, err error) (int, error) {
-	if r.failed {
-		return 0, errReply
-	}
 	n := r.scan(b)
 	if r.failed {
 		return n, errReply
