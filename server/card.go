@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxText is the most bytes of what a user says.
+// maxText is the most characters of what a user says.
 const maxText = 64 << 10
 
 // openURL is the action that sends the user's browser somewhere.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -146,21 +147,27 @@ func (o object) string(name string) (string, error) {
 }
 
 // text gives a string that says something: at least one character that is no
-// space, at most limit bytes, no NUL (which ends strings in too many places).
+// space, at most limit characters, no NUL (which ends strings in too many places).
+// Characters are code points, as JSON Schema counts them: in bytes, the same text
+// would be allowed in one language and refused in another.
 func (o object) text(name string, limit int) (string, error) {
 	s, err := o.string(name)
 	switch {
 	case err != nil:
 		return "", err
-	case strings.TrimSpace(s) == "":
+	case strings.TrimFunc(s, isSpace) == "":
 		return "", invalid(o.at(name), "must not be empty")
-	case len(s) > limit:
-		return "", invalid(o.at(name), fmt.Sprintf("must not be longer than %d bytes", limit))
+	case utf8.RuneCountInString(s) > limit:
+		return "", invalid(o.at(name), fmt.Sprintf("must not be longer than %d characters", limit))
 	case strings.ContainsRune(s, 0):
 		return "", invalid(o.at(name), "must not contain NUL")
 	}
 	return s, nil
 }
+
+// isSpace is what the document's patterns take for a space: what JavaScript does,
+// and the next-line character.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
 
 // object gives a member that must be there and be an object, as it was sent.
 func (o object) object(name string) (json.RawMessage, error) {

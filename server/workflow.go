@@ -8,7 +8,7 @@ import (
 	"parley/server/turn"
 )
 
-const maxStep = 1 << 10
+const maxStep = 1 << 10 // characters
 
 // parseWorkflow reads the workflowContext of a body, nil when it has none.
 func parseWorkflow(body object) (*turn.WorkflowContext, error) {
