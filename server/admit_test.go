@@ -20,9 +20,11 @@ func guarded(t *testing.T, change ...func(*Config)) (*world, *authtest.Issuer, *
 	t.Helper()
 	key := authtest.NewEC(t, "key")
 	issuer := authtest.NewIssuer(t, key)
+	now := time.Now()
 	b, err := auth.NewBearer(auth.Options{
 		Source: auth.Source{Issuer: issuer.URL()}, Audiences: []string{authtest.ClientID, "api://" + authtest.ClientID},
-		Tenants: []string{authtest.Tenant}, Transport: issuer.Transport(),
+		Tenants: []string{authtest.Tenant}, Roles: []string{authtest.Role}, Scopes: []string{authtest.Scope},
+		Transport: issuer.Transport(), Now: func() time.Time { return now },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -79,8 +81,12 @@ func TestAttacks(t *testing.T) {
 		if a.Forbidden {
 			attacks[name] = attack{[]string{a.Header}, 403, "forbidden", ""}
 		}
+		if a.Unavailable {
+			attacks[name] = attack{[]string{a.Header}, 503, "auth_unavailable", ""}
+		}
 	}
 	good := "Bearer " + key.Token(issuer.Claims())
+	w.as(get("/api/chat/conversations?limit=0"), good) // fetches the keys
 	malformed := `Bearer error="invalid_token", error_description="The Authorization header must hold one bearer token."`
 	attacks["two headers"] = attack{[]string{good, good}, 401, "unauthenticated", malformed}
 	attacks["two headers, one empty"] = attack{[]string{good, ""}, 401, "unauthenticated", malformed}
@@ -90,6 +96,9 @@ func TestAttacks(t *testing.T) {
 			rec := w.as(c, a.headers...)
 			if rec.Code != a.status || field[string](t, rec, "class") != a.class || w.lastDone().Class != a.class || w.lastDone().Stage != stageAuth {
 				t.Errorf("%s: %s: %d %s", name, route, rec.Code, rec.Body)
+			}
+			if got := rec.Header().Get("Retry-After"); (got == "10") != (a.status == 503) {
+				t.Errorf("%s: %s: Retry-After is %q", name, route, got)
 			}
 			if got := rec.Header().Get("WWW-Authenticate"); got != a.says {
 				t.Errorf("%s: %s: WWW-Authenticate is %s", name, route, got)

@@ -78,7 +78,7 @@ var failures = [...]Failure{
 		Title: "Not signed in", Detail: "A valid bearer token is required.",
 	},
 	{
-		Class: "forbidden", Meaning: "the tenant or the card action is not allowed",
+		Class: "forbidden", Meaning: "the tenant, the token's scope or role, the card action, the page that asks or the `Host` is not allowed",
 		Status: http.StatusForbidden, Level: slog.LevelInfo, is: []error{auth.ErrForbidden, errForbidden},
 		Title: "Not allowed", Detail: "You may not do this.",
 	},
@@ -173,7 +173,7 @@ var failures = [...]Failure{
 		Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.",
 	},
 	{
-		Class: "auth_unavailable", Meaning: "signing keys cannot be fetched, and the token's is not known",
+		Class: "auth_unavailable", Meaning: "the token's signing key is not known, and the issuer cannot be asked, or not yet; `Retry-After` says when",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, is: []error{auth.ErrUnavailable},
 		Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.",
 	},

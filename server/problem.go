@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/server/turn"
 	"parley/store"
@@ -86,6 +87,9 @@ func retryAfter(f *Failure, stage turn.Stage, err error) int {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusConflict:
 		after := 1
 		if e, ok := errors.AsType[*store.BusyError](err); ok {
+			after = max(after, wholeSeconds(e.RetryAfter))
+		}
+		if e, ok := errors.AsType[*auth.UnavailableError](err); ok {
 			after = max(after, wholeSeconds(e.RetryAfter))
 		}
 		if f.origin == ofStore && stage == turn.StageComplete {

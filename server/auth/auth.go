@@ -6,6 +6,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Principal is who is asking.
@@ -20,7 +21,7 @@ type Principal struct {
 // Why nobody was let in.
 var (
 	ErrUnauthenticated = errors.New("auth: no valid token")
-	ErrForbidden       = errors.New("auth: tenant not allowed")
+	ErrForbidden       = errors.New("auth: not allowed")
 	ErrUnavailable     = errors.New("auth: signing keys cannot be fetched")
 )
 
@@ -39,6 +40,17 @@ func (e *TokenError) Unwrap() error { return ErrUnauthenticated }
 
 // refused is a TokenError.
 func refused(description string) error { return &TokenError{Description: description} }
+
+// UnavailableError is an ErrUnavailable that says when a repeat may help.
+type UnavailableError struct {
+	RetryAfter time.Duration // 0 or more
+}
+
+// Error implements error.
+func (e *UnavailableError) Error() string { return ErrUnavailable.Error() }
+
+// Unwrap makes errors.Is(err, ErrUnavailable) true.
+func (e *UnavailableError) Unwrap() error { return ErrUnavailable }
 
 // Verifier decides who is asking. Every error matches one of the three above, or
 // is context.Canceled when the caller left before there was an answer.

@@ -30,6 +30,12 @@ type Options struct {
 	// Tenants are the values of the claim tid that may come in; none lets nobody
 	// in.
 	Tenants []string
+	// Scopes are the values of the claim scp that let a user's token in, and Roles
+	// those of the claim roles that let in a token of an application without a
+	// user, and a user's where Scopes is empty. One of them is enough. With both
+	// empty, every user's token of the right audience and tenant comes in, and no
+	// application's.
+	Scopes, Roles []string
 	// Transport carries the requests for keys; nil means one of its own. Redirects
 	// are not followed.
 	Transport http.RoundTripper
@@ -45,6 +51,7 @@ type Bearer struct {
 	keys      *keys
 	parser    *jwt.Parser
 	tenants   []string
+	grants    grants
 	closeIdle func()
 }
 
@@ -84,6 +91,7 @@ func NewBearer(o Options) (*Bearer, error) {
 			jwt.WithAudience(o.Audiences...), jwt.WithTimeFunc(o.Now),
 		),
 		tenants:   slices.Clone(o.Tenants),
+		grants:    grants{slices.Clone(o.Scopes), slices.Clone(o.Roles)},
 		closeIdle: f.client.CloseIdleConnections,
 	}, nil
 }
@@ -99,7 +107,9 @@ func (b *Bearer) Close() {
 }
 
 // Verify implements Verifier. A token of the issuer for somebody who is not
-// allowed is ErrForbidden; any other that is not valid, a *TokenError.
+// allowed, or without a scope or role that it needs, is ErrForbidden; any other that
+// is not valid, a *TokenError; one whose key cannot be fetched now, an
+// *UnavailableError.
 func (b *Bearer) Verify(ctx context.Context, authorization string) (Principal, error) {
 	if authorization == "" {
 		return Principal{}, ErrUnauthenticated
@@ -108,45 +118,65 @@ func (b *Bearer) Verify(ctx context.Context, authorization string) (Principal, e
 	if !ok {
 		return Principal{}, refused("The Authorization header must hold one bearer token.")
 	}
-	var by snapshotKey
+	var issuer string
 	claims := jwt.MapClaims{}
-	_, err := b.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
+	parsed, err := b.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
 		kid, err := keyID(t)
 		if err != nil {
 			return nil, err
 		}
-		if by, err = b.keys.find(ctx, kid); err != nil {
+		var found []key
+		if found, issuer, err = b.keys.find(ctx, kid); err != nil {
 			return nil, err
 		}
-		if by.alg != t.Method.Alg() {
-			// Or a public key could be taken for the secret of another algorithm.
-			return nil, errNotOurs
-		}
-		return by.public, nil
+		return usable(found, t, claims)
 	})
+	unavailable, ok := errors.AsType[*UnavailableError](err)
 	switch {
-	case errors.Is(err, ErrUnavailable):
-		return Principal{}, ErrUnavailable
+	case ok:
+		return Principal{}, unavailable
 	case errors.Is(err, context.Canceled):
 		return Principal{}, context.Canceled
 	case err != nil:
 		return Principal{}, refused(describe(err))
 	}
-	return b.admit(token, claims, by)
+	return b.admit(token, parsed.Header, claims, issuer)
+}
+
+// usable gives the keys of one name that a token may have been signed with.
+func usable(found []key, t *jwt.Token, claims jwt.MapClaims) (any, error) {
+	issuer, _ := claims["iss"].(string)
+	var set jwt.VerificationKeySet
+	for _, k := range found {
+		// Or a public key could be taken for the secret of another algorithm. And a
+		// key may be narrower than the issuer of many tenants that publishes it.
+		if k.alg == t.Method.Alg() && (k.only == "" || issuer == of(k.only, plain(claims["tid"]))) {
+			set.Keys = append(set.Keys, k.public)
+		}
+	}
+	switch len(set.Keys) {
+	case 0:
+		return nil, errNotOurs
+	case 1:
+		return set.Keys[0], nil
+	}
+	return set, nil
 }
 
 // admit reads who it is out of a token whose signature, times and audience are
 // right.
-func (b *Bearer) admit(token string, claims jwt.MapClaims, by snapshotKey) (Principal, error) {
+func (b *Bearer) admit(token string, header map[string]any, claims jwt.MapClaims, issuer string) (Principal, error) {
 	tenant, user := plain(claims["tid"]), plain(claims["oid"])
 	if tenant == "" || user == "" {
 		return Principal{}, refused("The token lacks the claims tid and oid.")
 	}
-	issuer, _ := claims["iss"].(string)
 	// An issuer of many tenants names the tenant in iss: that must be the one the
-	// token speaks for. A key may be narrower than the issuer.
-	if issuer == "" || issuer != of(by.issuer, tenant) || by.only != "" && issuer != of(by.only, tenant) {
+	// token speaks for.
+	if iss, _ := claims["iss"].(string); iss == "" || iss != of(issuer, tenant) {
 		return Principal{}, refused("The token is from another issuer.")
+	}
+	if err := b.grants.check(header, claims); err != nil {
+		return Principal{}, err
 	}
 	if !slices.Contains(b.tenants, tenant) {
 		return Principal{}, ErrForbidden

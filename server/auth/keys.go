@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // How the cache of keys behaves. A key that is known answers at once, whatever
@@ -39,15 +41,10 @@ type key struct {
 
 // snapshot is what the issuer said at one time. It is never changed.
 type snapshot struct {
-	issuer string // what iss must be, maybe with tenantID in it
-	keys   map[string]key
+	issuer string           // what iss must be, maybe with tenantID in it
+	keys   map[string][]key // by kid; more than one where the issuer reuses a name
+	gone   map[string]bool  // names that the snapshot before had, and this one has not
 	at     time.Time
-}
-
-// snapshotKey is a key and the issuer it belongs to.
-type snapshotKey struct {
-	key
-	issuer string
 }
 
 // keys is the cache of the issuer's keys.
@@ -56,16 +53,17 @@ type keys struct {
 	onRefresh func(error)
 	now       func() time.Time
 
-	life context.Context // ends with close
-	end  context.CancelFunc
-	runs sync.WaitGroup
+	life   context.Context // ends with close
+	end    context.CancelFunc
+	flight singleflight.Group // has one fetch at most, under flightName
 
-	mu      sync.Mutex
-	current *snapshot     // nil until the first success
-	failed  bool          // whether the last fetch did
-	next    time.Time     // no fetch before
-	flight  chan struct{} // closed when the fetch that runs has ended; nil when none does
+	mu       sync.Mutex
+	current  *snapshot // nil until the first success
+	next     time.Time // no fetch begins before
+	fetching bool
 }
+
+const flightName = "keys"
 
 func newKeys(fetch func(context.Context) (*snapshot, error), onRefresh func(error), now func() time.Time) *keys {
 	k := &keys{fetch: fetch, onRefresh: onRefresh, now: now}
@@ -73,125 +71,133 @@ func newKeys(fetch func(context.Context) (*snapshot, error), onRefresh func(erro
 	return k
 }
 
+// close ends the fetch that runs, if any, and waits for it: it shares its flight.
 func (k *keys) close() {
 	k.end()
-	k.runs.Wait()
+	_, _, _ = k.flight.Do(flightName, func() (any, error) { return nil, nil })
 }
 
-// find gives the key of a name. One that is unknown is fetched for, at a bounded
-// rate: the issuer may have begun to use it since. Its error is errNotOurs when
-// the issuer has no such key, ErrUnavailable when nobody can say.
-func (k *keys) find(ctx context.Context, kid string) (snapshotKey, error) {
-	found, flight := k.look(kid)
+// find gives the keys of a name, and the issuer they belong to. A name that is
+// unknown is fetched for, at a bounded rate: the issuer may have begun to use it
+// since. Its error is errNotOurs when the issuer was asked after that and has no
+// such key, else an *UnavailableError, or the context's.
+func (k *keys) find(ctx context.Context, kid string) (found []key, issuer string, err error) {
+	k.mu.Lock()
+	found, issuer = k.known(kid)
+	fetching, due := k.fetching, k.due()
+	withdrawn := k.current != nil && k.current.gone[kid]
+	stale := found != nil && k.now().Sub(k.current.at) >= refreshAfter
+	k.mu.Unlock()
 	if found != nil {
-		return *found, nil
+		if stale && due && !fetching {
+			k.flight.DoChan(flightName, k.update) // in the background; close waits for it
+		}
+		return found, issuer, nil
 	}
-	if err := k.wait(ctx, flight); err != nil {
-		return snapshotKey{}, err
+	switch {
+	case due || fetching:
+		err = k.join(ctx)
+	case withdrawn:
+		return nil, "", errNotOurs // the issuer has said so
+	default:
+		err = k.unavailable()
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil, "", err
 	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if found := k.known(kid); found != nil {
-		return *found, nil
+	found, issuer = k.known(kid)
+	k.mu.Unlock()
+	switch {
+	case found != nil:
+		return found, issuer, nil
+	case err != nil:
+		return nil, "", err
+	case fetching:
+		// That fetch may have read the keys before the issuer had this one.
+		return nil, "", k.unavailable()
 	}
-	if k.failed || k.valid() == nil {
-		return snapshotKey{}, ErrUnavailable
-	}
-	return snapshotKey{}, errNotOurs
+	return nil, "", errNotOurs
 }
 
-// look finds a key that is known, or the fetch to wait for.
-func (k *keys) look(kid string) (*snapshotKey, <-chan struct{}) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	found := k.known(kid)
-	if found == nil || k.now().Sub(k.current.at) >= refreshAfter {
-		k.start()
-	}
-	return found, k.flight
-}
-
-// known gives a key by name, nil if there is none. The lock is held.
-func (k *keys) known(kid string) *snapshotKey {
-	s := k.valid()
-	if s == nil {
-		return nil
-	}
-	found, ok := s.keys[kid]
-	if !ok {
-		return nil
-	}
-	return &snapshotKey{key: found, issuer: s.issuer}
-}
-
-// valid gives the keys unless they are too old to trust. The lock is held.
-func (k *keys) valid() *snapshot {
+// known gives the keys of a name, nil if there are none. The lock is held.
+func (k *keys) known(kid string) (found []key, issuer string) {
 	if k.current == nil || k.now().Sub(k.current.at) >= keepFor {
-		return nil
+		return nil, ""
 	}
-	return k.current
+	return k.current.keys[kid], k.current.issuer
 }
 
-// start begins a fetch unless one runs or it is too soon. It belongs to nobody's
-// request: whoever leaves, the others wait for it. The lock is held.
-func (k *keys) start() {
-	if k.flight != nil || k.now().Before(k.next) || k.life.Err() != nil {
-		return
-	}
-	done := make(chan struct{})
-	k.flight = done
-	k.runs.Go(func() {
-		defer close(done)
-		ctx, cancel := context.WithTimeout(k.life, fetchLimit)
-		defer cancel()
-		s, err := k.fetch(ctx)
-		k.settle(s, err)
-		k.onRefresh(err)
-	})
-}
+// due reports whether a fetch may begin. The lock is held.
+func (k *keys) due() bool { return !k.now().Before(k.next) }
 
-// settle takes in what a fetch came to. Keys that were there before stay when it
-// failed.
-func (k *keys) settle(s *snapshot, err error) {
+// unavailable says when the issuer may be asked again.
+func (k *keys) unavailable() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.now()
-	k.flight, k.failed, k.next = nil, err != nil, now.Add(pauseFailed)
-	if err == nil {
-		s.at = now
-		k.current, k.next = s, now.Add(pause)
-	}
+	return &UnavailableError{RetryAfter: max(0, k.next.Sub(k.now()))}
 }
 
-// wait waits for a fetch; nil is none.
-func (k *keys) wait(ctx context.Context, flight <-chan struct{}) error {
-	if flight == nil {
-		return nil
-	}
+// join waits for the fetch that runs, or for one that it begins. A fetch belongs
+// to nobody's request: whoever leaves, the others wait for it.
+func (k *keys) join(ctx context.Context) error {
 	select {
-	case <-flight:
-		return nil
+	case done := <-k.flight.DoChan(flightName, k.update):
+		return done.Err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return context.Canceled
 		}
-		return ErrUnavailable
+		return k.unavailable()
 	}
 }
 
-// refresh fetches now, if that is due.
+// update fetches the keys, unless somebody just has. Keys that were there before
+// stay when it fails. It runs in the flight.
+func (k *keys) update() (any, error) {
+	k.mu.Lock()
+	if !k.due() || k.life.Err() != nil {
+		k.mu.Unlock()
+		return nil, k.unavailable()
+	}
+	k.fetching = true
+	k.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(k.life, fetchLimit)
+	defer cancel()
+	s, err := k.fetch(ctx)
+
+	k.mu.Lock()
+	now := k.now()
+	k.fetching, k.next = false, now.Add(pauseFailed)
+	if err == nil {
+		s.at, s.gone = now, map[string]bool{}
+		if k.current != nil {
+			for kid := range k.current.keys {
+				s.gone[kid] = s.keys[kid] == nil
+			}
+		}
+		k.current, k.next = s, now.Add(pause)
+	}
+	k.mu.Unlock()
+	k.onRefresh(err)
+	if err != nil {
+		return nil, k.unavailable()
+	}
+	return nil, nil
+}
+
+// refresh fetches now; when that is not due, it says whether keys are known.
 func (k *keys) refresh(ctx context.Context) error {
 	k.mu.Lock()
-	k.start()
-	flight := k.flight
+	due := k.due() || k.fetching
+	have := k.current != nil && k.now().Sub(k.current.at) < keepFor
 	k.mu.Unlock()
-	if err := k.wait(ctx, flight); err != nil {
-		return err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.failed || k.valid() == nil {
-		return ErrUnavailable
+	switch {
+	case due:
+		return k.join(ctx)
+	case !have:
+		return k.unavailable()
 	}
 	return nil
 }

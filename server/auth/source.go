@@ -136,10 +136,13 @@ func (f *fetcher) discover(ctx context.Context) (issuer, keysURL string, err err
 func (f *fetcher) get(ctx context.Context, from string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, errors.New("auth: the address of the keys is no URL")
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := f.client.Do(req)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // the address may hold a key in its query
+	}
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
@@ -160,28 +163,29 @@ func (f *fetcher) get(ctx context.Context, from string) ([]byte, error) {
 // parseKeys reads a key set. Keys that are not for signatures that are accepted
 // here are left out, as RFC 7517, section 5 has it; a set without any other is an
 // error, or one bad answer would lock everybody out.
-func parseKeys(body []byte) (map[string]key, error) {
+//
+// Two keys may share a name, as when an issuer reuses it in a rotation, or has one
+// for each kind of signature: both are kept, and a token is tried with both.
+func parseKeys(body []byte) (map[string][]key, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &set); err != nil {
 		return nil, errors.New("auth: the key set is not JSON")
 	}
-	keys := map[string]key{}
+	keys, kept := map[string][]key{}, 0
 	for _, raw := range set.Keys {
 		var j struct {
 			jwkset.JWKMarshal
 			Issuer string `json:"issuer"` // Microsoft's: the tenant a key belongs to
 		}
-		if err := json.Unmarshal(raw, &j); err != nil || plain(j.KID) == "" || len(keys) == maxKeys {
-			continue
-		}
-		if _, twice := keys[j.KID]; twice {
+		if err := json.Unmarshal(raw, &j); err != nil || plain(j.KID) == "" || kept == maxKeys {
 			continue
 		}
 		if k, ok := signingKey(j.JWKMarshal); ok {
 			k.only = j.Issuer
-			keys[j.KID] = k
+			keys[j.KID] = append(keys[j.KID], k)
+			kept++
 		}
 	}
 	if len(keys) == 0 {

@@ -15,13 +15,16 @@ type Attack struct {
 	Header string
 	// Forbidden is a token that is good, of somebody who may not come in.
 	Forbidden bool
+	// Unavailable is one whose key nobody can tell yet.
+	Unavailable bool
 	// Description is what error_description says of any other.
 	Description string
 }
 
 // Attacks are attacks by name, made for a service that accepts ClientID as its
-// audience, bare or after "api://", and Tenant alone. They add keys to
-// the issuer's, so no key may have been asked for just before.
+// audience, bare or after "api://", Tenant alone, and applications with Role alone.
+// They add keys to the issuer's: the service must fetch the keys after that, and
+// before it is attacked, with its clock standing still.
 func Attacks(t testing.TB, issuer *Issuer) map[string]Attack {
 	t.Helper()
 	const (
@@ -32,6 +35,7 @@ func Attacks(t testing.TB, issuer *Issuer) map[string]Attack {
 		audience = "The token is for another audience."
 		stranger = "The token is from another issuer."
 		lacks    = "The token lacks the claims tid and oid."
+		id       = "The token is an ID token; an access token is required."
 	)
 	rsa, ec, forger := NewRSA(t, "rsa-1"), NewEC(t, "ec-2"), NewRSA(t, "rsa-1")
 	issuer.Add(ec, rsa)
@@ -54,6 +58,7 @@ func Attacks(t testing.TB, issuer *Issuer) map[string]Attack {
 	header := func(name string, value any) string {
 		return "Bearer " + Token(rsa.Header().With(name, value), good, rsa.Sign)
 	}
+	bearer := func(claims Object) string { return "Bearer " + rsa.Token(claims) }
 	parts := strings.Split(token, ".")
 	return map[string]Attack{
 		"alg none":                  {Header: "Bearer " + Token(rsa.Header().With("alg", "none"), good, nil), Description: invalid},
@@ -69,11 +74,11 @@ func Attacks(t testing.TB, issuer *Issuer) map[string]Attack {
 		"ES256 with an RSA key":     {Header: "Bearer " + Token(rsa.Header().With("alg", "ES256"), good, ec.Sign), Description: invalid},
 		"RS256 with an EC key":      {Header: "Bearer " + Token(ec.Header().With("alg", "RS256"), good, rsa.Sign), Description: invalid},
 		"wrong key":                 {Header: "Bearer " + forger.Token(good), Description: invalid},
-		"unknown kid":               {Header: header("kid", "elsewhere"), Description: invalid},
+		"unknown kid":               {Header: header("kid", "elsewhere"), Unavailable: true},
 		"another key's kid":         {Header: header("kid", ec.ID), Description: invalid},
 		"no kid":                    {Header: header("kid", nil), Description: invalid},
 		"kid no string":             {Header: header("kid", []string{"rsa-1"}), Description: invalid},
-		"kid a path":                {Header: header("kid", "../../dev/null"), Description: invalid},
+		"kid a path":                {Header: header("kid", "../../dev/null"), Unavailable: true},
 		"kid with NUL":              {Header: header("kid", "rsa-1\x00"), Description: invalid},
 		"embedded jwk":              {Header: "Bearer " + Token(forger.Header().With("jwk", forger.JWK()), good, forger.Sign), Description: invalid},
 		"jku":                       {Header: "Bearer " + Token(forger.Header().With("jku", "https://evil.example/keys"), good, forger.Sign), Description: invalid},
@@ -110,6 +115,22 @@ func Attacks(t testing.TB, issuer *Issuer) map[string]Attack {
 		"oid of two lines":          {Header: claim("oid", "a\nb"), Description: lacks},
 		"tenant not allowed":        {Header: claim("tid", "66666666-2222-3333-4444-555555555555"), Forbidden: true},
 		"tenant in another case":    {Header: claim("tid", strings.ToUpper("a"+Tenant[1:])), Forbidden: true},
+		"ID token":                  {Header: bearer(issuer.IDClaims()), Description: id},
+		"ID token, no nonce":        {Header: bearer(issuer.IDClaims().With("nonce", nil)), Description: id},
+		"ID token, nothing of user": {Header: bearer(issuer.IDClaims().With("nonce", nil).With("name", nil)), Description: id},
+		"ID token with roles":       {Header: bearer(issuer.IDClaims().With("roles", []string{Role})), Description: id},
+		"ID token with azp":         {Header: bearer(issuer.IDClaims().With("azp", Client)), Description: id},
+		"ID token with empty scp":   {Header: bearer(issuer.IDClaims().With("scp", "")), Description: id},
+		"at_hash":                   {Header: claim("at_hash", "77QmUPtjPfzWtF2AnpK9RQ"), Description: id},
+		"c_hash":                    {Header: claim("c_hash", "77QmUPtjPfzWtF2AnpK9RQ"), Description: id},
+		"kind of token ID":          {Header: claim("typ", "ID"), Description: id},
+		"token_use id":              {Header: claim("token_use", "id"), Description: id},
+		"app without a role":        {Header: bearer(issuer.AppClaims()), Forbidden: true},
+		"app with another role":     {Header: bearer(issuer.AppClaims("Other")), Forbidden: true},
+		"app with a scope":          {Header: bearer(issuer.AppClaims().With("scp", Scope)), Forbidden: true},
+		"app that says nothing":     {Header: bearer(issuer.AppClaims().With("idtyp", nil)), Forbidden: true},
+		"app, role in another case": {Header: bearer(issuer.AppClaims(strings.ToLower(Role))), Forbidden: true},
+		"app, roles in a scope":     {Header: bearer(issuer.AppClaims().With("scp", Role)), Forbidden: true},
 		"no token":                  {Header: "Bearer", Description: malform},
 		"empty token":               {Header: "Bearer ", Description: malform},
 		"another scheme":            {Header: "Basic dXNlcjpwYXNz", Description: malform},

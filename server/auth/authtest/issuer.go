@@ -19,6 +19,14 @@ const (
 	ClientID = "99999999-8888-7777-6666-555555555555"
 )
 
+// Scope is in the claim scp of those tokens, Client is the application that they
+// were issued to, and Role what lets an application in that is allowed to.
+const (
+	Scope  = "access_as_user"
+	Client = "77777777-8888-9999-aaaa-bbbbbbbbbbbb"
+	Role   = "Chat.Call"
+)
+
 // Issuer serves a discovery document and a key set over TLS.
 type Issuer struct {
 	web *httptest.Server
@@ -59,13 +67,25 @@ func (i *Issuer) CAFile(t testing.TB) string {
 	return name
 }
 
-// Claims are those of a valid token.
+// Claims are those of a user's valid access token.
 func (i *Issuer) Claims() Object {
 	now := time.Now()
 	return Object{
-		"iss": i.URL(), "aud": "api://" + ClientID, "tid": Tenant, "oid": User,
+		"iss": i.URL(), "aud": "api://" + ClientID, "tid": Tenant, "oid": User, "scp": "openid " + Scope, "azp": Client,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	}
+}
+
+// AppClaims are those of an application's token without a user.
+func (i *Issuer) AppClaims(roles ...string) Object {
+	return i.Claims().With("scp", nil).With("idtyp", "app").With("roles", roles)
+}
+
+// IDClaims are those of an ID token of the user, for an application that has the
+// service's own id.
+func (i *Issuer) IDClaims() Object {
+	return i.Claims().With("scp", nil).With("azp", nil).With("aud", ClientID).
+		With("nonce", "n-0S6").With("name", "A User").With("sub", "pairwise")
 }
 
 // Rotate replaces the keys.
