@@ -11,6 +11,7 @@ import (
 type adapter struct {
 	cfg       *Config
 	admission *admission
+	pages     *pages
 }
 
 // adapt makes a route an http.Handler. It is the only place that turns an error
@@ -66,6 +67,9 @@ func (a *adapter) carry(rt route, w http.ResponseWriter, r *http.Request) (err e
 			err = turn.NewPanicError(v)
 		}
 	}()
+	if err := a.pages.check(r); err != nil {
+		return err
+	}
 	leave, err := a.admission.enter(rt, r)
 	if err != nil {
 		return err

@@ -38,13 +38,18 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 }
 
 // ValidOrigin reports whether s is one origin as browsers write it, which is what
-// it is compared with. A star would open the API to every page in the user's
-// browser, so it is refused wherever it stands.
+// it is compared with: in ASCII, without the port that goes with the scheme. A star
+// would open the API to every page in the user's browser, so it is refused wherever
+// it stands.
 func ValidOrigin(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || strings.Contains(s, "*") || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s != strings.ToLower(u.Scheme+"://"+u.Host) {
+	if err != nil || u.Host == "" || s != strings.ToLower(u.Scheme+"://"+u.Host) || strings.ContainsFunc(s, func(r rune) bool { return r == '*' || r > '~' }) {
 		return false
 	}
+	if u.Port() == "" {
+		return (u.Scheme == "https" || u.Scheme == "http") && !strings.HasSuffix(s, ":")
+	}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
-	return u.Port() == "" || err == nil && port > 0
+	return err == nil && u.Port() == strconv.FormatUint(port, 10) &&
+		(u.Scheme == "https" && port != 443 || u.Scheme == "http" && port != 80) && port > 0
 }

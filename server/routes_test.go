@@ -114,6 +114,9 @@ func TestConfigIsChecked(t *testing.T) {
 		"star":          func(c *Config) { c.CORSOrigin = "*" },
 		"wildcard":      func(c *Config) { c.CORSOrigin = "https://*.example" },
 		"path":          func(c *Config) { c.CORSOrigin = "https://chat.example/" },
+		"default port":  func(c *Config) { c.CORSOrigin = "https://chat.example:443" },
+		"empty port":    func(c *Config) { c.CORSOrigin = "https://chat.example:" },
+		"not ASCII":     func(c *Config) { c.CORSOrigin = "https://müller.example" },
 		"no verifier":   func(c *Config) { c.AuthRequired = true; c.Auth = nil },
 		"lets everyone": func(c *Config) { c.AuthRequired = true; c.Auth = auth.Anyone{Tenant: "t", User: "u"} },
 	} {

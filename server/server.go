@@ -37,6 +37,10 @@ type Config struct {
 	// CORSOrigin is the one origin whose scripts may call the API; empty for
 	// none. A wildcard is refused.
 	CORSOrigin string
+	// Loopback says that the service listens on this machine only. Without
+	// authentication, requests must then name this machine, or the host of
+	// CORSOrigin, in Host.
+	Loopback bool
 	// AllowedActions are the card actions that are let through; nil means
 	// DefaultActions.
 	AllowedActions []string
@@ -119,6 +123,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.fill()
+	pages, err := newPages(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("server: CORSOrigin: %w", err)
+	}
 	s := &Server{cfg: cfg}
 	s.turns = turn.New(turn.Config{
 		Store: cfg.Store, Agent: cfg.Agent, Log: cfg.Log, Now: cfg.Now, NewID: cfg.NewID,
@@ -126,7 +134,7 @@ func New(cfg Config) (*Server, error) {
 		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout, TurnWait: cfg.TurnWait,
 		MaxTurns: cfg.MaxTurns, MaxTurnsPerOwner: cfg.MaxTurnsPerOwner,
 	})
-	s.adapter = &adapter{cfg: &s.cfg, admission: newAdmission(&s.cfg)}
+	s.adapter = &adapter{cfg: &s.cfg, admission: newAdmission(&s.cfg), pages: pages}
 	s.chat = &chatRoutes{turns: s.turns, cards: cardPolicy{cfg.AllowedActions, normalDomains(cfg.AllowedDomains)}, newID: cfg.NewID}
 	s.conversations = &conversationRoutes{store: cfg.Store, now: cfg.Now}
 	s.probes = &probeRoutes{state: cfg.Health, authRequired: cfg.AuthRequired}

@@ -93,7 +93,7 @@ func (s *service) newAPI() (*server.Server, error) {
 	c := s.config
 	cfg := server.Config{
 		Store: s.store.Store, Agent: s.agent.Agent, Health: s.health, Auth: s.auth.Verifier, AuthRequired: c.authRequired, Log: s.log,
-		CORSOrigin: c.corsOrigin, AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
+		CORSOrigin: c.corsOrigin, Loopback: server.IsLoopback(c.host), AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
 		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns,
 	}
