@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,6 +69,29 @@ func (b teeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (b teeHandler) WithGroup(name string) slog.Handler {
 	return teeHandler{b.lines.WithGroup(name), b.export.WithGroup(name)}
+}
+
+// discreet leaves out what the SDK has read in its variables: it logs what it cannot
+// understand, and that may be a key. Of a line only the message, the error and what
+// this package counts are kept, without anything that is known to be secret.
+type discreet struct {
+	slog.Handler
+	secrets *strings.Replacer
+}
+
+// Handle implements slog.Handler.
+func (d discreet) Handle(ctx context.Context, r slog.Record) error {
+	kept := slog.NewRecord(r.Time, r.Level, d.secrets.Replace(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "error", "err":
+			kept.AddAttrs(slog.String("error", d.secrets.Replace(a.Value.String())))
+		case "not_shown":
+			kept.AddAttrs(a)
+		}
+		return true
+	})
+	return d.Handler.Handle(ctx, kept)
 }
 
 // throttle passes one record in each period and drops the others. A collector that

@@ -66,8 +66,10 @@ type Provider struct {
 // variables that cannot mean anything.
 func New(ctx context.Context, o Options) (*Provider, error) {
 	lines := slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: o.Level})
-	p := &Provider{
-		Logs: traceHandler{lines}, own: slog.New(&throttle{next: lines, every: time.Minute, now: time.Now}),
+	p := &Provider{Logs: traceHandler{lines}}
+	p.own = slog.New(&throttle{next: discreet{lines, secrets(os.Getenv)}, every: time.Minute, now: time.Now})
+	if err := errors.Join(Check(os.Getenv)...); err != nil {
+		return nil, err
 	}
 	want := wanted()
 	if !want.traces && !want.metrics && !want.logs && !o.Prometheus {
@@ -80,7 +82,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		resource.WithFromEnv(), // wins over what stands above
 	)
 	if err != nil {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		return nil, errors.New("OTEL_RESOURCE_ATTRIBUTES: cannot be read; expected name=value, separated by commas")
 	}
 	err = errors.Join(p.openTraces(ctx, want.traces, res), p.openMetrics(ctx, want.metrics, o.Prometheus, res), p.openLogs(ctx, want.logs, res, lines))
 	if err != nil {
@@ -96,7 +98,7 @@ type signals struct{ traces, metrics, logs bool }
 // wanted reads which signals are asked for: by naming an exporter, or by naming
 // where a collector is. The exporters read the rest of the variables themselves.
 func wanted() signals {
-	if os.Getenv("OTEL_SDK_DISABLED") == "true" {
+	if disabled(os.Getenv) {
 		return signals{}
 	}
 	wants := func(signal string) bool {
@@ -108,7 +110,7 @@ func wanted() signals {
 		}
 		return true
 	}
-	return signals{wants("TRACES"), wants("METRICS"), wants("LOGS")}
+	return signals{wants(traces), wants(metrics), wants(logs)}
 }
 
 // handleSDKErrors logs the errors of the SDK, most often that a collector does not
@@ -135,7 +137,7 @@ func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Reso
 	if !want {
 		return nil
 	}
-	sampler, err := samplerFromEnv()
+	sampling, err := sampler(os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -147,7 +149,7 @@ func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Reso
 		sdktrace.WithResource(res),
 		// Every span is recorded, also those of traces that are not sampled: the tail
 		// sampler exports them if the trace holds a failure.
-		sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)),
+		sdktrace.WithSampler(sdktrace.AlwaysRecord(sampling)),
 		sdktrace.WithSpanProcessor(newTailSampler(sdktrace.NewBatchSpanProcessor(exporter), maxTraces)),
 		sdktrace.WithoutPanicRecording(), // the text of a panic can be a user's
 	)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -118,7 +119,7 @@ func TestSamplers(t *testing.T) {
 	} {
 		t.Setenv("OTEL_TRACES_SAMPLER", name)
 		t.Setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
-		s, err := samplerFromEnv()
+		s, err := sampler(os.Getenv)
 		if err != nil || s.Description() != want {
 			t.Errorf("%q gives %v (%v)", name, s, err)
 		}

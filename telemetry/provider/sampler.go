@@ -1,18 +1,17 @@
 package provider
 
 import (
-	"fmt"
-	"os"
+	"errors"
 	"strconv"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// samplerFromEnv reads OTEL_TRACES_SAMPLER and its argument. The SDK reads them only
+// sampler reads OTEL_TRACES_SAMPLER and its argument. The SDK reads them only
 // when it is given no sampler, and we have to wrap the sampler. The SDK also takes
 // an unknown name for parentbased_always_on, which is expensive and hard to notice.
-func samplerFromEnv() (sdktrace.Sampler, error) {
-	name, arg := os.Getenv("OTEL_TRACES_SAMPLER"), os.Getenv("OTEL_TRACES_SAMPLER_ARG")
+func sampler(getenv func(string) string) (sdktrace.Sampler, error) {
+	name, arg := getenv("OTEL_TRACES_SAMPLER"), getenv("OTEL_TRACES_SAMPLER_ARG")
 	switch name {
 	case "always_on":
 		return sdktrace.AlwaysSample(), nil
@@ -27,7 +26,7 @@ func samplerFromEnv() (sdktrace.Sampler, error) {
 		if arg != "" {
 			var err error
 			if ratio, err = strconv.ParseFloat(arg, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
-				return nil, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG: %q is not a number from 0 to 1", arg)
+				return nil, errors.New("OTEL_TRACES_SAMPLER_ARG: is not a number from 0 to 1")
 			}
 		}
 		if name == "traceidratio" {
@@ -35,5 +34,5 @@ func samplerFromEnv() (sdktrace.Sampler, error) {
 		}
 		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio)), nil
 	}
-	return nil, fmt.Errorf("OTEL_TRACES_SAMPLER: %q is none of always_on, always_off, traceidratio and their parentbased_ forms", name)
+	return nil, errors.New("OTEL_TRACES_SAMPLER: is none of always_on, always_off, traceidratio and their parentbased_ forms")
 }
