@@ -29,6 +29,7 @@ func openAuth(ctx context.Context, c config, with seams, log *slog.Logger) (auth
 	}
 	o := auth.Options{
 		Source: auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
+		Scopes: c.authScopes, Roles: c.authRoles,
 		OnRefresh: func(err error) {
 			if err != nil {
 				log.LogAttrs(ctx, slog.LevelWarn, "signing keys could not be fetched; those that are known stay in use", slog.String("error", err.Error()))

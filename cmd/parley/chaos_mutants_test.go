@@ -60,7 +60,7 @@ func mutantMain(name string) {
 }
 
 func runMutant(wrap func(store.Store) store.Store) error {
-	c, err := load(os.Getenv)
+	c, err := load(processEnvironment())
 	if err != nil {
 		return err
 	}

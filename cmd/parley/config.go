@@ -14,6 +14,7 @@ import (
 	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store/redis"
+	"parley/telemetry/provider"
 )
 
 // config is what the settings amount to.
@@ -34,6 +35,7 @@ type config struct {
 	azureTenantName, azureClientID string
 	authIssuer, authKeysURL        string
 	allowedTenants, authAudiences  []string
+	authScopes, authRoles          []string
 
 	emulator                                            bool
 	endpoint                                            copilot.Endpoint
@@ -45,12 +47,14 @@ type config struct {
 	logLevel                       slog.Level
 	prometheus                     bool
 	ownerKey                       string
+
+	warnings []string // what is likely wrong, and no fault
 }
 
-// value is what a setting has: the variable, or its default where that is unset
-// or empty.
-func (s setting) value(getenv func(string) string) string {
-	if v := strings.TrimSpace(getenv(s.name)); v != "" {
+// value is what a setting has: the variable as it stands, or its default where that
+// is unset or empty.
+func (s setting) value(env environment) string {
+	if v := env[s.name]; v != "" {
 		return v
 	}
 	return s.def
@@ -58,16 +62,23 @@ func (s setting) value(getenv func(string) string) string {
 
 // load reads the configuration and reports everything that is wrong with it at
 // once, each fault with the name of its variable.
-func load(getenv func(string) string) (config, error) {
-	var c config
+func load(env environment) (config, error) {
+	c := config{warnings: misnamed(env)}
 	var faults []error
 	for _, s := range settings() {
-		v := s.value(getenv)
-		if err := s.read(&c, v); err != nil {
+		v := s.value(env)
+		err := s.read(&c, v)
+		if strings.TrimSpace(v) != v {
+			// Taken away, it could turn a setting into nothing, or into its opposite;
+			// left, it is in nobody's password.
+			err = errors.New("has white space around it")
+		}
+		if err != nil {
 			faults = append(faults, fault(s, v, err))
 		}
 	}
 	faults = append(faults, c.check()...)
+	faults = append(faults, provider.Check(env.get)...)
 	return c, errors.Join(faults...)
 }
 
@@ -91,6 +102,9 @@ func (c *config) check() []error {
 	}
 	if err := c.readCAs(); err != nil {
 		faults = append(faults, err)
+	}
+	if c.redisCAFile != "" && strings.HasPrefix(c.redisURL, "redis://") {
+		bad("REDIS_CA_FILE: would be ignored without TLS; expected REDIS_URL to begin with rediss://")
 	}
 	if c.ttl > 0 && c.copilotTimeout > 0 && c.ttl <= c.copilotTimeout {
 		// A conversation would expire under the turn that runs in it.
@@ -133,6 +147,9 @@ func (c *config) checkAuth() []error {
 	}
 	if c.azureClientID == "" && len(c.authAudiences) == 0 {
 		bad("AZURE_CLIENT_ID: nothing says whom tokens must be for; expected it, or AUTH_AUDIENCE")
+	}
+	if len(c.authScopes)+len(c.authRoles) == 0 {
+		c.warnings = append(c.warnings, "AUTH_SCOPES and AUTH_ROLES are empty: every user's token for this audience comes in, whatever it was granted")
 	}
 	return faults
 }
@@ -182,8 +199,8 @@ func (c *config) checkToken() []error {
 	if _, err := c.endpoint.TokenScope(); err != nil && wrong == nil {
 		faults = append(faults, named(err)...)
 	}
-	if u, err := url.Parse(c.copilotAuthority); err != nil || u.Scheme != "https" || u.Host == "" {
-		bad("COPILOT_AUTHORITY", "leads to no tokens; expected an https:// URL")
+	if u, err := url.Parse(c.copilotAuthority); err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		bad("COPILOT_AUTHORITY", "leads to no tokens; expected an https:// URL without user or query")
 	}
 	return faults
 }
@@ -208,17 +225,33 @@ func named(err error) []error {
 }
 
 // printSettings shows what is in effect, without secrets.
-func printSettings(w io.Writer, getenv func(string) string) {
+func printSettings(w io.Writer, env environment) {
 	for _, s := range settings() {
-		v := s.value(getenv)
+		v := s.value(env)
 		switch {
 		case v == "":
 			v = "(not set)"
 		case s.secret:
 			v = "(set, not shown)"
+		default:
+			v = shown(v)
 		}
 		fmt.Fprintf(w, "%-26s %s\n", s.name, v)
 	}
+}
+
+// shown is a value that is not secret without what may be secret in any: a URL can
+// carry a password, or a key in its query.
+func shown(v string) string {
+	if !strings.ContainsAny(v, "@?#") {
+		return v
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return "(set, not shown)"
+	}
+	bare := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
+	return bare.String() + "…"
 }
 
 // writeExample writes .env.example.

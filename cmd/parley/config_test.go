@@ -13,17 +13,17 @@ import (
 	"parley/server/copilot/entra"
 )
 
-// env makes a getenv out of names and values.
-func env(pairs ...string) func(string) string {
-	m := map[string]string{}
+// env makes an environment out of names and values.
+func env(pairs ...string) environment {
+	e := environment{}
 	for i := 0; i < len(pairs); i += 2 {
-		m[pairs[i]] = pairs[i+1]
+		e[pairs[i]] = pairs[i+1]
 	}
-	return func(name string) string { return m[name] }
+	return e
 }
 
 // enough is the least that has to be set.
-func enough(more ...string) func(string) string {
+func enough(more ...string) environment {
 	return env(append([]string{"AUTH_REQUIRED", "false", "COPILOT_EMULATOR", "true"}, more...)...)
 }
 
@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 
 // AUTH_REQUIRED fails closed: only exactly false turns sign-in off.
 func TestAuthFailsClosed(t *testing.T) {
-	for _, value := range []string{"", "true", "False", "FALSE", "0", "no", "off", "flase"} {
+	for _, value := range []string{"", "true", "False", "FALSE", "0", "no", "off", "flase", " false", "false ", "\tfalse", "false\n", "\"false\"", "'false'", "\ufefffalse", " "} {
 		if c, err := load(env("COPILOT_EMULATOR", "true", "AUTH_REQUIRED", value)); err == nil || !c.authRequired {
 			t.Errorf("AUTH_REQUIRED=%q lets everybody in (%v)", value, err)
 		}
@@ -51,10 +51,10 @@ func TestAuthFailsClosed(t *testing.T) {
 // What verifies tokens is complete, and says one thing, or the service does not
 // start.
 func TestAuthSettings(t *testing.T) {
-	with := func(pairs ...string) func(string) string {
+	with := func(pairs ...string) environment {
 		return env(append([]string{"COPILOT_EMULATOR", "true"}, pairs...)...)
 	}
-	for name, get := range map[string]func(string) string{
+	for name, get := range map[string]environment{
 		"customer tenant": with("AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
 		"any issuer":      with("AUTH_ISSUER", "https://id.example/", "AUTH_AUDIENCE", "a, b"),
 		"many tenants":    with("AUTH_ISSUER", "https://id.example/{tenantid}/v2.0", "AUTH_JWKS_URL", "https://id.example/keys", "AZURE_CLIENT_ID", "app"),
@@ -63,17 +63,17 @@ func TestAuthSettings(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for want, get := range map[string]func(string) string{
-		"AZURE_TENANT_NAME: nobody":    with("AZURE_CLIENT_ID", "app"),
-		"AZURE_TENANT_NAME: \"con":     with("AZURE_TENANT_NAME", "contoso.evil.example/", "AZURE_CLIENT_ID", "app"),
-		"AUTH_ISSUER: is missing":      with("AUTH_JWKS_URL", "https://id.example/keys", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
-		"AUTH_ISSUER: is set":          with("AUTH_ISSUER", "https://id.example", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
-		"AUTH_ISSUER: leads":           with("AUTH_ISSUER", "http://id.example", "AZURE_CLIENT_ID", "app"),
-		"AUTH_ISSUER: leads to no":     with("AUTH_ISSUER", "https://id.example/{tenantid}", "AZURE_CLIENT_ID", "app"),
-		"AUTH_ISSUER: \"a b\"":         with("AUTH_ISSUER", "a b", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
-		"AUTH_JWKS_URL: \"http://id":   with("AUTH_ISSUER", "https://id.example", "AUTH_JWKS_URL", "http://id.example/keys", "AZURE_CLIENT_ID", "app"),
-		"AZURE_CLIENT_ID: nothing":     with("AZURE_TENANT_NAME", "contoso"),
-		"AZURE_CLIENT_ID: nothing say": with("AZURE_TENANT_NAME", "contoso", "AUTH_AUDIENCE", " , "),
+	for want, get := range map[string]environment{
+		"AZURE_TENANT_NAME: nobody":  with("AZURE_CLIENT_ID", "app"),
+		"AZURE_TENANT_NAME: \"con":   with("AZURE_TENANT_NAME", "contoso.evil.example/", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: is missing":    with("AUTH_JWKS_URL", "https://id.example/keys", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: is set":        with("AUTH_ISSUER", "https://id.example", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: leads":         with("AUTH_ISSUER", "http://id.example", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: leads to no":   with("AUTH_ISSUER", "https://id.example/{tenantid}", "AZURE_CLIENT_ID", "app"),
+		"AUTH_ISSUER: \"a b\"":       with("AUTH_ISSUER", "a b", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"),
+		"AUTH_JWKS_URL: \"http://id": with("AUTH_ISSUER", "https://id.example", "AUTH_JWKS_URL", "http://id.example/keys", "AZURE_CLIENT_ID", "app"),
+		"AZURE_CLIENT_ID: nothing":   with("AZURE_TENANT_NAME", "contoso"),
+		"AUTH_AUDIENCE: \",\" names": with("AZURE_TENANT_NAME", "contoso", "AUTH_AUDIENCE", ","),
 	} {
 		if _, err := load(get); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("want a fault of %s, got %v", want, err)
@@ -83,7 +83,7 @@ func TestAuthSettings(t *testing.T) {
 
 // A way to a token for the agent is complete, or there is none.
 func TestTokenSettings(t *testing.T) {
-	with := func(pairs ...string) func(string) string {
+	with := func(pairs ...string) environment {
 		return env(append([]string{
 			"AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_AGENT_SCHEMA_NAME", "a",
 		}, pairs...)...)
@@ -91,7 +91,7 @@ func TestTokenSettings(t *testing.T) {
 	whole := []string{"COPILOT_TENANT_ID", "t", "COPILOT_APP_ID", "a", "COPILOT_CLIENT_SECRET", "hunter2"}
 	signedIn := append([]string{"AUTH_REQUIRED", "true", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app"}, whole...)
 	for name, c := range map[string]struct {
-		get  func(string) string
+		get  environment
 		flow entra.Flow
 	}{
 		"callers sign in":         {with(signedIn...), entra.OnBehalfOf},
@@ -117,7 +117,7 @@ func TestTokenSettings(t *testing.T) {
 		}
 		agent.close()
 	}
-	for want, get := range map[string]func(string) string{
+	for want, get := range map[string]environment{
 		"COPILOT_STUB_TOKEN: there":       with(),
 		"COPILOT_CLIENT_SECRET: is":       with(whole[:4]...),
 		"COPILOT_TENANT_ID: is":           with(whole[2:]...),
@@ -168,7 +168,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 }
 
 func TestFaultsTogether(t *testing.T) {
-	for want, get := range map[string]func(string) string{
+	for want, get := range map[string]environment{
 		"REDIS_TTL":                  enough("REDIS_TTL", "60", "COPILOT_TIMEOUT", "60000"),
 		"REDIS_URL: skip_verify":     enough("REDIS_URL", "rediss://h:6380?skip_verify=true"),
 		"REDIS_CERT_FILE: cannot":    enough("REDIS_URL", "rediss://h:6380", "REDIS_CERT_FILE", "/nowhere.pem", "REDIS_KEY_FILE", "/nowhere.pem"),
@@ -188,6 +188,100 @@ func TestFaultsTogether(t *testing.T) {
 			t.Errorf("want a fault of %s, got %v", want, err)
 		}
 	}
+}
+
+// What cannot work is a fault at start, not a riddle when it is used; and what
+// was likely meant is said.
+func TestValues(t *testing.T) {
+	signIn := env("COPILOT_EMULATOR", "true", "AZURE_TENANT_NAME", "contoso", "AZURE_CLIENT_ID", "app")
+	agent := env("AUTH_REQUIRED", "false", "COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_AGENT_SCHEMA_NAME", "a",
+		"COPILOT_TENANT_ID", "t", "COPILOT_APP_ID", "a", "COPILOT_CLIENT_SECRET", "s")
+	for _, c := range []struct {
+		name, value string
+		with        environment
+		want        string // part of the fault, "" for none
+	}{
+		{"ALLOWED_TENANT_IDS", "22222222-2222-2222-2222-222222222222, 33333333-3333-3333-3333-333333333333", signIn, ""},
+		{"ALLOWED_TENANT_IDS", `"22222222-2222-2222-2222-222222222222"`, signIn, "quote"},
+		{"ALLOWED_TENANT_IDS", "'a','b'", signIn, "quote"},
+		{"ALLOWED_TENANT_IDS", "a;b", signIn, "semicolon"},
+		{"ALLOWED_TENANT_IDS", "a b", signIn, "space"},
+		{"ALLOWED_TENANT_IDS", "[a]", signIn, "brackets"},
+		{"ALLOWED_TENANT_IDS", "{22222222-2222-2222-2222-222222222222}", signIn, "brackets"},
+		{"ALLOWED_TENANT_IDS", ",", signIn, "names nothing"},
+		{"AUTH_AUDIENCE", "api://app;app", signIn, "semicolon"},
+		{"AUTH_SCOPES", "access_as_user, other", signIn, ""},
+		{"AUTH_SCOPES", "access_as_user other", signIn, ""},
+		{"AUTH_SCOPES", ",", signIn, "names nothing"},
+		{"AUTH_SCOPES", `"access_as_user"`, signIn, "quote"},
+		{"AUTH_SCOPES", "api://app/access_as_user", signIn, "in front of a scope"},
+		{"AUTH_ROLES", "Chat.Call,Other", signIn, ""},
+		{"AUTH_ROLES", ", ,", signIn, "names nothing"},
+		{"AUTH_ROLES", "a;b", signIn, "semicolon"},
+		{"AZURE_CLIENT_ID", "api://app", signIn, "bare"},
+		{"AZURE_CLIENT_ID", "a,b", signIn, "bare"},
+		{"CORS_ORIGIN", "https://xn--mller-kva.example", enough(), ""},
+		{"CORS_ORIGIN", "http://localhost:5173", enough(), ""},
+		{"CORS_ORIGIN", "http://[::1]:5173", enough(), ""},
+		{"CORS_ORIGIN", "https://müller.example", enough(), "https://xn--mller-kva.example;"},
+		{"CORS_ORIGIN", "https://MÜLLER.example:8443/", enough(), "https://xn--mller-kva.example:8443;"},
+		{"CORS_ORIGIN", "https://Chat.Example", enough(), "https://chat.example;"},
+		{"CORS_ORIGIN", "https://chat.example/", enough(), "https://chat.example;"},
+		{"CORS_ORIGIN", "https://chat.example:443", enough(), "https://chat.example;"},
+		{"CORS_ORIGIN", "http://chat.example:80", enough(), "http://chat.example;"},
+		{"CORS_ORIGIN", "https://chat.example:08443", enough(), "not one origin"},
+		{"CORS_ORIGIN", "https://chat.example/app", enough(), "not one origin"},
+		{"CORS_ORIGIN", "https://a.example,https://b.example", enough(), "not one origin"},
+		{"CORS_ORIGIN", "*", enough(), "not one origin"},
+		{"CORS_ORIGIN", "null", enough(), "not one origin"},
+		{"CORS_ORIGIN", "chat.example", enough(), "not one origin"},
+		{"HOST", "[::1]", enough(), ""},
+		{"HOST", "::1", enough(), ""},
+		{"HOST", "fe80::1%eth0", enough(), ""},
+		{"HOST", "127.0.0.1", enough(), ""},
+		{"HOST", "parley.internal", enough(), ""},
+		{"HOST", "[::1]:3001", enough(), "no such name"},
+		{"HOST", "[127.0.0.1]", enough(), "no address"},
+		{"HOST", "localhost:3001", enough(), "no such name"},
+		{"HOST", "http://localhost", enough(), "no such name"},
+		{"HOST", "127.0.0.1/8", enough(), "no such name"},
+		{"HOST", "127.0.0.256", enough(), "no such name"},
+		{"HOST", "*", enough(), "no such name"},
+		{"HOST", " ", enough(), "white space"},
+		{"PORT", "3001 ", enough(), "white space"},
+		{"PORT", "3001.0", enough(), "whole number"},
+		{"REDIS_PREFIX", " parley:", enough(), "white space"},
+		{"REDIS_CA_FILE", "config_test.go", enough(), "PEM"},
+		{"COPILOT_CLIENT_SECRET", "S3CR3T\n", agent, "white space"},
+		{"COPILOT_AUTHORITY", "https://user:S3CR3T@login.example", agent, "without user"},
+		{"COPILOT_AUTHORITY", "https://login.example/?sig=S3CR3T", agent, "without user"},
+		{"AUTH_JWKS_URL", "https://user:S3CR3T@id.example/keys", environment{"AUTH_ISSUER": "x", "AZURE_TENANT_NAME": ""}.over(signIn), "no such URL"},
+		{"TELEMETRY_OWNER_KEY", "密码密码密码", enough(), "too short"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", enough(), "no scheme"},
+		{"OTEL_TRACES_SAMPLER", "some", enough(), "none of"},
+	} {
+		_, err := load(c.with.set(c.name, c.value))
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s=%q: %v", c.name, c.value, err)
+		case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.name+": ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n")):
+			t.Errorf("%s=%q: %v, want one fault that says %q", c.name, c.value, err, c.want)
+		case err != nil && strings.Contains(err.Error(), "S3CR3T"):
+			t.Errorf("%s=%q is repeated: %v", c.name, c.value, err)
+		}
+	}
+	c, err := load(signIn.set("ALLOWED_TENANT_IDS", "ABCDEF00-2222-2222-2222-222222222222"))
+	if err != nil || c.allowedTenants[0] != "abcdef00-2222-2222-2222-222222222222" {
+		t.Errorf("%q, %v", c.allowedTenants, err)
+	}
+	if c, err := load(enough("HOST", "[::1]")); err != nil || c.host != "::1" {
+		t.Errorf("%q, %v", c.host, err)
+	}
+}
+
+// set is the environment with one variable set.
+func (e environment) set(name, value string) environment {
+	return environment{name: value}.over(e)
 }
 
 // The predecessor's environment file works unchanged, as a file.

@@ -7,6 +7,6 @@ import (
 )
 
 func main() {
-	err := run(untilSignal(os.Interrupt, syscall.SIGTERM), os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	err := run(untilSignal(os.Interrupt, syscall.SIGTERM), os.Args[1:], processEnvironment(), os.Stdout, os.Stderr)
 	os.Exit(exitCode(err, os.Stderr))
 }

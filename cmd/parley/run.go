@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strings"
-
-	"github.com/joho/godotenv"
 )
 
 // errUsage says that the command line made no sense; what was wrong has been
@@ -41,7 +38,7 @@ func (e configError) Error() string { return e.err.Error() }
 
 // run is the program. It returns when ctx is done and everything has ended, or
 // when it cannot start.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, env environment, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("parley", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { writeUsage(flags.Output()) }
@@ -57,17 +54,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return nil
 	}
 	if *envFile != "" {
-		file, err := godotenv.Read(*envFile)
+		file, err := readEnvFile(*envFile)
 		if err != nil {
-			// Not the error itself: it quotes the line, which may hold a secret.
-			return configError{fmt.Errorf("--env-file: %q cannot be read as lines of NAME=value", *envFile)}
+			return configError{err}
 		}
-		for name := range file {
-			if strings.HasPrefix(name, "OTEL_") {
-				return configError{fmt.Errorf("--env-file: %s is read from the environment only", name)}
-			}
-		}
-		getenv = over(getenv, file)
+		env = env.over(file)
 	}
 	if flags.NArg() > 1 {
 		fmt.Fprintf(stderr, "parley: what is %q?\n", flags.Arg(1))
@@ -76,31 +67,25 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	switch flags.Arg(0) {
 	case "":
 	case "check-config":
-		if _, err := load(getenv); err != nil {
+		c, err := load(env)
+		for _, w := range c.warnings {
+			fmt.Fprintf(stderr, "parley: warning: %s\n", w)
+		}
+		if err != nil {
 			return configError{err}
 		}
-		printSettings(stdout, getenv)
+		printSettings(stdout, env)
 		return nil
 	default:
 		fmt.Fprintf(stderr, "parley: there is no command %q\n", flags.Arg(0))
 		writeUsage(stderr)
 		return errUsage
 	}
-	c, err := load(getenv)
+	c, err := load(env)
 	if err != nil {
 		return configError{err}
 	}
 	return serve(ctx, c, seams{}, stdout, stderr)
-}
-
-// over reads a file's settings where the environment has none.
-func over(getenv func(string) string, file map[string]string) func(string) string {
-	return func(name string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return file[name]
-	}
 }
 
 // version is what the binary was built from.

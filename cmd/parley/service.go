@@ -137,7 +137,7 @@ func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writ
 	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
 		slog.String("store", s.store.name), slog.String("agent", s.agent.name), slog.Bool("auth_required", s.config.authRequired),
 		slog.String("version", version()))
-	for _, w := range s.auth.warnings {
+	for _, w := range slices.Concat(s.config.warnings, s.auth.warnings) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, w)
 	}
 	announce(stdout, s.config, listener.Addr(), s.store.name, s.agent.name)

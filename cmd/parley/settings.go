@@ -3,12 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"golang.org/x/net/idna"
 
 	"parley/server"
 	"parley/server/auth"
@@ -39,7 +44,7 @@ type setting struct {
 func settings() []setting {
 	return []setting{
 		{name: "PORT", group: "HTTP", def: "3001", expects: "a port number, 0 to 65535 (0 takes any free one)", about: "Port to listen on.", read: number(func(c *config) *int { return &c.port }, 0, 65535)},
-		{name: "HOST", group: "HTTP", expects: "a host name or address", about: "Address to listen on; empty for all.", read: text(func(c *config) *string { return &c.host })},
+		{name: "HOST", group: "HTTP", expects: "a host name or address, without a port", about: "Address to listen on; empty for all.", read: host},
 		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none.", read: origin},
 		{name: "STATIC_DIR", group: "HTTP", expects: "an existing directory", about: "A built front end to serve beside the API; empty for none.", read: directory},
 		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once, and four times as many requests, before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
@@ -56,14 +61,17 @@ func settings() []setting {
 		{name: "REDIS_KEY_FILE", group: "Store", expects: "a file with the PEM key of REDIS_CERT_FILE", about: "Private key of that certificate.", read: text(func(c *config) *string { return &c.redisKeyFile })},
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 
-		{name: "AUTH_REQUIRED", group: "Sign-in", def: "true", expects: "true or false", about: "Whether callers must show a token. Anything but false means true.", read: func(c *config, v string) error { c.authRequired = v != "false"; return nil }},
+		{name: "AUTH_REQUIRED", group: "Sign-in", def: "true", expects: "true or false", about: "Whether callers must show a token. Anything but false means true.", read: authRequired},
 		{name: "AZURE_TENANT_NAME", group: "Sign-in", expects: "the tenant's name alone, such as contoso", about: "Customer tenant (Entra External ID) that issues the callers' tokens.", read: tenantName},
-		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id", about: "Application that the callers' tokens are for, bare or after api://.", read: visible(func(c *config) *string { return &c.azureClientID })},
-		{name: "ALLOWED_TENANT_IDS", group: "Sign-in", expects: "tenant ids, separated by commas", about: "Tenants whose users may come in; empty for none.", read: list(func(c *config) *[]string { return &c.allowedTenants })},
+		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id, without api://", about: "Application that the callers' tokens are for, bare or after api://.", read: clientID},
+		{name: "ALLOWED_TENANT_IDS", group: "Sign-in", expects: "tenant ids, separated by commas", about: "Tenants whose users may come in; empty for none.", read: tenants},
 		{name: "AUTH_ISSUER", group: "Sign-in", expects: "an issuer as its tokens name it, such as https://login.microsoftonline.com/<tenant id>/v2.0", about: "Any other issuer, instead of AZURE_TENANT_NAME; {tenantid} in it stands for the token's own tenant, and needs AUTH_JWKS_URL.", read: visible(func(c *config) *string { return &c.authIssuer })},
 		{name: "AUTH_JWKS_URL", group: "Sign-in", expects: "an https:// URL (http:// on loopback only)", about: "Key set of AUTH_ISSUER; empty finds it by OpenID Connect discovery.", read: keysURL},
-		{name: "AUTH_AUDIENCE", group: "Sign-in", expects: "audiences, separated by commas", about: "Audiences that the callers' tokens may be for, instead of AZURE_CLIENT_ID.", read: list(func(c *config) *[]string { return &c.authAudiences })},
+		{name: "AUTH_AUDIENCE", group: "Sign-in", expects: "audiences, separated by commas", about: "Audiences that the callers' tokens may be for, instead of AZURE_CLIENT_ID.", read: claims(func(c *config) *[]string { return &c.authAudiences })},
+		{name: "AUTH_SCOPES", group: "Sign-in", expects: "scopes as the claim scp has them, such as access_as_user, separated by commas", about: "Scopes of which a user's token needs one; empty asks for none.", read: scopes},
+		{name: "AUTH_ROLES", group: "Sign-in", expects: "roles as the claim roles has them, separated by commas", about: "Roles of which an application's token needs one, and a user's when AUTH_SCOPES is empty.", read: claims(func(c *config) *[]string { return &c.authRoles })},
 
+		{name: "LLM_PROVIDER", group: "Agent", def: "copilot", expects: "copilot", about: "What the legacy service could choose; here there is one.", read: llmProvider},
 		{name: "COPILOT_EMULATOR", group: "Agent", def: "false", expects: "true or false", about: "Talk to an emulated agent inside this process.", read: boolean(func(c *config) *bool { return &c.emulator })},
 		{name: "COPILOT_DIRECT_CONNECT_URL", group: "Agent", expects: "the agent's connection string: an https:// URL (http:// on loopback only)", about: "Where the agent is; wins over the environment and schema name.", read: text(func(c *config) *string { return &c.endpoint.DirectConnectURL })},
 		{name: "COPILOT_ENVIRONMENT_ID", group: "Agent", expects: "an environment id", about: "Power Platform environment of the agent.", read: text(func(c *config) *string { return &c.endpoint.Environment })},
@@ -129,8 +137,8 @@ func duration(field func(*config) *time.Duration, unit time.Duration, low, high 
 	}
 }
 
-// list reads what stands between commas. Empty parts are dropped, so an empty
-// list is possible only by an empty variable, which has its default instead.
+// list reads what stands between commas. Empty parts are dropped, but something
+// must be left: a list that says nothing may mean all or none.
 func list(field func(*config) *[]string) func(*config, string) error {
 	return func(c *config, v string) error {
 		out := []string{}
@@ -140,16 +148,117 @@ func list(field func(*config) *[]string) func(*config, string) error {
 			}
 		}
 		*field(c) = out
+		if v != "" && len(out) == 0 {
+			return errors.New("names nothing")
+		}
 		return nil
 	}
 }
 
-func origin(c *config, v string) error {
-	if v != "" && !server.ValidOrigin(v) {
-		return errors.New("is not one origin as a browser writes it")
+// claims reads a list of values that tokens may have.
+func claims(field func(*config) *[]string) func(*config, string) error {
+	return func(c *config, v string) error {
+		err := list(field)(c, v)
+		for _, value := range *field(c) {
+			if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"';`+"`", r) }) {
+				return errors.New("has a quote, a semicolon or a space in it, which no token has there")
+			}
+		}
+		return err
 	}
-	c.corsOrigin = v
+}
+
+// tenants reads tenant ids in the case that tokens have them in.
+func tenants(c *config, v string) error {
+	err := claims(func(c *config) *[]string { return &c.allowedTenants })(c, v)
+	for i, id := range c.allowedTenants {
+		if strings.ContainsAny(id, "{}()[]<>") {
+			return errors.New("has an id in brackets")
+		}
+		if _, notUUID := uuid.Parse(id); notUUID == nil {
+			c.allowedTenants[i] = strings.ToLower(id)
+		}
+	}
+	return err
+}
+
+// scopes also refuses scopes as clients ask for them: in a token they are bare.
+func scopes(c *config, v string) error {
+	v = strings.Join(strings.Fields(v), ",") // between scopes, clients write spaces
+	err := claims(func(c *config) *[]string { return &c.authScopes })(c, v)
+	if strings.Contains(v, "api://") {
+		return errors.New("has the application's name in front of a scope")
+	}
+	return err
+}
+
+func clientID(c *config, v string) error {
+	c.azureClientID = v
+	if strings.Contains(v, "://") || strings.ContainsAny(v, `"',;{}`) {
+		return errors.New("is no bare id")
+	}
+	return visible(func(c *config) *string { return &c.azureClientID })(c, v)
+}
+
+// authRequired fails closed.
+func authRequired(c *config, v string) error {
+	c.authRequired = v != "false"
+	if c.authRequired && v != "true" {
+		c.warnings = append(c.warnings, "AUTH_REQUIRED is neither true nor false, and taken for true")
+	}
 	return nil
+}
+
+func llmProvider(_ *config, v string) error {
+	if v != "copilot" {
+		return errors.New("is not served: Parley talks to Copilot Studio only")
+	}
+	return nil
+}
+
+// host takes an address with or without the brackets that a URL puts around it.
+func host(c *config, v string) error {
+	c.host = v
+	if inner, ok := strings.CutPrefix(v, "["); ok && strings.HasSuffix(inner, "]") {
+		c.host = strings.TrimSuffix(inner, "]")
+		if ip, err := netip.ParseAddr(c.host); err != nil || !ip.Is6() {
+			return errors.New("is no address")
+		}
+		return nil
+	}
+	if _, err := netip.ParseAddr(v); err == nil || v == "" {
+		return nil
+	}
+	if !regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$`).MatchString(v) || regexp.MustCompile(`^[0-9.]+$`).MatchString(v) {
+		return errors.New("is no such name")
+	}
+	return nil
+}
+
+// origin refuses what could never match, and says what would: browsers write names
+// in ASCII, in small letters, and leave out the port that goes without saying.
+func origin(c *config, v string) error {
+	if v == "" || server.ValidOrigin(v) {
+		c.corsOrigin = v
+		return nil
+	}
+	if u, err := url.Parse(v); err == nil && u.User == nil && u.RawQuery == "" && u.Fragment == "" && strings.Trim(u.Path, "/") == "" {
+		name, err := idna.Lookup.ToASCII(u.Hostname())
+		if ip, notIP := netip.ParseAddr(u.Hostname()); notIP == nil {
+			name, err = ip.String(), nil
+			if ip.Is6() {
+				name = "[" + name + "]"
+			}
+		}
+		right := u.Scheme + "://" + name
+		if port := u.Port(); port != "" && (u.Scheme != "https" || port != "443") && (u.Scheme != "http" || port != "80") {
+			right += ":" + port
+		}
+		if err == nil && server.ValidOrigin(right) {
+			return fmt.Errorf("is not as browsers write it, which is %s", right)
+		}
+	}
+	return errors.New("is not one origin as a browser writes it")
 }
 
 // domains refuses what could never match, because a typing error here would
@@ -206,10 +315,10 @@ func tokenFlow(c *config, v string) error {
 }
 
 func keysURL(c *config, v string) error {
+	c.authKeysURL = v
 	if v != "" && !auth.ValidURL(v) {
 		return errors.New("is no such URL")
 	}
-	c.authKeysURL = v
 	return nil
 }
 
@@ -225,7 +334,7 @@ func token(c *config, v string) error {
 // ownerKey must not be one that can be guessed: with it anybody could tell whose
 // a hash is.
 func ownerKey(c *config, v string) error {
-	if v != "" && len(v) < 16 {
+	if v != "" && utf8.RuneCountInString(v) < 16 {
 		return errors.New("is too short")
 	}
 	c.ownerKey = v
@@ -244,18 +353,6 @@ func directory(c *config, v string) error {
 	return nil
 }
 
-func redisURL(c *config, v string) error {
-	if v == "" {
-		return nil
-	}
-	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" {
-		return errors.New("is no such URL")
-	}
-	c.redisURL = v
-	return nil
-}
-
 func prefix(c *config, v string) error {
 	if len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' || r == '}' }) {
 		return errors.New("has other characters, or too many")
@@ -269,5 +366,5 @@ func fault(s setting, value string, err error) error {
 	if s.secret || value == "" {
 		return fmt.Errorf("%s: %w; expected %s", s.name, err, s.expects)
 	}
-	return fmt.Errorf("%s: %q %w; expected %s", s.name, value, err, s.expects)
+	return fmt.Errorf("%s: %q %w; expected %s", s.name, shown(value), err, s.expects)
 }
