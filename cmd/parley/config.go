@@ -121,7 +121,7 @@ func (c *config) readCAs() error {
 	pem, err := os.ReadFile(c.redisCAFile)
 	c.redisCAs = x509.NewCertPool()
 	if err != nil || !c.redisCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("REDIS_CA_FILE: %q cannot be read; expected a file of PEM certificates", c.redisCAFile)
+		return fmt.Errorf("REDIS_CA_FILE: %q cannot be read; expected a file of PEM certificates", shown(c.redisCAFile))
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func settings() []setting {
 		{name: "ALLOWED_ACTION_TYPES", group: "Cards", def: "Action.Submit,Action.OpenUrl", expects: "action types, separated by commas", about: "Card actions that are let through.", read: list(func(c *config) *[]string { return &c.allowedActions })},
 		{name: "ALLOWED_DOMAINS", group: "Cards", def: "copilot.microsoft.com,microsoft.com", expects: "domains such as microsoft.com, separated by commas", about: "Domains that Action.OpenUrl may lead to, or below.", read: domains},
 
-		{name: "LOG_LEVEL", group: "Log", def: "info", expects: "debug, info, warn or error", about: "Least severe lines that are logged.", read: func(c *config, v string) error { return c.logLevel.UnmarshalText([]byte(v)) }},
+		{name: "LOG_LEVEL", group: "Log", def: "info", expects: "debug, info, warn or error", about: "Least severe lines that are logged.", read: logLevel},
 
 		{name: "METRICS_PROMETHEUS", group: "Telemetry", def: "false", expects: "true or false", about: "Whether GET /metrics answers Prometheus. Exporters are set by the standard OTEL_* variables.", read: boolean(func(c *config) *bool { return &c.prometheus })},
 		{name: "TELEMETRY_OWNER_KEY", group: "Telemetry", expects: "16 characters or more, the same for every replica", about: "Key of the hash by which users appear in traces; empty leaves them out.", secret: true, read: ownerKey},
@@ -205,6 +205,14 @@ func authRequired(c *config, v string) error {
 	c.authRequired = v != "false"
 	if c.authRequired && v != "true" {
 		c.warnings = append(c.warnings, "AUTH_REQUIRED is neither true nor false, and taken for true")
+	}
+	return nil
+}
+
+// logLevel does not pass the library's error on, which repeats the value.
+func logLevel(c *config, v string) error {
+	if c.logLevel.UnmarshalText([]byte(v)) != nil {
+		return errors.New("is no level")
 	}
 	return nil
 }

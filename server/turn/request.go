@@ -27,7 +27,7 @@ func (k Kind) starts() bool { return k == KindStart || k == KindOrchestrate }
 // talks reports whether there is something to say to the agent.
 func (k Kind) talks() bool { return k != KindStart }
 
-// MaxCardID is the most bytes of a card's id.
+// MaxCardID is the most characters of a card's id.
 const MaxCardID = 512
 
 // Request is one turn that somebody asks for.
