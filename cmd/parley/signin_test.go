@@ -96,8 +96,11 @@ func TestOnBehalfOfTheUser(t *testing.T) {
 	// Both servers have the certificate that httptest gives to all.
 	base, _ := child(t, signIn(t, issuer, settings...)...)
 
+	// Of a user of its own: after a refusal, the same sign-in is not exchanged again
+	// for a while.
+	refused := key.Token(issuer.Claims().With("oid", "refused"))
 	refuses.Store(true)
-	if a := callAs(t, mine, base+"/api/chat/start", m{}); a.Status != 502 || a.Class != "upstream_rejected" || a.Header.Get("WWW-Authenticate") != "" {
+	if a := callAs(t, refused, base+"/api/chat/start", m{}); a.Status != 502 || a.Class != "upstream_rejected" || a.Header.Get("WWW-Authenticate") != "" {
 		t.Errorf("refused: %+v", a)
 	}
 	if n := len(e.Requests()); n != 0 {
