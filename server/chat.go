@@ -12,12 +12,13 @@ import (
 type chatAnswer struct {
 	Conversation string              `json:"conversationId"`
 	Messages     []store.Message     `json:"messages"`
+	Data         *store.Payload      `json:"extractedPayload,omitempty"` // that came without a message
 	State        *turn.WorkflowState `json:"workflowState,omitempty"`
 	Restarted    bool                `json:"conversationRestarted,omitempty"`
 }
 
 func chatAnswerOf(a turn.Answer) chatAnswer {
-	return chatAnswer{Conversation: a.Conversation, Messages: a.Messages, State: a.State, Restarted: a.Restarted}
+	return chatAnswer{Conversation: a.Conversation, Messages: a.Messages, Data: a.Data, State: a.State, Restarted: a.Restarted}
 }
 
 // orchestrateAnswer is the body of orchestrate.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"math"
@@ -358,5 +359,26 @@ func TestAgentWithoutAConversationID(t *testing.T) {
 	w.must(502, post("/api/chat/orchestrate", `{"query":"x"}`))
 	if w.agent.asked() != 1 {
 		t.Error("a turn was sent to no conversation")
+	}
+}
+
+// Data that comes without anything to show makes no message: it is in the answer,
+// and in the replay of it.
+func TestDataAlone(t *testing.T) {
+	w := newWorld(t, answering(copilot.Message{Value: json.RawMessage(`{"permit":7}`)}))
+	id := w.begin()
+	c := send(id, "x").with("Idempotency-Key", "k")
+	first, again := w.must(200, c), w.must(200, c)
+	for _, rec := range []*httptest.ResponseRecorder{first, again} {
+		if p := field[store.Payload](t, rec, "extractedPayload"); string(p.Data) != `{"permit":7}` || len(field[[]store.Message](t, rec, "messages")) != 0 {
+			t.Errorf("%s", rec.Body)
+		}
+	}
+	rec := w.must(200, post("/api/chat/orchestrate", `{"query":"x"}`))
+	if p := field[store.Payload](t, rec, "extractedPayload"); string(p.Data) != `{"permit":7}` {
+		t.Errorf("%s", rec.Body)
+	}
+	if h := w.history(id); len(h.Messages) != 2 {
+		t.Errorf("stored %+v", h.Messages)
 	}
 }

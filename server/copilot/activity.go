@@ -128,7 +128,7 @@ func decodeActivity(b []byte) (activity, error) {
 		return activity{}, errBadActivity
 	}
 	if !blank(w.Value) {
-		a.value = cleanJSON(w.Value)
+		a.value = CleanJSON(w.Value)
 	}
 	a.readEntities(w.Entities.v, w.ChannelData.v)
 	return a, nil
@@ -144,7 +144,7 @@ func (a *activity) readEntities(entities []json.RawMessage, channel wireStream) 
 		if !isObject(raw) || json.Unmarshal(raw, &e) != nil || e.Type.v == "" {
 			continue
 		}
-		if clean := cleanJSON(raw); clean != nil {
+		if clean := CleanJSON(raw); clean != nil {
 			a.entities = append(a.entities, clean)
 		}
 		switch {

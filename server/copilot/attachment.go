@@ -79,7 +79,7 @@ func readAttachments(raw json.RawMessage) ([]Attachment, bool) {
 		}
 		a := Attachment{ContentType: w.ContentType.v, Name: w.Name.v, URL: w.URL.v}
 		if !blank(w.Content) {
-			a.Content = cleanJSON(w.Content)
+			a.Content = CleanJSON(w.Content)
 		}
 		if a.Label() != "card" { // an Adaptive Card says what it says in its elements
 			var says struct {

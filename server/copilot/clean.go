@@ -15,10 +15,11 @@ const maxNesting = 980
 
 const replacement = "\uFFFD"
 
-// cleanJSON gives JSON that every parser takes: UTF-8 only, no escape of half a
+// CleanJSON gives JSON that every parser takes: UTF-8 only, no escape of half a
 // character (RFC 7493, section 2.1), and no deeper than maxNesting. It is nil
-// for JSON that nests deeper. Raw must be valid but for its encoding.
-func cleanJSON(raw json.RawMessage) json.RawMessage {
+// for JSON that nests deeper. Raw must be valid but for its encoding. Everything
+// that the agent gave as JSON goes through it, also what is found inside its texts.
+func CleanJSON(raw json.RawMessage) json.RawMessage {
 	if tooDeep(raw) {
 		return nil
 	}

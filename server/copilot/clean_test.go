@@ -31,7 +31,7 @@ func TestCleanJSON(t *testing.T) {
 		"brackets in a string": {`"` + strings.Repeat(`[{\"`, 2000) + `"`, `"` + strings.Repeat(`[{\"`, 2000) + `"`},
 		"broad":                {"[" + strings.Repeat("[],", 3000) + "0]", "[" + strings.Repeat("[],", 3000) + "0]"},
 	} {
-		if got := string(cleanJSON([]byte(c.in))); got != c.want {
+		if got := string(CleanJSON([]byte(c.in))); got != c.want {
 			t.Errorf("%s: %.60q, want %.60q", name, got, c.want)
 		}
 	}

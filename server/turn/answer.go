@@ -19,17 +19,18 @@ type Answer struct {
 	LatencyMs    int64           // how long the agent took
 	Restarted    bool            // the agent had forgotten what was said before
 	Replayed     bool            // the stored answer of an earlier request
+	Data         *store.Payload  // what came without any message to go with; nil if nothing did
 }
 
-// Payload is the data that the agent gave last, nil if it gave none.
+// Payload is the first data that the agent gave with a message, else what it gave
+// without one; nil if it gave none.
 func (a *Answer) Payload() *store.Payload {
-	var newest *store.Payload
 	for _, m := range a.Messages {
 		if m.ExtractedPayload != nil {
-			newest = m.ExtractedPayload
+			return m.ExtractedPayload
 		}
 	}
-	return newest
+	return a.Data
 }
 
 // extra is what an answer has beside its messages. It is stored with them, so
@@ -38,6 +39,7 @@ type extra struct {
 	State     *WorkflowState `json:"workflowState,omitempty"`
 	LatencyMs int64          `json:"latencyMs"`
 	Restarted bool           `json:"conversationRestarted,omitempty"`
+	Data      *store.Payload `json:"extractedPayload,omitempty"`
 }
 
 // completion is what gets stored of a reply, and what is answered beside it.
@@ -58,7 +60,7 @@ func (re *reply) completion(req *Request, user []store.Message, held *store.Turn
 	if req.Kind.talks() {
 		c.Messages = append(c.Messages, re.messages...)
 	}
-	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, State: stateOf(req, held, number)}
+	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, Data: re.payload, State: stateOf(req, held, number)}
 	if ex.State != nil {
 		switch {
 		case agentErrorIn(c.Messages) != "":
@@ -89,11 +91,15 @@ func stateOf(req *Request, held *store.Turn, number int) *WorkflowState {
 	return s
 }
 
-// encode is the stored form. Remembered data that is too large for it is left
-// out of later replays; what the caller sends with the request never is, since
-// a replay takes it from there.
+// encode is the stored form. Data that is too large for it is left out of later
+// replays; what the caller sends with the request never is, since a replay takes
+// it from there.
 func (ex extra) encode() json.RawMessage {
 	b, err := EncodeJSON(ex)
+	if (err != nil || len(b) > maxExtra) && ex.Data != nil {
+		ex.Data = nil
+		b, err = EncodeJSON(ex)
+	}
 	if (err != nil || len(b) > maxExtra) && ex.State != nil {
 		state := *ex.State
 		state.CollectedData = nil
@@ -121,7 +127,7 @@ func replay(req *Request, o *store.Outcome) (Answer, error) {
 
 // answerOf is what the caller gets of what was stored.
 func answerOf(req *Request, stored []store.Message, ex extra) Answer {
-	a := Answer{Conversation: req.Conversation, Messages: []store.Message{}, LatencyMs: ex.LatencyMs, Restarted: ex.Restarted}
+	a := Answer{Conversation: req.Conversation, Messages: []store.Message{}, LatencyMs: ex.LatencyMs, Restarted: ex.Restarted, Data: ex.Data}
 	for _, m := range stored {
 		greeting := req.Kind == KindOrchestrate && m.Turn == 0
 		if m.Role == store.RoleAssistant && !greeting {

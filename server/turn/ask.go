@@ -18,6 +18,7 @@ type reply struct {
 	restarted  bool // the agent has forgotten what was said before
 	ended      bool
 	millis     int64
+	payload    *store.Payload // the first data that came without a message
 }
 
 // ask has the agent answer while the lease is renewed, and records the turn as
@@ -87,7 +88,7 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 			greeted = f // else the greeting is no part of the answer
 		}
 		var err error
-		re.greeting, err = r.collect(&re, r.cfg.Agent.Start(ctx, copilot.Start{Identity: req.Identity, Silent: !req.Kind.starts()}), 0, greeted)
+		re.greeting, err = r.collect(ctx, &re, r.cfg.Agent.Start(ctx, copilot.Start{Identity: req.Identity, Silent: !req.Kind.starts()}), 0, greeted)
 		if err != nil {
 			return reply{}, err
 		}
@@ -98,7 +99,7 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 	}
 	if req.Kind.talks() {
 		var err error
-		re.messages, err = r.collect(&re, r.cfg.Agent.Turn(ctx, copilot.Turn{
+		re.messages, err = r.collect(ctx, &re, r.cfg.Agent.Turn(ctx, copilot.Turn{
 			Identity: req.Identity, ConversationID: re.upstreamID, Text: req.Workflow.prefix(req.Text), Value: req.Value,
 		}), turnNumber(req, held), f)
 		if err != nil {
@@ -120,7 +121,7 @@ func turnNumber(req *Request, held *store.Turn) int {
 // collect takes in one call of the agent and returns its messages. It passes
 // them on to f as they come, and each text on its way under the id that its
 // message will have.
-func (r *Runner) collect(re *reply, events iter.Seq2[copilot.Event, error], turn int, f *Feed) ([]store.Message, error) {
+func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilot.Event, error], turn int, f *Feed) ([]store.Message, error) {
 	var messages []store.Message
 	ids := map[string]string{} // of messages, by the stream that becomes them
 	for e, err := range events {
@@ -134,13 +135,19 @@ func (r *Runner) collect(re *reply, events iter.Seq2[copilot.Event, error], turn
 			}
 			re.restarted = re.restarted || e.Restarted
 		case copilot.EventMessage:
-			said := messagesOf([]copilot.Message{e.Message}, turn, r.cfg.NewID)
+			s := messagesOf(e.Message, turn, r.cfg.NewID)
 			id := ids[e.Message.StreamID]
-			if id != "" && len(said) > 0 && said[0].Kind == store.KindText {
-				said[0].ID = id
+			if id != "" && len(s.messages) > 0 && s.messages[0].Kind == store.KindText {
+				s.messages[0].ID = id
 			}
-			messages = append(messages, said...)
-			f.say(id, said)
+			messages = append(messages, s.messages...)
+			f.say(id, s.messages)
+			if re.payload == nil {
+				re.payload = s.payload
+			}
+			if len(s.hidden) > 0 {
+				r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "the agent sent attachments that no front end shows", slog.Any("attachments", s.hidden))
+			}
 		case copilot.EventEnded:
 			re.ended = true
 		case copilot.EventDelta:

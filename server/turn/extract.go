@@ -39,7 +39,7 @@ func members(raw json.RawMessage) json.RawMessage {
 		return nil
 	}
 	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil {
+	if raw = copilot.CleanJSON(raw); json.Compact(&b, raw) != nil {
 		return nil
 	}
 	return b.Bytes()

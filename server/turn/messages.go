@@ -11,44 +11,54 @@ import (
 
 const adaptiveCard = "application/vnd.microsoft.card.adaptive"
 
-// messagesOf turns what the agent said in a turn into messages of ours: for each
-// activity a text if it has one, then its cards. What it found as data goes
-// with the text, with the first card when there is no text, and with a text of
-// its own when there is neither.
-func messagesOf(activities []copilot.Message, turn int, newID func() string) []store.Message {
-	var all []store.Message
-	for _, a := range activities {
-		if !a.FromBot {
-			continue // an echo of the user
-		}
-		first := len(all)
-		if strings.TrimSpace(a.Text) != "" {
-			all = append(all, store.Message{
-				ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText,
-				Text: a.Text, AgentError: a.ErrorCode,
-			})
-		}
-		cards := 0
-		for _, at := range a.Attachments {
-			if !isCard(at) {
-				continue
-			}
-			cards++
-			m := store.Message{ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindCard, CardJSON: at.Content}
-			m.CardID = cardID(a.ID, m.ID, cards)
-			all = append(all, m)
-		}
-		payload := payloadOf(a)
-		if len(all) == first && payload != nil {
-			// Data and nothing to show: a text without words carries it, else what
-			// the agent found would be lost.
-			all = append(all, store.Message{ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText})
-		}
-		if len(all) > first {
-			all[first].ExtractedPayload = payload
-		}
+// said is what the agent said in one activity.
+type said struct {
+	messages []store.Message
+	// payload is data that came without anything to show, nil if there is none. It
+	// belongs to the turn's answer: a message for it would be an empty bubble.
+	payload *store.Payload
+	// hidden names the attachments that are of no kind that a front end shows.
+	hidden []string
+}
+
+// messagesOf turns an activity of the agent into messages of ours: a text if it
+// has one, then its cards. What it found as data goes with the first of them. An
+// activity that has only attachments which are not shown becomes a text that says
+// so, because an empty answer would leave the user waiting.
+func messagesOf(a copilot.Message, turn int, newID func() string) said {
+	if !a.FromBot {
+		return said{} // an echo of the user
 	}
-	return all
+	var s said
+	text, code := a.Text, a.ErrorCode
+	var cards, others []copilot.Attachment
+	for _, at := range a.Attachments {
+		if isCard(at) {
+			cards = append(cards, at)
+			continue
+		}
+		others = append(others, at)
+		s.hidden = append(s.hidden, at.Label())
+	}
+	if strings.TrimSpace(text) == "" && len(cards) == 0 {
+		text = copilot.Placeholder(others)
+	}
+	if strings.TrimSpace(text) != "" {
+		s.messages = append(s.messages, store.Message{
+			ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindText, Text: text, AgentError: code,
+		})
+	}
+	for i, card := range cards {
+		m := store.Message{ID: newID(), Turn: turn, Role: store.RoleAssistant, Kind: store.KindCard, CardJSON: card.Content}
+		m.CardID = cardID(a.ID, m.ID, i+1)
+		s.messages = append(s.messages, m)
+	}
+	if payload := payloadOf(a); len(s.messages) > 0 {
+		s.messages[0].ExtractedPayload = payload
+	} else {
+		s.payload = payload
+	}
+	return s
 }
 
 // isCard reports whether an attachment is a card that can be shown.
