@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -24,7 +25,7 @@ type agentClient struct {
 
 // openAgent makes the client of the agent. It starts the emulator where that is
 // the agent.
-func openAgent(c config, with seams, tel *telemetry.Telemetry) (agentClient, error) {
+func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger) (agentClient, error) {
 	endpoint, stop := c.endpoint, func() {}
 	var tokens copilot.TokenSource
 	var name string
@@ -57,6 +58,9 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry) (agentClient, err
 		Transport: tel.Transport(transport),
 		// A turn has one budget, COPILOT_TIMEOUT; silence within it is the agent's right.
 		Timeouts: copilot.Timeouts{FirstEvent: c.copilotTimeout, Idle: c.copilotTimeout},
+		OnSkip: func(ctx context.Context, n int) {
+			log.LogAttrs(ctx, slog.LevelWarn, "the agent sent activities that could not be read; they were left out", slog.Int("activities", n))
+		},
 	})
 	if err != nil {
 		stop()

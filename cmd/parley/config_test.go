@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,7 +111,7 @@ func TestTokenSettings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		agent, err := openAgent(loaded, seams{}, tel)
+		agent, err := openAgent(loaded, seams{}, tel, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
