@@ -17,9 +17,10 @@ var abilities = []struct {
 	in    func(p *Place) bool
 }{
 	{Keys, "Keys", func(p *Place) bool { return p.Keys != nil }},
-	{OwnClock, "WithTTL", func(p *Place) bool { return p.WithTTL != nil }},
+	{OwnClock, "Instance", func(p *Place) bool { return p.Instance != nil }},
 	{Scripts, "FlushScripts", func(p *Place) bool { return p.FlushScripts != nil }},
 	{Legacy, "PutLegacy", func(p *Place) bool { return p.PutLegacy != nil }},
+	{Damages, "Damage", func(p *Place) bool { return p.Damage != nil }},
 }
 
 // open opens a place, and fails tb with a sentence if the backend or the place is
@@ -38,10 +39,10 @@ func (b Backend) open(tb testing.TB) *Place {
 		tb.Helper()
 		return opened(tb, p.Reopen(tb), "Reopen")
 	}
-	if p.WithTTL != nil {
-		guarded.WithTTL = func(tb testing.TB, ttl time.Duration) store.Store {
+	if p.Instance != nil {
+		guarded.Instance = func(tb testing.TB, ttl, ahead time.Duration) store.Store {
 			tb.Helper()
-			return opened(tb, p.WithTTL(tb, ttl), "WithTTL")
+			return opened(tb, p.Instance(tb, ttl, ahead), "Instance")
 		}
 	}
 	return &guarded

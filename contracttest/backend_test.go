@@ -20,9 +20,10 @@ func complete() (Backend, *Place) {
 		Reopen:       func(testing.TB) store.Store { return silent{} },
 		Advance:      func(testing.TB, time.Duration) {},
 		Keys:         func(testing.TB) []Key { return nil },
-		WithTTL:      func(testing.TB, time.Duration) store.Store { return silent{} },
+		Instance:     func(testing.TB, time.Duration, time.Duration) store.Store { return silent{} },
 		FlushScripts: func(testing.TB) {},
-		PutLegacy:    func(testing.TB, store.Owner, string, []byte) {},
+		PutLegacy:    func(testing.TB, store.Owner, string, float64, []byte) {},
+		Damage:       func(testing.TB, store.Owner, string) {},
 	}
 	return Backend{Open: func(testing.TB) *Place { return p }}, p
 }
@@ -45,7 +46,7 @@ func TestBadBackends(t *testing.T) {
 		"a negative TTL":         {func(_ *Backend, p *Place) { p.TTL = -time.Hour }, Rule{}, "Place.TTL is -1h0m0s"},
 		"a TTL that is short":    {func(_ *Backend, p *Place) { p.TTL = MinTTL - 1 }, Rule{}, "at least 5m0s"},
 		"Keys not declared":      {func(_ *Backend, p *Place) { p.Keys = nil }, Rule{}, `Place.Keys is missing; set it, or list "keys"`},
-		"WithTTL not declared":   {func(_ *Backend, p *Place) { p.WithTTL = nil }, Rule{}, `Place.WithTTL is missing; set it, or list "own clock"`},
+		"Instance not declared":  {func(_ *Backend, p *Place) { p.Instance = nil }, Rule{}, `Place.Instance is missing; set it, or list "own clock"`},
 		"scripts not declared":   {func(_ *Backend, p *Place) { p.FlushScripts = nil }, Rule{}, `Place.FlushScripts is missing; set it, or list "scripts"`},
 		"legacy not declared":    {func(_ *Backend, p *Place) { p.PutLegacy = nil }, Rule{}, `Place.PutLegacy is missing; set it, or list "legacy"`},
 		"a lack it has not":      {func(b *Backend, _ *Place) { b.Lacks = []Ability{Legacy} }, Rule{}, `Backend.Lacks has "legacy", but the place has it`},
@@ -57,9 +58,11 @@ func TestBadBackends(t *testing.T) {
 			func(_ *Backend, p *Place) { p.Reopen = func(testing.TB) store.Store { return nil } },
 			Rule{check: func(e *env) { e.Reopen(e) }}, "Place.Reopen returned nil",
 		},
-		"WithTTL returns nil": {
-			func(_ *Backend, p *Place) { p.WithTTL = func(testing.TB, time.Duration) store.Store { return nil } },
-			Rule{check: func(e *env) { e.WithTTL(e, time.Second) }}, "Place.WithTTL returned nil",
+		"Instance returns nil": {
+			func(_ *Backend, p *Place) {
+				p.Instance = func(testing.TB, time.Duration, time.Duration) store.Store { return nil }
+			},
+			Rule{check: func(e *env) { e.Instance(e, time.Second, 0) }}, "Place.Instance returned nil",
 		},
 		"a store that panics": {func(*Backend, *Place) {}, Rule{ID: "x", Sentence: "it works", check: func(e *env) { e.start() }}, "rule: it works\n\tcame: a panic"},
 		"Open that fails": {
@@ -94,7 +97,7 @@ func TestForeignRule(t *testing.T) {
 // A complete backend passes, and a lack that it declares and has skips the rule.
 func TestGoodBackend(t *testing.T) {
 	b, p := complete()
-	rule := Rule{ID: "x", Needs: Legacy, check: func(e *env) { e.PutLegacy(e, e.owner, uuid.NewString(), nil) }}
+	rule := Rule{ID: "x", Needs: Legacy, check: func(e *env) { e.PutLegacy(e, e.owner, uuid.NewString(), 1, nil) }}
 	if got := probed(t, func(tb testing.TB) { Check(tb, b, rule) }); got.failed || got.skipped {
 		t.Errorf("failed %v, skipped %v: %s", got.failed, got.skipped, got.report)
 	}

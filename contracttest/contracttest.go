@@ -27,12 +27,13 @@ import (
 type Ability string
 
 // The abilities. Each is a field of Place with the same name, but for OwnClock,
-// which is WithTTL, and the last two, which are FlushScripts and PutLegacy.
+// which is Instance, and the last three, which are FlushScripts, PutLegacy and Damage.
 const (
 	Keys     Ability = "keys"      // the stored keys can be listed with their times to live
 	OwnClock Ability = "own clock" // the place expires conversations by a real clock of its own
 	Scripts  Ability = "scripts"   // the place has a script cache that it can lose
 	Legacy   Ability = "legacy"    // records of the legacy service can be stored in the place
+	Damages  Ability = "damages"   // entries of lists can be damaged
 )
 
 // Backend says how to reach an implementation.
@@ -63,12 +64,18 @@ type Place struct {
 
 	// Keys lists everything that is stored in the place. Nil without the ability Keys.
 	Keys func(tb testing.TB) []Key
-	// WithTTL opens another handle, which uses the real clock. Nil without OwnClock.
-	WithTTL func(tb testing.TB, ttl time.Duration) store.Store
+	// Instance opens another handle, as an instance would that has a time to live of
+	// its own and a clock that is ahead by that much. The place goes by its own
+	// clock, which is real. Nil without OwnClock.
+	Instance func(tb testing.TB, ttl, ahead time.Duration) store.Store
 	// FlushScripts empties the script cache. Nil without Scripts.
 	FlushScripts func(tb testing.TB)
-	// PutLegacy stores a record as the legacy service did. Nil without Legacy.
-	PutLegacy func(tb testing.TB, o store.Owner, id string, record []byte)
+	// PutLegacy stores a record as the legacy service did, and its entry in the
+	// user's index; only the entry if the record is nil. Nil without Legacy.
+	PutLegacy func(tb testing.TB, o store.Owner, id string, score float64, record []byte)
+	// Damage makes a conversation's entry in the list one that does not decode. Nil
+	// without Damages.
+	Damage func(tb testing.TB, o store.Owner, id string)
 }
 
 // Key is one stored key.
@@ -114,7 +121,7 @@ func (r Rule) String() string { return r.ID + ": " + r.Sentence }
 
 // Rules returns all rules in the order of the interface.
 func Rules() []Rule {
-	return slices.Concat(recordRules(), turnRules(), repeatRules(), keyRules(), listRules(), lifeRules())
+	return slices.Concat(recordRules(), turnRules(), repeatRules(), keyRules(), listRules(), pagingRules(), lifeRules(), legacyRules())
 }
 
 // Run checks the backend and then every rule against it, each in a place of its

@@ -2,17 +2,14 @@ package contracttest
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"parley/store"
 )
 
-// lifeRules are about how long things last and who else sees them: S15 to S18,
-// S20, and legacy records.
+// lifeRules are about how long things last and who else sees them: S15 to S18
+// and S20.
 func lifeRules() []Rule {
 	return []Rule{
 		{ID: "S15.expires", Sentence: "a conversation is gone when its time to live has passed since the last write", check: expires},
@@ -26,8 +23,6 @@ func lifeRules() []Rule {
 		{ID: "S18.canceled", Sentence: "a call whose context is done returns the context's error and has no effect", check: canceledDoesNothing},
 		{ID: "S20.handles", Sentence: "what is written through one handle is there for another", check: handlesAgree},
 		{ID: "S20.scripts", Sentence: "a server that lost its scripts is no reason to fail", Needs: Scripts, check: scriptsFlushed},
-		{ID: "S20.legacy", Sentence: "a legacy record is read, listed, continued, converted on the first write, and deleted", Needs: Legacy, check: legacy},
-		{ID: "S2.legacy-owner", Sentence: "a legacy record is its owner's alone", Needs: Legacy, check: legacyOwner},
 	}
 }
 
@@ -104,22 +99,9 @@ func everyKeyExpires(e *env) {
 // expiresByItself is the one rule that waits for real.
 func expiresByItself(e *env) {
 	const ttl = 300 * time.Millisecond
-	e.Store = e.WithTTL(e, ttl)
+	e.Store = e.Instance(e, ttl, 0)
 	id := e.start()
-	ctx, cancel := context.WithTimeout(e.Context(), 20*ttl)
-	defer cancel()
-	for tick := time.Tick(ttl / 10); ; {
-		_, err := e.Store.Conversation(ctx, e.owner, id, -1)
-		if err != nil {
-			e.refused(err, store.ErrNotFound, "Conversation")
-			break
-		}
-		select {
-		case <-tick:
-		case <-ctx.Done():
-			e.broken("it is still there after %v", 20*ttl)
-		}
-	}
+	e.ends(id, 20*ttl)
 	e.gone(id)
 }
 
@@ -237,61 +219,4 @@ func scriptsFlushed(e *env) {
 	}
 	e.FlushScripts(e)
 	e.must(e.Store.Delete(e.Context(), e.owner, id), "Delete")
-}
-
-// legacyRecord is what the first version of the legacy service wrote for a
-// signed-in user of the default tenant.
-func legacyRecord(id, user string) []byte {
-	return []byte(`{"externalId":"` + id + `","userId":"` + user + `","updatedAt":"2020-02-19T08:05:30.250Z","history":[` +
-		`{"id":"m1","role":"assistant","kind":"text","text":"hello"},{"id":"m2","role":"user","kind":"text","text":"hi"}]}`)
-}
-
-func legacy(e *env) {
-	e.owner = store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
-	put := func() string {
-		id := uuid.NewString()
-		e.PutLegacy(e, e.owner, id, legacyRecord(id, e.owner.User))
-		return id
-	}
-	read, gone, list := put(), put(), e.start()
-	listed := func(doing string) {
-		e.Helper()
-		got, want := ids(e.list(store.Page{}).Conversations), []string{read, gone, list}
-		e.same("listed "+doing, slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want)))
-	}
-	listed("at first")
-	c := e.get(read)
-	e.same("texts", texts(c.Messages), []string{"hello", "hi"})
-	e.same("turns, status", []any{c.Turns, c.Status}, []any{1, store.StatusActive})
-	listed("after it was read")
-	later, err := e.Store.Conversation(e.Context(), e.owner, read, 0)
-	e.must(err, "Conversation after the greeting")
-	e.same("texts after the greeting", texts(later.Messages), []string{"hi"})
-	t := e.begin(e.input(read, "next"))
-	e.same("number of the next turn", t.Number, 2)
-	e.complete(t, reply("answer"))
-	c = e.get(read)
-	e.same("texts", texts(c.Messages), []string{"hello", "hi", "next", "answer"})
-	e.same("upstream id", c.UpstreamID, "upstream-1")
-	listed("after it was continued")
-	e.must(e.Store.Delete(e.Context(), e.owner, gone), "Delete")
-	e.must(e.Store.Delete(e.Context(), e.owner, read), "Delete")
-	e.gone(gone)
-	e.gone(read)
-}
-
-func legacyOwner(e *env) {
-	id := uuid.NewString()
-	owner := store.Owner{Tenant: store.DefaultTenant, User: uuid.NewString()}
-	e.PutLegacy(e, owner, id, legacyRecord(id, owner.User))
-	broken := uuid.NewString()
-	e.PutLegacy(e, owner, broken, []byte(`{"externalId":"`+broken+`","userId":"`+owner.User+`","status":"weird"}`))
-	e.owner = store.Owner{Tenant: uuid.NewString(), User: owner.User}
-	e.gone(id)
-	e.gone(broken)
-	e.owner = owner
-	e.same("texts", texts(e.get(id).Messages), []string{"hello", "hi"})
-	_, err := e.Store.Conversation(e.Context(), e.owner, broken, -1)
-	e.refused(err, store.ErrCorrupt, "Conversation of one that does not decode")
-	e.must(e.Store.Delete(e.Context(), e.owner, broken), "Delete of one that does not decode")
 }

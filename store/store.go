@@ -42,11 +42,11 @@ func (s Status) Valid() bool {
 type Conversation struct {
 	ID        string // UUID
 	Owner     Owner
-	CreatedAt time.Time // UTC, whole milliseconds
-	UpdatedAt time.Time // UTC, whole milliseconds; never moves back
+	CreatedAt time.Time // by the clock of the place (S22); UTC, whole milliseconds
+	UpdatedAt time.Time // the same; never moves back
 	Status    Status
 	// UpstreamID names the agent's side of the conversation. Empty only in
-	// records of the predecessor, which did not keep it.
+	// legacy records, which did not keep it.
 	UpstreamID string
 	Turns      int // number of the last turn begun; 0 when only greeted
 	Workflow   Workflow
@@ -195,7 +195,9 @@ const MaxPage = 50
 // Listing is one page, newest first.
 type Listing struct {
 	Conversations []Conversation // without Messages, Failures, UpstreamID; of Workflow only CurrentStep
-	NextCursor    string         // empty on the last page
+	// NextCursor is empty on the last page, and only there: a page may be shorter
+	// than its limit and still have one.
+	NextCursor string
 	// Corrupt counts entries that could not be decoded and were left out.
 	Corrupt int
 }
@@ -243,7 +245,9 @@ const LeaseTime = 5 * time.Second
 //	     after < 0 returns all, the greeting (turn 0) included.
 //	S14  List is newest first by UpdatedAt, at most MaxPage, and pages without
 //	     gap or repetition over conversations that do not change meanwhile.
-//	     Expired conversations neither appear nor use up the limit.
+//	     Expired conversations neither appear nor use up the limit. An entry
+//	     that does not decode is counted, and neither it nor one that is deleted
+//	     meanwhile ends the paging: a cursor is a place in the index.
 //	S15  Every write but RenewLease renews the conversation's time to live.
 //	     Nothing is ever kept without one.
 //	S16  SetStatus changes status and updatedAt and nothing else; a turn that is
@@ -255,9 +259,14 @@ const LeaseTime = 5 * time.Second
 //	S19  RenewLease extends a held lease by LeaseTime from now, also one that
 //	     has lapsed as long as nobody took its place.
 //	S20  Data written through one handle is there for every other handle on the
-//	     same place.
+//	     same place; and so is what the service before Parley left there (legacy
+//	     records), where there can be such.
 //	S21* A failure of the place itself is one of the outage errors, never
 //	     ErrNotFound and never an empty success.
+//	S22  The clock of the place decides, and no caller's: when something was
+//	     written, in which order, and when it ends. Handles may have clocks hours
+//	     apart and times to live of their own: a conversation lives as long as
+//	     its last writer wanted, and is listed exactly as long.
 //
 // A nil error from a write means that the primary has stored it. Replication
 // behind the primary is not promised. All methods may be called at the same

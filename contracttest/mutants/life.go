@@ -13,7 +13,7 @@ func life() []Mutant {
 	return []Mutant{
 		{
 			Name: "never-forgets", Wrong: "It returns a conversation that it has read before, although it has expired.",
-			Rules: []string{"S15.expires", "S15.by-itself", "S20.legacy"},
+			Rules: []string{"S15.expires", "S15.by-itself", "S20.legacy", "S20.legacy-case", "S22.instances"},
 			Break: breaking(neverForgets),
 		},
 		{
@@ -39,11 +39,22 @@ func life() []Mutant {
 		},
 		{
 			Name: "closes-instead-of-deleting", Wrong: "It closes a conversation that it was asked to delete.",
-			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S2.legacy-owner"},
+			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S20.legacy-case", "S20.legacy-unreadable", "S2.legacy-owner"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.remove = func(ctx context.Context, o store.Owner, id string) error {
 					_, err := m.Store.SetStatus(ctx, o, id, store.StatusAbandoned)
 					return err
+				}
+			}),
+		},
+		{
+			Name: "goes-by-its-own-clock", Wrong: "It says when a conversation was written to by the clock of its instance.",
+			Rules: []string{"S22.instances"},
+			Break: breaking(func(m *broken, o Options) {
+				m.status = func(ctx context.Context, owner store.Owner, id string, s store.Status) (store.Conversation, error) {
+					c, err := m.Store.SetStatus(ctx, owner, id, s)
+					c.UpdatedAt = c.UpdatedAt.Add(o.Ahead)
+					return c, err
 				}
 			}),
 		},

@@ -45,6 +45,7 @@ type Cell struct{ Row, Column string }
 type Options struct {
 	Now    func() time.Time   // the clock of the store; nil for time.Now
 	TTL    time.Duration      // of the store's conversations; 0 for an hour
+	Ahead  time.Duration      // how much the clock of the handle's instance is ahead of the store's
 	Memory func() store.Store // makes an empty store in memory; nil for none
 	// AgentError makes an error of the agent's client; nil for none.
 	AgentError func(cause error) error

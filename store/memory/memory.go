@@ -110,7 +110,9 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 		return store.Turn{}, store.ErrNotFound
 	}
 	if c == nil {
-		c = &conversation{key: k, fields: wire.NewFields(b, now), records: map[string]string{}}
+		fields := wire.NewFields(b)
+		fields[wire.FieldCreated] = wire.Time(now)
+		c = &conversation{key: k, fields: fields, records: map[string]string{}}
 		s.insert(c)
 		return s.hold(c, b, now, wire.StateStarting, false), nil
 	}

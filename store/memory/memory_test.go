@@ -20,6 +20,7 @@ func TestContract(t *testing.T) {
 				Store: s, TTL: time.Hour,
 				Reopen:  func(testing.TB) store.Store { return s }, // a process has but one
 				Advance: func(_ testing.TB, d time.Duration) { clock.Advance(d) },
+				Damage:  func(_ testing.TB, o store.Owner, id string) { s.Damage(o, id) },
 			}
 		},
 	})

@@ -56,18 +56,19 @@ func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Li
 		return out, nil
 	}
 	for _, e := range ix.entries {
-		if after != nil && !after.After(e.updated, e.id) {
+		at := wire.Cursor{Score: float64(e.updated.UnixMilli()), ID: e.id}
+		if after != nil && after.Compare(at) >= 0 {
 			continue
 		}
-		c := s.get(key{wire.OwnerTag(o), e.id}, now)
-		if c == nil {
+		c := s.peek(key{wire.OwnerTag(o), e.id})
+		if !now.Before(c.expires) { // not removed here: the entries are being read
 			continue
 		}
 		if len(out.Conversations) == limit {
-			last := out.Conversations[limit-1]
-			out.NextCursor = wire.Cursor{Updated: last.UpdatedAt, ID: last.ID}.Encode()
+			out.NextCursor = after.Encode()
 			break
 		}
+		after = &at
 		f := c.fields
 		listed, err := wire.DecodeSummary(o, e.id, wire.EncodeSummary(
 			f[wire.FieldCreated], f[wire.FieldUpdated], f[wire.FieldStatus], f[wire.FieldTurns], f[wire.FieldStep]))
@@ -124,14 +125,20 @@ func (s *Store) visible(o store.Owner, id string) *conversation {
 	return c
 }
 
-// get finds a conversation that has not expired.
-func (s *Store) get(k key, now time.Time) *conversation {
+// peek finds a conversation, expired or not.
+func (s *Store) peek(k key) *conversation {
 	e, ok := s.convs[k]
 	if !ok {
 		return nil
 	}
 	c, _ := e.Value.(*conversation)
-	if !now.Before(c.expires) {
+	return c
+}
+
+// get finds a conversation that has not expired.
+func (s *Store) get(k key, now time.Time) *conversation {
+	c := s.peek(k)
+	if c != nil && !now.Before(c.expires) {
 		s.remove(c)
 		return nil
 	}

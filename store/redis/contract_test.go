@@ -66,18 +66,20 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 	handle := func(tb testing.TB, ttl time.Duration, now func() time.Time) store.Store {
 		tb.Helper()
 		own := o
-		own.Prefix, own.TTL, own.Now = prefix, ttl, now
+		own.Prefix, own.TTL, own.Legacy = prefix, ttl, true
 		s, err := redis.New(own)
 		if err != nil {
 			tb.Fatal(err)
 		}
+		s.SetClock(now)
 		tb.Cleanup(func() { _ = s.Close() })
 		return s
 	}
 	return &contracttest.Place{
 		Store: handle(tb, ttl, clock.Now), TTL: ttl,
-		Reopen:  func(tb testing.TB) store.Store { return handle(tb, ttl, clock.Now) },
-		WithTTL: func(tb testing.TB, ttl time.Duration) store.Store { return handle(tb, ttl, time.Now) },
+		Reopen: func(tb testing.TB) store.Store { return handle(tb, ttl, clock.Now) },
+		// No clock but Redis's comes into it, so there is none that could be ahead.
+		Instance: func(tb testing.TB, ttl, _ time.Duration) store.Store { return handle(tb, ttl, nil) },
 		Advance: func(tb testing.TB, d time.Duration) {
 			clock.Advance(d)
 			age(tb, raw, prefix, d)
@@ -88,12 +90,19 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 				tb.Fatal(err)
 			}
 		},
-		PutLegacy: func(tb testing.TB, o store.Owner, id string, record []byte) {
+		PutLegacy: func(tb testing.TB, o store.Owner, id string, score float64, record []byte) {
 			ctx := tb.Context()
 			index := "user:" + o.User + ":conversations"
-			put(tb, raw.Set(ctx, "conv:"+id, record, ttl).Err())
-			put(tb, raw.ZAdd(ctx, index, goredis.Z{Score: 1, Member: id}).Err())
+			if record != nil {
+				put(tb, raw.Set(ctx, "conv:"+id, record, ttl).Err())
+			}
+			put(tb, raw.ZAdd(ctx, index, goredis.Z{Score: score, Member: id}).Err())
 			put(tb, raw.Expire(ctx, index, ttl).Err())
+		},
+		Damage: func(tb testing.TB, _ store.Owner, id string) {
+			each(tb, raw, prefix+"*}:s", func(ctx context.Context, key string, _ time.Duration) {
+				put(tb, raw.HSet(ctx, key, id, "nonsense").Err())
+			})
 		},
 	}
 }

@@ -31,8 +31,9 @@ func TestSameAsMemory(t *testing.T) {
 	raw := client(t, url)
 	history.Same(t, func(clock *contracttest.Clock) (model, subject *contracttest.Place, end func()) {
 		prefix := uuid.NewString() + ":"
-		s, err := redis.New(redis.Options{URL: url, Prefix: prefix, TTL: ttl, Now: clock.Now})
+		s, err := redis.New(redis.Options{URL: url, Prefix: prefix, TTL: ttl})
 		put(t, err)
+		s.SetClock(clock.Now)
 		model = &contracttest.Place{
 			Store: memory.New(memory.Options{TTL: ttl, Now: clock.Now}), TTL: ttl,
 			Advance: func(testing.TB, time.Duration) {}, // its only clock is the common one

@@ -62,10 +62,14 @@ func mutate(tb testing.TB, p *contracttest.Place, raw *goredis.Client, m mutants
 		},
 		ScriptsLost: func() bool { return lost },
 	}
-	reopen, withTTL, flush := p.Reopen, p.WithTTL, p.FlushScripts
+	reopen, instance, flush := p.Reopen, p.Instance, p.FlushScripts
 	p.Store = m.Break(p.Store, o)
 	p.Reopen = func(tb testing.TB) store.Store { return m.Break(reopen(tb), o) }
-	p.WithTTL = func(tb testing.TB, ttl time.Duration) store.Store { return m.Break(withTTL(tb, ttl), o) }
+	p.Instance = func(tb testing.TB, ttl, ahead time.Duration) store.Store {
+		of := o
+		of.Ahead = ahead
+		return m.Break(instance(tb, ttl, ahead), of)
+	}
 	p.FlushScripts = func(tb testing.TB) {
 		flush(tb)
 		lost = true

@@ -37,10 +37,10 @@ func TestContractThroughTheDecorator(t *testing.T) {
 			return tel.Store(s, telemetry.StoreOptions{System: "redis", Operation: redis.Operation})
 		}
 		p := open(tb, url)
-		reopen, withTTL := p.Reopen, p.WithTTL
+		reopen, instance := p.Reopen, p.Instance
 		p.Store = observed(p.Store)
 		p.Reopen = func(tb testing.TB) store.Store { return observed(reopen(tb)) }
-		p.WithTTL = func(tb testing.TB, ttl time.Duration) store.Store { return observed(withTTL(tb, ttl)) }
+		p.Instance = func(tb testing.TB, ttl, ahead time.Duration) store.Store { return observed(instance(tb, ttl, ahead)) }
 		tb.Cleanup(func() {
 			if len(spans.Ended()) == 0 || len(spans.Ended()) != len(spans.Started()) {
 				tb.Errorf("%d spans of %d ended", len(spans.Ended()), len(spans.Started()))

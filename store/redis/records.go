@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"parley/store"
 	"parley/store/internal/wire"
 )
@@ -92,116 +90,13 @@ func (s *Store) read(ctx context.Context, o store.Owner, id string, from int64, 
 	return c, whole, nil
 }
 
-// List implements store.Store.
-func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Listing, error) {
-	var out store.Listing
-	var after *wire.Cursor
-	if p.Cursor != "" {
-		cur, err := wire.DecodeCursor(p.Cursor)
-		if err != nil {
-			return out, err
-		}
-		after = &cur
-	}
-	err := s.do(ctx, "List", func(ctx context.Context) (err error) {
-		out, err = s.list(ctx, o, wire.PageLimit(p.Limit), after)
-		return err
-	})
-	if err != nil {
-		return store.Listing{}, err
-	}
-	return out, nil
-}
-
-func (s *Store) list(ctx context.Context, o store.Owner, limit int, after *wire.Cursor) (store.Listing, error) {
-	ids, old, err := s.index(ctx, o, limit+1, after)
-	if err != nil {
-		return store.Listing{}, err
-	}
-	var out store.Listing
-	rows := make([]store.Conversation, 0, len(ids)+len(old))
-	if len(ids) > 0 {
-		sums, err := s.rdb().HMGet(ctx, s.keys(o, "")[keySummaries], ids...).Result()
-		if err != nil {
-			return out, err
-		}
-		if len(sums) != len(ids) {
-			return out, errShape
-		}
-		for i, v := range sums {
-			text, ok := v.(string)
-			if v == nil {
-				continue // deleted between the two reads
-			}
-			c, err := wire.DecodeSummary(o, ids[i], text)
-			if !ok || err != nil {
-				out.Corrupt++
-				continue
-			}
-			rows = append(rows, c)
-		}
-	}
-	predecessors, skipped, err := s.legacyRows(ctx, o, old, rows)
-	if err != nil {
-		return out, err
-	}
-	out.Corrupt += skipped
-	out.Conversations = merge(rows, predecessors, after)
-	if len(out.Conversations) > limit {
-		last := out.Conversations[limit-1]
-		out.Conversations = out.Conversations[:limit]
-		out.NextCursor = wire.Cursor{Updated: last.UpdatedAt, ID: last.ID}.Encode()
-	}
-	return out, nil
-}
-
-// index reads up to n ids of conversations that have not expired, from the
-// cursor on, and the ids that the predecessor has for the user. Entries of the
-// cursor's own millisecond that were shown before are read again and left out,
-// so more are asked for as long as those use up the number.
-func (s *Store) index(ctx context.Context, o store.Owner, n int, after *wire.Cursor) (ids, legacy []string, err error) {
-	top := "+inf"
-	if after != nil {
-		top = strconv.FormatInt(after.Updated.UnixMilli(), 10)
-	}
-	oldest := "(" + strconv.FormatInt(wire.Millis(s.now()).UnixMilli()-s.ttl.Milliseconds(), 10)
-	key := s.keys(o, "")[keyIndex]
-	for offset := int64(0); ; {
-		p := s.rdb().Pipeline()
-		page := p.ZRevRangeByScoreWithScores(ctx, key, &goredis.ZRangeBy{Max: top, Min: oldest, Offset: offset, Count: int64(n)})
-		var old *goredis.StringSliceCmd
-		if offset == 0 {
-			old = s.legacyIndex(ctx, p, o)
-		}
-		if _, err := p.Exec(ctx); err != nil {
-			return nil, nil, err
-		}
-		if old != nil {
-			legacy = old.Val()
-		}
-		for _, z := range page.Val() {
-			id, ok := z.Member.(string)
-			if !ok {
-				return nil, nil, errShape
-			}
-			if after == nil || int64(z.Score) < after.Updated.UnixMilli() || id < after.ID {
-				ids = append(ids, id)
-			}
-		}
-		read := len(page.Val())
-		if offset += int64(read); read < n || len(ids) >= n {
-			return ids, legacy, nil
-		}
-	}
-}
-
 // SetStatus implements store.Store.
 func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status store.Status) (store.Conversation, error) {
 	var c store.Conversation
 	err := s.do(ctx, "SetStatus", func(ctx context.Context) error {
 		return s.converting(ctx, o, id, func() error {
-			stamp, score, ttl := s.stamp()
-			r, err := s.eval(ctx, s.scripts.status, s.keys(o, id), id, stamp, score, ttl, string(status))
+			now, ttl := s.times()
+			r, err := s.eval(ctx, s.scripts.status, s.keys(o, id), id, now, ttl, string(status))
 			if err != nil {
 				return err
 			}
@@ -247,7 +142,7 @@ func (s *Store) remove(ctx context.Context, o store.Owner, id string) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	// Something of the predecessor's may stand behind it, or be all there is.
+	// A legacy record may stand behind it, or be all there is.
 	gone, lerr := s.deleteLegacy(ctx, o, id)
 	switch {
 	case lerr != nil:

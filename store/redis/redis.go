@@ -9,12 +9,21 @@
 //	{h}:k:<id>  hash     its idempotency records, a field for each key
 //	{h}:l:<id>  string   the lease of the turn that runs, with its own expiry
 //	{h}:ix      zset     the owner's conversations by updatedAt
-//	{h}:s       hash     what a list shows of each
+//	{h}:s       hash     what a list shows of each, and the longest time to live
 //
 // Two things differ from what one might expect. Idempotency records share one
 // hash per conversation, because "as long as the conversation" would otherwise
 // mean renewing every record on every write. And the lease is a key of its own,
-// so that Redis's clock, the only one all replicas share, decides when it ends.
+// so that it ends by itself.
+//
+// Redis's clock, the only one that all instances share, is the clock of all that
+// is stored: createdAt, updatedAt, the lease, and when a conversation ends.
+// Instances may have clocks and times to live as they like. An index is never
+// believed: a list shows an entry for as long as its conversation is there.
+//
+// The index has the form that the first edition gave it, so that either edition
+// lists what the other wrote. The longest time to live, which an index of the first
+// does not have, is then taken from the end of the index.
 //
 // Every write is one script and one round trip (two when the server does not
 // know the script yet). Reads are plain commands, because scripts wait behind a
@@ -31,6 +40,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"strconv"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -65,9 +75,12 @@ type Options struct {
 	// store.ErrRejected. DefaultMaxWriteBytes if 0.
 	MaxWriteBytes int
 
-	Now    func() time.Time // for createdAt and updatedAt; time.Now if nil
-	Trace  Trace            // is told of round trips and dials; the zero value of nothing
-	Lookup LookupFunc       // resolves the host of the URL; the system's resolver if nil
+	// Legacy has a Store with another Prefix than the default read legacy records,
+	// too. They carry no prefix: two deployments would take each other's.
+	Legacy bool
+
+	Trace  Trace      // is told of round trips and dials; the zero value of nothing
+	Lookup LookupFunc // resolves the host of the URL; the system's resolver if nil
 
 	roleInterval time.Duration // roleInterval if 0
 }
@@ -80,8 +93,11 @@ type Store struct {
 	ttl      time.Duration
 	timeout  time.Duration
 	maxWrite int
-	now      func() time.Time
-	totals   totals
+	// readsLegacy says whether legacy records are looked for.
+	readsLegacy bool
+	// now is a clock instead of Redis's; tests alone set it.
+	now    func() time.Time
+	totals totals
 }
 
 var _ store.Store = (*Store)(nil)
@@ -99,10 +115,11 @@ func New(o Options) (*Store, error) {
 	if err != nil || opt.Network != "tcp" || opt.DB < 0 {
 		return nil, ErrURL
 	}
-	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes, now: o.Now}
+	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes}
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
+	s.readsLegacy = o.Legacy || s.prefix == DefaultPrefix
 	if s.ttl <= 0 {
 		s.ttl = DefaultTTL
 	}
@@ -111,9 +128,6 @@ func New(o Options) (*Store, error) {
 	}
 	if s.maxWrite <= 0 {
 		s.maxWrite = DefaultMaxWriteBytes
-	}
-	if s.now == nil {
-		s.now = time.Now
 	}
 	if opt.TLSConfig != nil {
 		if opt.TLSConfig.InsecureSkipVerify {
@@ -213,9 +227,11 @@ const (
 	keySummaries
 )
 
-// stamp is now as the scripts want it: text, milliseconds, and the TTL in
-// milliseconds.
-func (s *Store) stamp() (now string, score, ttl int64) {
-	t := s.now()
-	return wire.Time(t), wire.Millis(t).UnixMilli(), s.ttl.Milliseconds()
+// times is what scripts are told of time: nothing, so that they go by Redis's
+// clock, and the TTL in milliseconds.
+func (s *Store) times() (now string, ttl int64) {
+	if s.now != nil {
+		now = strconv.FormatInt(s.now().UnixMilli(), 10)
+	}
+	return now, s.ttl.Milliseconds()
 }

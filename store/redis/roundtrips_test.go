@@ -155,6 +155,22 @@ func TestRoundTrips(t *testing.T) {
 	if c := count.of(t, func() error { _, err := s.List(ctx, owner, store.Page{}); return err }); c.roundTrips != 2 {
 		t.Errorf("List took %d round trips", c.roundTrips)
 	}
+	next, now := "", time.Now()
+	for range 2 {
+		s.SetClock(func() time.Time { return now })
+		startFor(t, s, owner)
+		now = now.Add(time.Second)
+	}
+	for page := 1; page == 1 || next != ""; page++ {
+		c := count.of(t, func() error {
+			l, err := s.List(ctx, owner, store.Page{Limit: 1, Cursor: next})
+			next = l.NextCursor
+			return err
+		})
+		if c.roundTrips != 2 {
+			t.Errorf("List took %d round trips for page %d", c.roundTrips, page)
+		}
+	}
 	if c := count.of(t, func() error { return s.Delete(ctx, owner, id) }); c.roundTrips != 2 {
 		t.Errorf("Delete took %d round trips", c.roundTrips)
 	}

@@ -11,13 +11,19 @@ import (
 )
 
 //go:embed scripts/prelude.lua
-var prelude string
+var preludeText string
+
+//go:embed scripts/clock.lua
+var clockText string
+
+//go:embed scripts/index.lua
+var indexText string
 
 // script is a Lua script and the name Redis knows it by.
 type script struct{ text, sha string }
 
 func newScript(text string) script {
-	text = prelude + "\n" + text
+	text = preludeText + "\n" + clockText + "\n" + indexText + "\n" + text
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // not a security use
 	return script{text: text, sha: hex.EncodeToString(sum[:])}
 }

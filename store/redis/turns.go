@@ -33,13 +33,12 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 }
 
 func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token string) (store.Turn, error) {
-	now := s.now()
-	stamp, score, ttl := s.stamp()
+	now, ttl := s.times()
 	isNew, created := "0", map[string]string(nil)
 	if b.New {
-		isNew, created = "1", wire.NewFields(b, now)
+		isNew, created = "1", wire.NewFields(b)
 	}
-	args := []any{b.Conversation, token, b.Fingerprint, wire.KeyTag(b.Key), stamp, score, ttl, store.LeaseTime.Milliseconds(), isNew}
+	args := []any{b.Conversation, token, b.Fingerprint, wire.KeyTag(b.Key), now, ttl, store.LeaseTime.Milliseconds(), isNew}
 	args = appendList(args, input)
 	args = appendFields(args, created)
 	args = appendFields(args, wire.WorkflowFields(b.Workflow))
@@ -114,12 +113,12 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 	if err != nil {
 		return err
 	}
-	stamp, score, ttl := s.stamp()
+	now, ttl := s.times()
 	unheard := "0"
 	if c.Unheard {
 		unheard = "1"
 	}
-	args := []any{t.Conversation, t.Token, stamp, score, ttl, string(c.Extra), unheard}
+	args := []any{t.Conversation, t.Token, now, ttl, string(c.Extra), unheard}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.CompletionFields(t, c))
 	return s.write(ctx, "CompleteTurn", s.scripts.complete, t.Owner, t.Conversation, args...)
@@ -127,8 +126,8 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 
 // FailTurn implements store.Store.
 func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error {
-	stamp, score, ttl := s.stamp()
-	err := s.write(ctx, "FailTurn", s.scripts.fail, t.Owner, t.Conversation, t.Conversation, t.Token, stamp, score, ttl, class)
+	now, ttl := s.times()
+	err := s.write(ctx, "FailTurn", s.scripts.fail, t.Owner, t.Conversation, t.Conversation, t.Token, now, ttl, class)
 	if t.New && err == store.ErrNotFound { //nolint:errorlint // write returns the sentinel itself
 		return nil // it was removed, which is what was asked for
 	}

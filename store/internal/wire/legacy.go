@@ -9,10 +9,10 @@ import (
 	"parley/store"
 )
 
-// errLegacy is all that is said of a predecessor's record that does not decode.
-var errLegacy = errors.New("wire: predecessor's record")
+// errLegacy is all that is said of a legacy record that does not decode.
+var errLegacy = errors.New("wire: legacy record")
 
-// legacy is the flat JSON of the predecessor. Its oldest records have nothing
+// legacy is the flat JSON of the service before Parley. Its oldest records have nothing
 // but externalId and history; every other field came later.
 type legacy struct {
 	ExternalID  string          `json:"externalId"`
@@ -28,7 +28,7 @@ type legacy struct {
 	Metadata    json.RawMessage `json:"metadata"`
 }
 
-// legacyMessage takes a null where the predecessor wrote one.
+// legacyMessage takes a null where a legacy record has one.
 type legacyMessage struct {
 	ID               string          `json:"id"`
 	Role             store.Role      `json:"role"`
@@ -39,7 +39,7 @@ type legacyMessage struct {
 	ExtractedPayload *store.Payload  `json:"extractedPayload"`
 }
 
-// LegacyOwner reads whose a record of the predecessor is, also when the rest of
+// LegacyOwner reads whose a legacy record is, also when the rest of
 // it does not decode. False means that it cannot be told, and then it is
 // nobody's.
 func LegacyOwner(data []byte) (store.Owner, bool) {
@@ -53,11 +53,21 @@ func LegacyOwner(data []byte) (store.Owner, bool) {
 	return store.Owner{Tenant: or(l.TenantID, store.DefaultTenant), User: or(l.UserID, store.DefaultUser)}, true
 }
 
-// DecodeLegacy reads a record of the predecessor. now stands in for the times
-// of records from before it wrote any. Turns are counted by the user's
+// MaxLegacyScore is the highest score of a legacy index that is a time, in Unix
+// milliseconds: the last of the year 9999.
+const MaxLegacyScore = 253_402_300_799_999
+
+// LegacyTime is the time that a score of the legacy index stands for.
+func LegacyTime(score float64) time.Time {
+	return time.UnixMilli(int64(max(0, min(score, MaxLegacyScore)))).UTC()
+}
+
+// DecodeLegacy reads a legacy record. at stands in for the times of records from
+// before it wrote any: never the present, or such a record would be the newest at
+// every reading. Turns are counted by the user's
 // messages, which is what they meant there. The upstream id is empty: the
-// predecessor never stored it.
-func DecodeLegacy(data []byte, now time.Time) (store.Conversation, error) {
+// legacy service never stored it.
+func DecodeLegacy(data []byte, at time.Time) (store.Conversation, error) {
 	var l legacy
 	if json.Unmarshal(data, &l) != nil || l.ExternalID == "" {
 		return store.Conversation{}, errLegacy
@@ -72,7 +82,7 @@ func DecodeLegacy(data []byte, now time.Time) (store.Conversation, error) {
 			StepData: absent(l.StepData), Metadata: absent(l.Metadata),
 		},
 	}
-	c.CreatedAt = d.time(FieldCreated, or(l.CreatedAt, or(l.UpdatedAt, Time(now))))
+	c.CreatedAt = d.time(FieldCreated, or(l.CreatedAt, or(l.UpdatedAt, Time(at))))
 	c.UpdatedAt = d.time(FieldUpdated, or(l.UpdatedAt, Time(c.CreatedAt)))
 	if !c.Status.Valid() {
 		d.fail(FieldStatus)
@@ -98,8 +108,8 @@ func DecodeLegacy(data []byte, now time.Time) (store.Conversation, error) {
 
 // ImportFields are the fields of a converted conversation.
 func ImportFields(c store.Conversation) map[string]string {
-	f := NewFields(store.Begin{Owner: c.Owner, Conversation: c.ID}, c.CreatedAt)
-	f[FieldUpdated] = Time(c.UpdatedAt)
+	f := NewFields(store.Begin{Owner: c.Owner, Conversation: c.ID})
+	f[FieldCreated], f[FieldUpdated] = Time(c.CreatedAt), Time(c.UpdatedAt)
 	f[FieldStatus] = string(c.Status)
 	f[FieldTurns] = strconv.Itoa(c.Turns)
 	f[FieldCount] = strconv.Itoa(len(c.Messages))

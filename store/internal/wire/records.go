@@ -1,11 +1,9 @@
 package wire
 
 import (
-	"encoding/base64"
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"parley/store"
 )
@@ -64,41 +62,4 @@ func DecodeRecord(s string) (Record, error) {
 		First: d.int("first", part[3]), Count: d.int("count", part[4]), Extra: part[5],
 	}
 	return r, d.err
-}
-
-// Cursor says where a list goes on: after the entry id with that time.
-type Cursor struct {
-	Updated time.Time
-	ID      string
-}
-
-// Encode gives the opaque form that callers see.
-func (c Cursor) Encode() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.Updated.UnixMilli(), 10) + " " + c.ID))
-}
-
-// DecodeCursor reads a cursor of Encode; anything else is store.ErrCursor.
-func DecodeCursor(s string) (Cursor, error) {
-	if len(s) > 128 {
-		return Cursor{}, store.ErrCursor
-	}
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		return Cursor{}, store.ErrCursor
-	}
-	ms, id, ok := strings.Cut(string(b), " ")
-	n, err := strconv.ParseInt(ms, 10, 64)
-	if !ok || err != nil || n < 0 || id == "" {
-		return Cursor{}, store.ErrCursor
-	}
-	return Cursor{Updated: time.UnixMilli(n).UTC(), ID: id}, nil
-}
-
-// After reports whether an entry comes after the cursor in the order of a list:
-// newest first, and by descending id within a millisecond.
-func (c Cursor) After(updated time.Time, id string) bool {
-	if !updated.Equal(c.Updated) {
-		return updated.Before(c.Updated)
-	}
-	return id < c.ID
 }

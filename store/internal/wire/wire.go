@@ -26,7 +26,7 @@ import (
 )
 
 // Version is the generation that this package writes. It reads that and the
-// predecessor's flat JSON (see DecodeLegacy).
+// legacy flat JSON (see DecodeLegacy).
 const Version = "1"
 
 // Fields of a conversation's hash.
@@ -101,18 +101,17 @@ func NewToken() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// NewFields are the fields of a conversation that is being started.
-func NewFields(b store.Begin, now time.Time) map[string]string {
-	f := map[string]string{
+// NewFields are the fields of a conversation that is being started, but for the
+// times: those are the business of who has the clock.
+func NewFields(b store.Begin) map[string]string {
+	return map[string]string{
 		FieldVersion: Version,
 		FieldTenant:  b.Owner.Tenant,
 		FieldUser:    b.Owner.User,
-		FieldCreated: Time(now),
 		FieldStatus:  string(store.StatusActive),
 		FieldTurns:   "0",
 		FieldCount:   "0",
 	}
-	return f
 }
 
 // WorkflowFields are the fields that w sets, without its empty ones.

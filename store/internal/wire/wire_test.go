@@ -30,7 +30,7 @@ type fixture struct {
 
 func decode(t *testing.T, name string, data []byte) (store.Conversation, error) {
 	t.Helper()
-	if strings.HasPrefix(name, "predecessor-") {
+	if strings.HasPrefix(name, "legacy-") {
 		return wire.DecodeLegacy(data, now)
 	}
 	var f fixture
@@ -187,7 +187,8 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzCursor(f *testing.F) {
-	f.Add(wire.Cursor{Updated: now, ID: "id"}.Encode())
+	f.Add(wire.Cursor{Score: float64(now.UnixMilli()), ID: "id"}.Encode())
+	f.Add(wire.Cursor{Score: 0.5, ID: "ID"}.Encode())
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := wire.DecodeCursor(s)
 		if err != nil {
@@ -200,7 +201,7 @@ func FuzzCursor(f *testing.F) {
 }
 
 func FuzzLegacy(f *testing.F) {
-	names, _ := fs.Glob(testdata.Wire, "wire/predecessor-*.json")
+	names, _ := fs.Glob(testdata.Wire, "wire/legacy-*.json")
 	for _, name := range names {
 		data, err := testdata.Wire.ReadFile(name)
 		if err != nil {

@@ -1,9 +1,10 @@
 -- Begins, adopts or replays a turn.
--- ARGV: id, token, fingerprint, key tag or '', now, score, ttl, lease ms,
+-- ARGV: id, token, fingerprint, key tag or '', times, lease ms,
 --       '1' when the conversation is new, messages, fields of a new
 --       conversation, fields of the workflow.
 local id, token, fp, key = shift(), shift(), shift(), shift()
-local now, score, ttl, leaseMs, new = shift(), shift(), shift(), shift(), shift() == '1'
+local now, score, ttl = times()
+local leaseMs, new = shift(), shift() == '1'
 local input, created, workflow = list(), list(), list()
 
 local h = redis.call('HMGET', conv, 'v', 'state', 'turns', 'fence', 'token', 'fp', 'status', 'n', 'key', 'unheard', 'heard')
@@ -30,7 +31,7 @@ local function hold(state, turn, fence, adopted, count, fields)
   if h[10] and h[10] ~= '' then -- the next turn begins: it was heard, or never will be
     for _, v in ipairs({'unheard', '', 'heard', ''}) do set[#set + 1] = v end
   end
-  commit(id, now, score, set)
+  commit(id, now, score, ttl, set)
   if key ~= '' then redis.call('HSET', recs, key, fp .. ' ' .. turn .. ' 0 0 0 ') end
   for i = 1, (adopted and 0 or #input) do redis.call('RPUSH', msgs, turn .. ' ' .. input[i]) end
   redis.call('SET', lease, token, 'PX', leaseMs)
@@ -40,6 +41,8 @@ end
 
 if not exists then
   if not new then return {'NOTFOUND'} end
+  created[#created + 1] = 'createdAt'
+  created[#created + 1] = now
   return hold('starting', 0, 1, false, 0, created)
 end
 if state == 'starting' and not new then return {'NOTFOUND'} end

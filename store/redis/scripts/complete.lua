@@ -1,7 +1,8 @@
 -- Commits the agent's answer.
--- ARGV: id, token, now, score, ttl, extra, '1' when nobody heard of it, messages,
---       fields.
-local id, token, now, score, ttl, extra, unheard = shift(), shift(), shift(), shift(), shift(), shift(), shift() == '1'
+-- ARGV: id, token, times, extra, '1' when nobody heard of it, messages, fields.
+local id, token = shift(), shift()
+local now, score, ttl = times()
+local extra, unheard = shift(), shift() == '1'
 local answer, fields = list(), list()
 
 local h = redis.call('HMGET', conv, 'token', 'state', 'done', 'n', 'key', 'fp', 'turns')
@@ -27,20 +28,10 @@ if unheard then
 end
 fields[#fields + 1] = 'n'
 fields[#fields + 1] = count + #answer
-commit(id, now, score, fields)
+commit(id, now, score, ttl, fields)
 for i = 1, #answer do redis.call('RPUSH', msgs, answer[i]) end
 if rec then redis.call('HSET', recs, h[5], rec) end
 redis.call('DEL', lease)
-
--- An entry is out of date when its score is older than the time to live,
--- because every write renews both. A new conversation sweeps a few of them, so
--- the index is bounded without ever being read as a whole.
-if h[2] == 'starting' then
-  local stale = redis.call('ZRANGEBYSCORE', index, '-inf', score - ttl, 'LIMIT', 0, 100)
-  if #stale > 0 then
-    redis.call('ZREM', index, unpack(stale))
-    redis.call('HDEL', sums, unpack(stale))
-  end
-end
+if h[2] == 'starting' then sweep(score, ttl) end
 keep(ttl)
 return {'OK'}

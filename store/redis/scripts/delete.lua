@@ -5,6 +5,5 @@ local id = shift()
 local state = redis.call('HGET', conv, 'state')
 if not state or state == 'starting' then return {'NOTFOUND'} end
 redis.call('UNLINK', conv, msgs, recs, lease)
-redis.call('ZREM', index, id)
-redis.call('HDEL', sums, id)
+leave(id)
 return {'OK'}

@@ -1,6 +1,8 @@
 -- Records that the agent gave no answer.
--- ARGV: id, token, now, score, ttl, class.
-local id, token, now, score, ttl, class = shift(), shift(), shift(), shift(), shift(), shift()
+-- ARGV: id, token, times, class.
+local id, token = shift(), shift()
+local now, score, ttl = times()
+local class = shift()
 
 local h = redis.call('HMGET', conv, 'token', 'state', 'turns')
 if not h[1] then return {'NOTFOUND'} end
@@ -10,7 +12,7 @@ if h[2] == 'starting' then -- nothing of a failed start is kept
   redis.call('DEL', conv, msgs, recs, lease)
   return {'OK'}
 end
-commit(id, now, score, {'state', 'failed', 'f' .. h[3], class})
+commit(id, now, score, ttl, {'state', 'failed', 'f' .. h[3], class})
 redis.call('DEL', lease)
 keep(ttl)
 return {'OK'}
