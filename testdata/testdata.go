@@ -4,8 +4,8 @@ package testdata
 
 import "embed"
 
-// Wire has stored records of every generation: predecessor-*.json as the
-// original service wrote them, v*.json as hash fields and list elements of a
+// Wire has stored records of every generation: legacy-*.json as the
+// legacy service wrote them, v*.json as hash fields and list elements of a
 // version of ours; and beside each, as .golden, what it must decode to.
 //
 //go:embed wire

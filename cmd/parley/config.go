@@ -27,6 +27,7 @@ type config struct {
 
 	redisURL, redisPrefix, redisCAFile string
 	redisCertFile, redisKeyFile        string
+	redisLegacy                        bool
 	redisCAs                           *x509.CertPool
 	ttl, redisTimeout                  time.Duration
 	maxConversations                   int

@@ -143,7 +143,7 @@ func TestTokenSettings(t *testing.T) {
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := load(env(
 		"PORT", "70000", "CORS_ORIGIN", "*", "STATIC_DIR", "/nowhere/at/all", "MAX_TURNS", "0", "SHUTDOWN_TIMEOUT", "-1",
-		"REDIS_URL", "http://user:hunter2@host", "REDIS_TTL", "1e9", "REDIS_TIMEOUT", "5s", "REDIS_PREFIX", "a{b}", "REDIS_CA_FILE", "/nowhere.pem",
+		"REDIS_URL", "http://user:hunter2@host", "REDIS_TTL", "1e9", "REDIS_TIMEOUT", "5s", "REDIS_PREFIX", "a{b}", "REDIS_LEGACY", "yes", "REDIS_CA_FILE", "/nowhere.pem",
 		"MEMORY_MAX_CONVERSATIONS", "99999999999999999999", "COPILOT_EMULATOR", "yes", "COPILOT_TIMEOUT", "1",
 		"COPILOT_DIRECT_CONNECT_URL", "http://agent.example/conversations", "LOG_LEVEL", "loud",
 	))
@@ -151,7 +151,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		t.Fatal("no fault was found")
 	}
 	for _, name := range []string{
-		"PORT", "CORS_ORIGIN", "STATIC_DIR", "MAX_TURNS", "SHUTDOWN_TIMEOUT", "REDIS_URL", "REDIS_TTL", "REDIS_TIMEOUT", "REDIS_PREFIX", "REDIS_CA_FILE",
+		"PORT", "CORS_ORIGIN", "STATIC_DIR", "MAX_TURNS", "SHUTDOWN_TIMEOUT", "REDIS_URL", "REDIS_TTL", "REDIS_TIMEOUT", "REDIS_PREFIX", "REDIS_LEGACY", "REDIS_CA_FILE",
 		"MEMORY_MAX_CONVERSATIONS", "AZURE_TENANT_NAME", "AZURE_CLIENT_ID", "COPILOT_EMULATOR", "COPILOT_TIMEOUT", "COPILOT_DIRECT_CONNECT_URL", "COPILOT_STUB_TOKEN", "LOG_LEVEL",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+name+": ") {
