@@ -63,7 +63,7 @@ var only = map[string]struct {
 	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
 	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
 	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
-	"golang.org/x/net/":          {[]string{}, "it is for tests"},
+	"golang.org/x/net/http2":     {[]string{}, "it is for tests"},
 	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
