@@ -46,7 +46,7 @@ func records() []Mutant {
 		},
 		{
 			Name: "ignores-legacy", Wrong: "It finds only the conversations that it began itself.",
-			Rules: []string{"S20.legacy", "S2.legacy-owner"},
+			Rules: []string{"S22.instances", "S20.legacy", "S2.legacy-owner", "S20.legacy-pages", "S20.legacy-case", "S20.legacy-unreadable"},
 			Break: breaking(ignoresLegacy),
 		},
 	}
