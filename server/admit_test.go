@@ -16,7 +16,7 @@ import (
 )
 
 // guarded is a server that verifies real tokens.
-func guarded(t *testing.T, change ...func(*Config)) (*world, *authtest.Issuer, *authtest.Key) {
+func newAuthHarness(t *testing.T, change ...func(*Config)) (*harness, *authtest.Issuer, *authtest.Key) {
 	t.Helper()
 	key := authtest.NewEC(t, "key")
 	issuer := authtest.NewIssuer(t, key)
@@ -31,11 +31,11 @@ func guarded(t *testing.T, change ...func(*Config)) (*world, *authtest.Issuer, *
 	}
 	t.Cleanup(b.Close)
 	change = append([]func(*Config){func(c *Config) { c.AuthRequired, c.Auth = true, b }}, change...)
-	return newWorld(t, nil, change...), issuer, key
+	return newHarness(t, nil, change...), issuer, key
 }
 
-// asks is one good request for each route that asks who it is.
-func asks(t *testing.T, w *world, id string) map[string]call {
+// requestsByRoute has one good request for each route that asks who it is.
+func requestsByRoute(t *testing.T, w *harness, id string) map[string]call {
 	t.Helper()
 	bodies := map[string]call{
 		"POST /api/chat/start":                post("/api/chat/start", "{}"),
@@ -55,20 +55,21 @@ func asks(t *testing.T, w *world, id string) map[string]call {
 	return bodies
 }
 
-// as sends a request with these Authorization headers.
-func (w *world) as(c call, authorization ...string) *httptest.ResponseRecorder {
+// doAs sends a request with these Authorization headers.
+func (w *harness) doAs(c call, authorization ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	r := c.request(w.t.Context())
 	r.Header["Authorization"] = authorization
 	rec := httptest.NewRecorder()
 	w.server.ServeHTTP(rec, r)
+	recorded(w.t.Context(), w.t, c, rec)
 	return rec
 }
 
 // Every attack ends where it begins: before the store, before the agent, with
 // its class and without an echo of what was shown.
 func TestAttacks(t *testing.T) {
-	w, issuer, key := guarded(t)
+	w, issuer, key := newAuthHarness(t)
 	type attack struct {
 		headers []string
 		status  int
@@ -86,14 +87,14 @@ func TestAttacks(t *testing.T) {
 		}
 	}
 	good := "Bearer " + key.Token(issuer.Claims())
-	w.as(get("/api/chat/conversations?limit=0"), good) // fetches the keys
+	w.doAs(get("/api/chat/conversations?limit=0"), good) // fetches the keys
 	malformed := `Bearer error="invalid_token", error_description="The Authorization header must hold one bearer token."`
 	attacks["two headers"] = attack{[]string{good, good}, 401, "unauthenticated", malformed}
 	attacks["two headers, one empty"] = attack{[]string{good, ""}, 401, "unauthenticated", malformed}
 
 	for name, a := range attacks {
-		for route, c := range asks(t, w, unknown) {
-			rec := w.as(c, a.headers...)
+		for route, c := range requestsByRoute(t, w, unknown) {
+			rec := w.doAs(c, a.headers...)
 			if rec.Code != a.status || field[string](t, rec, "class") != a.class || w.lastDone().Class != a.class || w.lastDone().Stage != stageAuth {
 				t.Errorf("%s: %s: %d %s", name, route, rec.Code, rec.Body)
 			}
@@ -110,28 +111,28 @@ func TestAttacks(t *testing.T) {
 			}
 		}
 	}
-	if w.agent.asked() != 0 || len(w.store.seen()) != 0 {
-		t.Errorf("the agent was asked %d times, the store %v", w.agent.asked(), w.store.seen())
+	if w.agent.asked() != 0 || len(w.store.callNames()) != 0 {
+		t.Errorf("the agent was asked %d times, the store %v", w.agent.asked(), w.store.callNames())
 	}
 	if strings.Contains(w.logs.String(), "eyJ") {
 		t.Error("a token is in the log")
 	}
-	if rec := w.as(get("/api/chat/conversations"), good); rec.Code != 200 {
+	if rec := w.doAs(get("/api/chat/conversations"), good); rec.Code != 200 {
 		t.Errorf("a good token gets %d: %s", rec.Code, rec.Body)
 	}
 }
 
 // While nobody can say what a token is worth, the answer is neither yes nor no.
 func TestIssuerAway(t *testing.T) {
-	w, issuer, key := guarded(t)
+	w, issuer, key := newAuthHarness(t)
 	issuer.Break(authtest.Down)
-	for route, c := range asks(t, w, unknown) {
-		rec := w.as(c, "Bearer "+key.Token(issuer.Claims()))
+	for route, c := range requestsByRoute(t, w, unknown) {
+		rec := w.doAs(c, "Bearer "+key.Token(issuer.Claims()))
 		if rec.Code != http.StatusServiceUnavailable || field[string](t, rec, "class") != "auth_unavailable" || rec.Header().Get("Retry-After") == "" || rec.Header().Get("WWW-Authenticate") != "" {
 			t.Errorf("%s: %d %s", route, rec.Code, rec.Body)
 		}
 	}
-	if w.agent.asked() != 0 || len(w.store.seen()) != 0 {
+	if w.agent.asked() != 0 || len(w.store.callNames()) != 0 {
 		t.Error("somebody was asked")
 	}
 	w.must(200, get("/health"))
@@ -139,11 +140,11 @@ func TestIssuerAway(t *testing.T) {
 
 // ROUTE-01: the owner comes from the token, and from nothing else in a request.
 func TestOwnerIsTheTokens(t *testing.T) {
-	w, issuer, key := guarded(t)
+	w, issuer, key := newAuthHarness(t)
 	token := "Bearer " + key.Token(issuer.Claims())
 	c := post("/api/chat/start?userId=mallory&tenantId=evil", `{"userId":"mallory","tenantId":"evil","owner":{"tenant":"evil"}}`).
 		with("X-User-Id", "mallory").with("X-Tenant-Id", "evil")
-	if rec := w.as(c, token); rec.Code != 200 {
+	if rec := w.doAs(c, token); rec.Code != 200 {
 		t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
 	if o := w.lastDone().Owner; o.Tenant != authtest.Tenant || o.User != authtest.User {
@@ -158,15 +159,15 @@ func TestOwnerIsTheTokens(t *testing.T) {
 // Another's conversation answers as one that does not exist: the same bytes,
 // after the same work.
 func TestAnothersConversation(t *testing.T) {
-	begin := func(w *world, token string) string {
-		rec := w.as(post("/api/chat/start", "{}"), token)
+	begin := func(w *harness, token string) string {
+		rec := w.doAs(post("/api/chat/start", "{}"), token)
 		if rec.Code != 200 {
 			t.Fatalf("%d %s", rec.Code, rec.Body)
 		}
 		return field[string](t, rec, "conversationId")
 	}
-	there, issuer, key := guarded(t)
-	gone := newWorld(t, nil, func(c *Config) {
+	there, issuer, key := newAuthHarness(t)
+	gone := newHarness(t, nil, func(c *Config) {
 		c.AuthRequired, c.Auth, c.NewID = true, there.server.cfg.Auth, uuid.NewString
 	})
 	owner := "Bearer " + key.Token(issuer.Claims())
@@ -179,30 +180,30 @@ func TestAnothersConversation(t *testing.T) {
 		stranger := "Bearer " + key.Token(claims)
 		begin(there, stranger)
 		begin(gone, stranger)
-		for route, c := range asks(t, there, id) {
+		for route, c := range requestsByRoute(t, there, id) {
 			if !strings.Contains(c.Path+c.Body, id) {
 				continue
 			}
-			there.store.forget()
-			gone.store.forget()
+			there.store.resetCalls()
+			gone.store.resetCalls()
 			asked := there.agent.asked()
-			a, b := there.as(c, stranger), gone.as(c, stranger)
+			a, b := there.doAs(c, stranger), gone.doAs(c, stranger)
 			if a.Code != http.StatusNotFound || a.Code != b.Code || a.Body.String() != b.Body.String() || !reflect.DeepEqual(a.Header(), b.Header()) {
 				t.Errorf("%s: %s: %d %v %s, and for none %d %v %s", name, route, a.Code, a.Header(), a.Body, b.Code, b.Header(), b.Body)
 			}
-			if x, y := there.store.seen(), gone.store.seen(); len(x) != 1 || !reflect.DeepEqual(x, y) {
+			if x, y := there.store.callNames(), gone.store.callNames(); len(x) != 1 || !reflect.DeepEqual(x, y) {
 				t.Errorf("%s: %s: the store is asked %v, and for none %v", name, route, x, y)
 			}
 			if there.agent.asked() != asked {
 				t.Errorf("%s: %s: the agent is asked", name, route)
 			}
 		}
-		rec := there.as(get("/api/chat/conversations"), stranger)
+		rec := there.doAs(get("/api/chat/conversations"), stranger)
 		if strings.Contains(rec.Body.String(), id) {
 			t.Errorf("%s: lists %s", name, rec.Body)
 		}
 	}
-	if rec := there.as(get("/api/chat/conversations/"+id), owner); rec.Code != 200 {
+	if rec := there.doAs(get("/api/chat/conversations/"+id), owner); rec.Code != 200 {
 		t.Errorf("its owner gets %d", rec.Code)
 	}
 }

@@ -14,10 +14,10 @@ import (
 
 // Nothing is stored and nobody is asked for a body that is not what it should be.
 func TestBodies(t *testing.T) {
-	w := newWorld(t, nil)
-	id := w.begin()
+	w := newHarness(t, nil)
+	id := w.start()
 	asked := w.agent.asked()
-	w.store.forget()
+	w.store.resetCalls()
 	good := send(id, "x").Body
 	for name, c := range map[string]struct {
 		body   io.Reader
@@ -50,8 +50,8 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
 		}
 	}
-	if w.agent.asked() != asked || len(w.store.seen()) != 0 {
-		t.Errorf("asked %d times, stored %v", w.agent.asked()-asked, w.store.seen())
+	if w.agent.asked() != asked || len(w.store.callNames()) != 0 {
+		t.Errorf("asked %d times, stored %v", w.agent.asked()-asked, w.store.callNames())
 	}
 	w.must(200, send(strings.ToUpper(id), "x").with("Content-Type", `application/json; charset="UTF-8"`))
 	w.must(200, post("/api/chat/start", ""))
@@ -59,7 +59,7 @@ func TestBodies(t *testing.T) {
 
 // A client that stops in the middle of a body and waits is told what was wrong.
 func TestHalfABody(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	web := httptest.NewServer(w.server)
 	t.Cleanup(web.Close)
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", web.Listener.Addr().String())

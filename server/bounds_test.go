@@ -16,35 +16,35 @@ import (
 	"parley/server/auth"
 )
 
-// named lets everybody in by the name that they give.
-type named struct{}
+// nameVerifier lets everybody in by the name that they give.
+type nameVerifier struct{}
 
-func (named) Verify(_ context.Context, header string) (auth.Principal, error) {
+func (nameVerifier) Verify(_ context.Context, header string) (auth.Principal, error) {
 	return auth.Principal{Tenant: "t", User: strings.TrimPrefix(header, "Bearer ")}, nil
 }
 
 // One user who wants everything leaves room for the others.
 func TestFairShare(t *testing.T) {
-	agent, begun, goOn := waiting()
-	w := newWorld(t, agent, func(c *Config) { c.AuthRequired, c.Auth, c.MaxTurns, c.MaxTurnsPerOwner = true, named{}, 10, 2 })
+	agent, started, release := blockingAgent()
+	w := newHarness(t, agent, func(c *Config) { c.AuthRequired, c.Auth, c.MaxTurns, c.MaxTurnsPerOwner = true, nameVerifier{}, 10, 2 })
 	begin := func(user string) string {
-		return field[string](t, w.as(post("/api/chat/start", "{}"), "Bearer "+user), "conversationId")
+		return field[string](t, w.doAs(post("/api/chat/start", "{}"), "Bearer "+user), "conversationId")
 	}
 	var answers []<-chan *httptest.ResponseRecorder
 	for range 2 {
-		answers = append(answers, w.later(t.Context(), send(begin("greedy"), "x").with("Authorization", "Bearer greedy")))
-		<-begun
+		answers = append(answers, w.async(t.Context(), send(begin("greedy"), "x").with("Authorization", "Bearer greedy")))
+		<-started
 	}
-	rec := w.as(post("/api/chat/start", "{}"), "Bearer greedy")
+	rec := w.doAs(post("/api/chat/start", "{}"), "Bearer greedy")
 	if rec.Code != http.StatusTooManyRequests || field[string](t, rec, "class") != "overloaded" || rec.Header().Get("Retry-After") == "" {
 		t.Errorf("a third turn of one user: %d %s", rec.Code, rec.Body)
 	}
-	if rec := w.as(get("/api/chat/conversations"), "Bearer greedy"); rec.Code != 200 {
+	if rec := w.doAs(get("/api/chat/conversations"), "Bearer greedy"); rec.Code != 200 {
 		t.Errorf("reading is no turn: %d", rec.Code)
 	}
 	modest := begin("modest")
-	close(goOn)
-	if rec := w.as(send(modest, "y"), "Bearer modest"); rec.Code != 200 {
+	close(release)
+	if rec := w.doAs(send(modest, "y"), "Bearer modest"); rec.Code != 200 {
 		t.Errorf("somebody else: %d %s", rec.Code, rec.Body)
 	}
 	for _, a := range answers {
@@ -54,26 +54,26 @@ func TestFairShare(t *testing.T) {
 	}
 }
 
-// stuck lets nobody in until it is told to.
-type stuck struct {
-	asked chan struct{}
-	goOn  chan struct{}
+// stuckVerifier lets nobody in until it is told to.
+type stuckVerifier struct {
+	asked   chan struct{}
+	release chan struct{}
 }
 
-func (s stuck) Verify(context.Context, string) (auth.Principal, error) {
+func (s stuckVerifier) Verify(context.Context, string) (auth.Principal, error) {
 	s.asked <- struct{}{}
-	<-s.goOn
+	<-s.release
 	return auth.Principal{Tenant: "t", User: "u"}, nil
 }
 
 // Whatever requests wait for, there are only so many of them; and a probe is
 // answered all the same.
 func TestTooManyRequests(t *testing.T) {
-	v := stuck{asked: make(chan struct{}, 3), goOn: make(chan struct{})}
-	w := newWorld(t, nil, func(c *Config) { c.AuthRequired, c.Auth, c.MaxRequests = true, v, 2 })
+	v := stuckVerifier{asked: make(chan struct{}, 3), release: make(chan struct{})}
+	w := newHarness(t, nil, func(c *Config) { c.AuthRequired, c.Auth, c.MaxRequests = true, v, 2 })
 	var answers []<-chan *httptest.ResponseRecorder
 	for range 2 {
-		answers = append(answers, w.later(t.Context(), get("/api/chat/conversations")))
+		answers = append(answers, w.async(t.Context(), get("/api/chat/conversations")))
 		<-v.asked
 	}
 	rec := w.must(http.StatusTooManyRequests, get("/api/chat/conversations"))
@@ -81,7 +81,7 @@ func TestTooManyRequests(t *testing.T) {
 		t.Errorf("%v %s", rec.Header(), rec.Body)
 	}
 	w.must(200, get("/health"))
-	close(v.goOn)
+	close(v.release)
 	for _, a := range answers {
 		if rec := <-a; rec.Code != 200 {
 			t.Errorf("%d %s", rec.Code, rec.Body)
@@ -102,8 +102,8 @@ func TestBodiesThatNeverArrive(t *testing.T) {
 		"all bodies":        {share: 16, bytes: 2 * maxBody, held: 2, other: false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, nil, func(cfg *Config) {
-				cfg.AuthRequired, cfg.Auth, cfg.MaxRequests, cfg.MaxRequestsPerOwner, cfg.MaxBodyBytes = true, named{}, 100, c.share, c.bytes
+			w := newHarness(t, nil, func(cfg *Config) {
+				cfg.AuthRequired, cfg.Auth, cfg.MaxRequests, cfg.MaxRequestsPerOwner, cfg.MaxBodyBytes = true, nameVerifier{}, 100, c.share, c.bytes
 			})
 			read := make(chan struct{}, 100)
 			var pending []*io.PipeWriter
@@ -129,10 +129,10 @@ func TestBodiesThatNeverArrive(t *testing.T) {
 				t.Errorf("one too many: %d", code)
 			}
 			want := map[bool]int{true: 200, false: 429}[c.other]
-			if rec := w.as(post("/api/chat/start", "{}"), "Bearer modest"); rec.Code != want {
+			if rec := w.doAs(post("/api/chat/start", "{}"), "Bearer modest"); rec.Code != want {
 				t.Errorf("another owner: %d %s", rec.Code, rec.Body)
 			}
-			if rec := w.as(get("/api/chat/conversations"), "Bearer modest"); rec.Code != 200 {
+			if rec := w.doAs(get("/api/chat/conversations"), "Bearer modest"); rec.Code != 200 {
 				t.Errorf("another owner, without a body: %d %s", rec.Code, rec.Body)
 			}
 			for _, end := range pending[:c.held] {
@@ -144,7 +144,7 @@ func TestBodiesThatNeverArrive(t *testing.T) {
 					t.Errorf("a body that came late: %d", code)
 				}
 			}
-			if rec := w.as(post("/api/chat/start", "{}"), "Bearer greedy"); rec.Code != 200 {
+			if rec := w.doAs(post("/api/chat/start", "{}"), "Bearer greedy"); rec.Code != 200 {
 				t.Errorf("nothing was given back: %d", rec.Code)
 			}
 		})
@@ -165,7 +165,7 @@ func (a *announced) Read(p []byte) (int, error) {
 
 // What a browser is told stands on every answer, a failure's too.
 func TestSecurityHeaders(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	for _, c := range []call{get("/livez"), get("/nowhere"), get("/openapi.yaml"), get("/api//x"), post("/api/chat/start", "{}"), post("/api/chat/start", "[")} {
 		h := w.do(c).Header()
 		for name, want := range map[string]string{
@@ -200,7 +200,7 @@ func (l oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix
 func TestSlowReader(t *testing.T) {
 	for path, limit := range map[string]time.Duration{"/livez": answerTime, "/api/x": answerTime, "/index.html": fileTime} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, nil, func(c *Config) {
+			w := newHarness(t, nil, func(c *Config) {
 				c.Static = fstest.MapFS{"index.html": {Data: []byte("<html>front")}}
 			})
 			l := oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}

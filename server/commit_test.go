@@ -17,17 +17,17 @@ import (
 )
 
 var (
-	away     = &store.Error{Op: "test", Kind: store.ErrUnreachable}
+	errAway  = &store.Error{Op: "test", Kind: store.ErrUnreachable}
 	commitIn = time.Second
 )
 
-// blinking is a world whose time runs and whose requests give the store a second.
-func blinking(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {
-	return newWorld(t, agent, append(change, func(c *Config) { c.Now, c.CommitTimeout = time.Now, commitIn })...)
+// newTimedHarness makes a harness on the real clock, with a commit timeout of one second.
+func newTimedHarness(t *testing.T, agent *fakeAgent, change ...func(*Config)) *harness {
+	return newHarness(t, agent, append(change, func(c *Config) { c.Now, c.CommitTimeout = time.Now, commitIn })...)
 }
 
-// settled waits until nothing waits to be stored.
-func (w *world) settled() {
+// waitUntilStored waits until nothing waits to be stored.
+func (w *harness) waitUntilStored() {
 	w.t.Helper()
 	deadline, tick := time.After(time.Minute), time.Tick(10*time.Millisecond)
 	for w.server.PendingCommits() > 0 {
@@ -43,10 +43,10 @@ func (w *world) settled() {
 // but time.
 func TestBlinkInsideTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := blinking(t, nil)
-		id := w.begin()
-		w.store.breaks("CompleteTurn", away)
-		back := time.AfterFunc(commitIn/2, func() { w.store.breaks("CompleteTurn", nil) })
+		w := newTimedHarness(t, nil)
+		id := w.start()
+		w.store.failOn("CompleteTurn", errAway)
+		back := time.AfterFunc(commitIn/2, func() { w.store.failOn("CompleteTurn", nil) })
 		defer back.Stop()
 		w.must(200, send(id, "x"))
 		if n := w.server.PendingCommits(); n != 0 || w.agent.asked() != 2 {
@@ -61,9 +61,9 @@ func TestOutageAtTheCommit(t *testing.T) {
 	for name, kind := range map[string]error{"unreachable": store.ErrUnreachable, "not retryable": store.ErrAuth} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := blinking(t, nil)
-				id := w.begin()
-				w.store.breaks("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: kind})
+				w := newTimedHarness(t, nil)
+				id := w.start()
+				w.store.failOn("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: kind})
 				c := send(id, "hello").with("Idempotency-Key", "k")
 				began := time.Now()
 				rec := w.must(503, c)
@@ -72,17 +72,17 @@ func TestOutageAtTheCommit(t *testing.T) {
 				}
 				for range 5 {
 					time.Sleep(time.Second)
-					w.store.forget()
+					w.store.resetCalls()
 					w.must(503, c)
 					w.must(503, send(id, "something else"))
-					if slices.Contains(w.store.seen(), "BeginTurn") {
+					if slices.Contains(w.store.callNames(), "BeginTurn") {
 						t.Error("a turn began before the last one was stored")
 					}
 					if h := w.history(id); len(h.Messages) != 2 || h.PendingTurn != 1 {
 						t.Errorf("what was not stored is told: %+v", h)
 					}
 				}
-				w.store.breaks("CompleteTurn", nil)
+				w.store.failOn("CompleteTurn", nil)
 				rec = w.must(200, c)
 				if rec.Header().Get("Idempotency-Replayed") != "true" || !strings.Contains(rec.Body.String(), "You said: hello") {
 					t.Errorf("%v %s", rec.Header(), rec.Body)
@@ -101,11 +101,11 @@ func TestOutageWithoutAKey(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"stored by the repeat": 0, "stored before": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := blinking(t, nil)
-				id := w.begin()
-				w.store.breaks("CompleteTurn", away)
+				w := newTimedHarness(t, nil)
+				id := w.start()
+				w.store.failOn("CompleteTurn", errAway)
 				w.must(503, send(id, "yes"))
-				w.store.breaks("CompleteTurn", nil)
+				w.store.failOn("CompleteTurn", nil)
 				time.Sleep(wait)
 				rec := w.must(200, send(id, "yes"))
 				if h := w.history(id); len(h.Messages) != 3 || w.agent.asked() != 2 || rec.Header().Get("Idempotency-Replayed") != "true" {
@@ -123,22 +123,22 @@ func TestOutageWithoutAKey(t *testing.T) {
 // What waits is stored when the store is back, whether or not anybody asks.
 func TestWhatWaitsIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := blinking(t, nil)
-		w.store.breaks("CompleteTurn", away)
+		w := newTimedHarness(t, nil)
+		w.store.failOn("CompleteTurn", errAway)
 		w.must(503, post("/api/chat/start", "{}").with("Idempotency-Key", "s"))
-		w.store.breaks("CompleteTurn", nil)
+		w.store.failOn("CompleteTurn", nil)
 		var ids []string
 		for range 3 {
-			ids = append(ids, w.begin())
+			ids = append(ids, w.start())
 		}
-		w.store.breaks("CompleteTurn", away)
+		w.store.failOn("CompleteTurn", errAway)
 		for _, id := range ids {
 			w.must(503, send(id, "x"))
 		}
 		time.Sleep(time.Minute)
-		w.store.breaks("CompleteTurn", nil)
+		w.store.failOn("CompleteTurn", nil)
 		began := time.Now()
-		w.settled()
+		w.waitUntilStored()
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("it took %v", took)
 		}
@@ -157,15 +157,15 @@ func TestWhatWaitsIsStored(t *testing.T) {
 // repeated at once.
 func TestFailureThatCouldNotBeRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := blinking(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrServer}))
-		id := w.begin()
-		w.store.breaks("FailTurn upstream_error", away)
+		w := newTimedHarness(t, failingAgent(&copilot.Error{Op: "turn", Kind: copilot.ErrServer}))
+		id := w.start()
+		w.store.failOn("FailTurn upstream_error", errAway)
 		w.must(502, send(id, "x"))
 		if w.server.PendingCommits() != 1 {
 			t.Error("nothing waits")
 		}
 		w.must(503, send(id, "x"))
-		w.store.breaks("FailTurn upstream_error", nil)
+		w.store.failOn("FailTurn upstream_error", nil)
 		w.agent.turn = nil
 		w.must(200, send(id, "x"))
 		if h := w.history(id); len(h.Messages) != 3 || h.Turns != 1 {
@@ -180,20 +180,20 @@ func TestWhatWaitsIsTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var dropped []string
-		w := blinking(t, nil, func(c *Config) {
+		w := newTimedHarness(t, nil, func(c *Config) {
 			c.OnCommitDropped = func(class string) { mu.Lock(); defer mu.Unlock(); dropped = append(dropped, class) }
 		})
-		id := w.begin()
-		w.store.breaks("CompleteTurn", away)
+		id := w.start()
+		w.store.failOn("CompleteTurn", errAway)
 		c := send(id, "hello").with("Idempotency-Key", "k")
 		w.must(503, c)
-		other := blinking(t, answering(copilot.Message{Text: "From elsewhere."}))
+		other := newTimedHarness(t, answeringAgent(copilot.Message{Text: "From elsewhere."}))
 		other.store.Store = w.store.Store
 		other.must(409, c)
 		time.Sleep(store.LeaseTime)
 		other.must(200, c)
-		w.store.breaks("CompleteTurn", nil)
-		w.settled()
+		w.store.failOn("CompleteTurn", nil)
+		w.waitUntilStored()
 		if h := w.history(id); len(h.Messages) != 3 || h.Messages[2].Text != "From elsewhere." {
 			t.Errorf("stored %+v", h)
 		}
@@ -208,13 +208,13 @@ func TestWhatWaitsIsTakenOver(t *testing.T) {
 // One that can never be stored holds up no other, and goes when its time is over.
 func TestWhatCannotBeStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := blinking(t, nil)
-		bad, good := w.begin(), w.begin()
-		w.store.breaks("CompleteTurn", away)
+		w := newTimedHarness(t, nil)
+		bad, good := w.start(), w.start()
+		w.store.failOn("CompleteTurn", errAway)
 		w.must(503, send(bad, "x"))
 		w.must(503, send(good, "x"))
 		w.store.refuse = bad
-		w.store.breaks("CompleteTurn", nil)
+		w.store.failOn("CompleteTurn", nil)
 		time.Sleep(5 * time.Second)
 		if h := w.history(good); len(h.Messages) != 3 || w.server.PendingCommits() != 1 {
 			t.Errorf("stored %+v, %d wait", h, w.server.PendingCommits())
@@ -234,14 +234,14 @@ func TestShutdownStoresWhatWaits(t *testing.T) {
 	for _, back := range []bool{true, false} {
 		t.Run(fmt.Sprint(back), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := blinking(t, nil)
-				id := w.begin()
-				w.store.breaks("CompleteTurn", away)
+				w := newTimedHarness(t, nil)
+				id := w.start()
+				w.store.failOn("CompleteTurn", errAway)
 				answer := make(chan *httptest.ResponseRecorder)
 				go func() { answer <- w.do(send(id, "x")) }()
 				time.Sleep(commitIn / 2) // it is trying
 				if back {
-					timer := time.AfterFunc(3*time.Second, func() { w.store.breaks("CompleteTurn", nil) })
+					timer := time.AfterFunc(3*time.Second, func() { w.store.failOn("CompleteTurn", nil) })
 					defer timer.Stop()
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

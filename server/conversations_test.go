@@ -14,12 +14,12 @@ import (
 // QUERY-01, QUERY-02: the caller's own conversations, newest first, by pages.
 func TestList(t *testing.T) {
 	now, mu := epoch, sync.Mutex{}
-	w := newWorld(t, nil, func(c *Config) {
+	w := newHarness(t, nil, func(c *Config) {
 		c.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); now = now.Add(time.Millisecond); return now }
 	})
 	var want []string
 	for range 5 {
-		want = append([]string{w.begin()}, want...)
+		want = append([]string{w.start()}, want...)
 	}
 	var got []string
 	cursor, pages := "", 0
@@ -52,8 +52,8 @@ func TestList(t *testing.T) {
 }
 
 func TestOneConversation(t *testing.T) {
-	w := newWorld(t, nil)
-	id := w.begin()
+	w := newHarness(t, nil)
+	id := w.start()
 	w.must(200, send(id, "one"))
 	w.must(200, send(id, "two"))
 	path := "/api/chat/conversations/"
@@ -73,7 +73,7 @@ func TestOneConversation(t *testing.T) {
 	for _, q := range []string{"?after=-1", "?after=x", "?after=1&after=2"} {
 		w.must(400, get(path+id+q))
 	}
-	w.store.forget()
+	w.store.resetCalls()
 	for _, bad := range []string{"x", id + "%2F..", "..%2F" + id, "%7B" + id + "%7D", strings.ReplaceAll(id, "-", ""), "urn:uuid:" + id, id + "%00", "%20" + id[1:]} {
 		for _, c := range []call{get(path + bad), {Method: "DELETE", Path: path + bad}, post(path+bad, `{"status":"completed"}`)} {
 			if c.Method == "POST" {
@@ -94,8 +94,8 @@ func patch(id, body string) call {
 }
 
 func TestCloseAndDelete(t *testing.T) {
-	w := newWorld(t, nil)
-	id := w.begin()
+	w := newHarness(t, nil)
+	id := w.start()
 	for _, body := range []string{`{}`, `{"status":"active"}`, `{"status":7}`, `{"status":"completed","status":"abandoned"}`, `[]`} {
 		w.must(400, patch(id, body))
 	}
@@ -115,10 +115,10 @@ func TestCloseAndDelete(t *testing.T) {
 
 // Another owner's conversation answers exactly as one that does not exist.
 func TestOwnersAreApart(t *testing.T) {
-	who := &fixed{Tenant: "t", User: "one"}
-	w := newWorld(t, nil, func(c *Config) { c.AuthRequired, c.Auth = true, who })
-	id := w.begin()
-	*who = fixed(auth.Principal{Tenant: "t", User: "two"})
+	who := &fixedVerifier{Tenant: "t", User: "one"}
+	w := newHarness(t, nil, func(c *Config) { c.AuthRequired, c.Auth = true, who })
+	id := w.start()
+	*who = fixedVerifier(auth.Principal{Tenant: "t", User: "two"})
 	for _, c := range []func(string) call{
 		func(id string) call { return get("/api/chat/conversations/" + id) },
 		func(id string) call { return call{Method: "DELETE", Path: "/api/chat/conversations/" + id} },
@@ -136,8 +136,8 @@ func TestOwnersAreApart(t *testing.T) {
 }
 
 func TestAnswersCarryTheirHeaders(t *testing.T) {
-	w := newWorld(t, nil)
-	id := w.begin()
+	w := newHarness(t, nil)
+	id := w.start()
 	for _, c := range []call{send(id, "x"), get("/api/chat/conversations"), get("/api/chat/conversations/" + id), get("/nothing"), get("/health"), {Method: "DELETE", Path: "/api/chat/conversations/" + id}} {
 		h := w.do(c).Header()
 		if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Server-Timing") == "" || h.Get("X-Request-Id") != "req-1" {

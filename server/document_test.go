@@ -183,7 +183,7 @@ func (d *document) call(t *testing.T, method, path, conversation string, op oper
 // of each member of each body, at the bound and just beyond it, in letters of one
 // to four bytes.
 func TestBodiesAreBoundAsDocumented(t *testing.T) {
-	w, d := newWorld(t, nil), readDocument(t)
+	w, d := newHarness(t, nil), readDocument(t)
 	walked := 0
 	for path, methods := range d.Paths {
 		for method, node := range methods {
@@ -196,7 +196,7 @@ func TestBodiesAreBoundAsDocumented(t *testing.T) {
 				continue
 			}
 			for _, b := range d.bounds(nil, body.Schema, true) {
-				id := w.begin()
+				id := w.start()
 				rec := w.do(d.call(t, method, path, id, op, b))
 				name := strings.Join(b.path, ".")
 				if b.ok && rec.Code != http.StatusOK || !b.ok && (rec.Code != http.StatusBadRequest && rec.Code != http.StatusForbidden || field[string](t, rec, "field") != name) {
@@ -213,12 +213,12 @@ func TestBodiesAreBoundAsDocumented(t *testing.T) {
 
 // The same for what stands in a query or a header.
 func TestParametersAreBoundAsDocumented(t *testing.T) {
-	w, d := newWorld(t, nil), readDocument(t)
+	w, d := newHarness(t, nil), readDocument(t)
 	walked := map[string]int{}
 	var op operation
 	try := func(p parameter, method, path, value string, ok bool) {
 		walked[p.Name]++
-		c := d.call(t, method, path, w.begin(), op, bound{})
+		c := d.call(t, method, path, w.start(), op, bound{})
 		switch p.In {
 		case "query":
 			c.Path += "?" + p.Name + "=" + value

@@ -182,15 +182,15 @@ func TestEveryClassHasItsAnswer(t *testing.T) {
 		names[f.Class] = true
 		t.Run(f.Class, func(t *testing.T) {
 			var rec *httptest.ResponseRecorder
-			var w *world
+			var w *harness
 			if f.Class == classAgentError {
-				w = newWorld(t, answering(copilot.Message{ID: "act-1", Text: "Sorry. Error code: SystemError.", ErrorCode: "SystemError"}))
-				rec = w.do(send(w.begin(), "hello"))
+				w = newHarness(t, answeringAgent(copilot.Message{ID: "act-1", Text: "Sorry. Error code: SystemError.", ErrorCode: "SystemError"}))
+				rec = w.do(send(w.start(), "hello"))
 			} else {
-				w = newWorld(t, nil)
+				w = newHarness(t, nil)
 				rec = w.provoke(f)
 			}
-			golden(t, "failures/"+f.Class+".json", tell(t, rec))
+			golden(t, "failures/"+f.Class+".json", goldenOf(t, rec))
 			done := w.lastDone()
 			if done.Class != f.Class || done.Status != f.Status {
 				t.Errorf("done says %q %d", done.Class, done.Status)
@@ -212,7 +212,7 @@ func TestEveryClassHasItsAnswer(t *testing.T) {
 }
 
 // provoke answers a request whose handler fails with the class of f.
-func (w *world) provoke(f Failure) *httptest.ResponseRecorder {
+func (w *harness) provoke(f Failure) *httptest.ResponseRecorder {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
 	fail := func(_ http.ResponseWriter, r *http.Request) error {
@@ -227,8 +227,9 @@ func (w *world) provoke(f Failure) *httptest.ResponseRecorder {
 		return provoked(f)
 	}
 	rec := httptest.NewRecorder()
-	w.server.adapter.adapt(route{method: "POST", pattern: "/api/chat/send", handle: fail}).
-		ServeHTTP(rec, post("/api/chat/send", "{}").request(ctx))
+	c := post("/api/chat/send", "{}")
+	w.server.adapter.adapt(route{method: "POST", pattern: "/api/chat/send", handle: fail}).ServeHTTP(rec, c.request(ctx))
+	recorded(ctx, w.t, c, rec)
 	return rec
 }
 
@@ -252,7 +253,7 @@ func TestLogLevels(t *testing.T) {
 
 // A cancellation that is not the client's doing is a fault of this service.
 func TestCanceledByWhom(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	rec := httptest.NewRecorder()
 	fail := func(http.ResponseWriter, *http.Request) error { return context.Canceled }
 	w.server.adapter.adapt(route{handle: fail}).ServeHTTP(rec, get("/x").request(t.Context()))
@@ -268,7 +269,7 @@ func aborts(escaped any) bool {
 }
 
 func TestPanics(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	run := func(handle func(http.ResponseWriter, *http.Request) error) (rec *httptest.ResponseRecorder, escaped any) {
 		defer func() { escaped = recover() }()
 		rec = httptest.NewRecorder()

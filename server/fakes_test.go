@@ -33,7 +33,7 @@ func (a *fakeAgent) Start(ctx context.Context, s copilot.Start) iter.Seq2[copilo
 	if s.Silent {
 		return events(id)
 	}
-	return events(id, says(copilot.Message{ID: "act-hello", Text: "Hello, what is it about?"}))
+	return events(id, messageEvent(copilot.Message{ID: "act-hello", Text: "Hello, what is it about?"}))
 }
 
 func (a *fakeAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
@@ -43,7 +43,7 @@ func (a *fakeAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.
 	if a.turn != nil {
 		return a.turn(ctx, t)
 	}
-	return events(accepted(t), says(copilot.Message{ID: "act-1", Text: "You said: " + t.Text}))
+	return events(conversationEvent(t), messageEvent(copilot.Message{ID: "act-1", Text: "You said: " + t.Text}))
 }
 
 func (a *fakeAgent) asked() int {
@@ -58,28 +58,28 @@ func (a *fakeAgent) lastTurn() copilot.Turn {
 	return a.turns[len(a.turns)-1]
 }
 
-func accepted(t copilot.Turn) copilot.Event {
+func conversationEvent(t copilot.Turn) copilot.Event {
 	return copilot.Event{Kind: copilot.EventConversation, ConversationID: t.ConversationID}
 }
 
-func says(m copilot.Message) copilot.Event {
+func messageEvent(m copilot.Message) copilot.Event {
 	m.FromBot = true
 	return copilot.Event{Kind: copilot.EventMessage, Message: m}
 }
 
-// answering makes an agent that gives the same messages in every turn.
-func answering(messages ...copilot.Message) *fakeAgent {
+// answeringAgent makes an agent that gives the same messages in every turn.
+func answeringAgent(messages ...copilot.Message) *fakeAgent {
 	return &fakeAgent{turn: func(_ context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
-		all := []copilot.Event{accepted(t)}
+		all := []copilot.Event{conversationEvent(t)}
 		for _, m := range messages {
-			all = append(all, says(m))
+			all = append(all, messageEvent(m))
 		}
 		return events(all...)
 	}}
 }
 
-// failing makes an agent whose turns end in an error.
-func failing(err error) *fakeAgent {
+// failingAgent makes an agent whose turns end in an error.
+func failingAgent(err error) *fakeAgent {
 	return &fakeAgent{turn: func(context.Context, copilot.Turn) iter.Seq2[copilot.Event, error] { return broken(err) }}
 }
 
@@ -114,19 +114,19 @@ func (c *countingStore) called(name string) error {
 	return c.fail[name]
 }
 
-func (c *countingStore) seen() []string {
+func (c *countingStore) callNames() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]string{}, c.calls...)
 }
 
-func (c *countingStore) forget() {
+func (c *countingStore) resetCalls() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = nil
 }
 
-func (c *countingStore) breaks(name string, err error) {
+func (c *countingStore) failOn(name string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.fail == nil {
@@ -147,7 +147,7 @@ func (c *countingStore) CompleteTurn(ctx context.Context, t store.Turn, done sto
 		return err
 	}
 	if t.Conversation == c.refuse {
-		return away
+		return errAway
 	}
 	return c.Store.CompleteTurn(ctx, t, done)
 }

@@ -33,8 +33,8 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		w := newWorld(t, nil, func(c *Config) { c.Static, c.CORSOrigin = front, "https://chat.example" })
-		w.begin()
+		w := newHarness(t, nil, func(c *Config) { c.Static, c.CORSOrigin = front, "https://chat.example" })
+		w.start()
 		rec := httptest.NewRecorder()
 		w.server.ServeHTTP(rec, r.WithContext(t.Context()))
 		if rec.Code >= 500 || rec.Code < 200 {

@@ -27,8 +27,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // epoch is when every test takes place.
 var epoch = time.Date(2026, 3, 2, 9, 15, 4, 120e6, time.UTC)
 
-// world is a server with everything around it.
-type world struct {
+// harness is a server with a fake agent, a counting store, and its log.
+type harness struct {
 	t      *testing.T
 	server *Server
 	agent  *fakeAgent
@@ -40,21 +40,21 @@ type world struct {
 	done []Done
 }
 
-func (w *world) lastDone() Done {
+func (w *harness) lastDone() Done {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.done[len(w.done)-1]
 }
 
-func (w *world) allDone() []Done {
+func (w *harness) allDone() []Done {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]Done{}, w.done...)
 }
 
-// newWorld builds a server on an empty memory store. Ids count upwards and time
-// stands still unless a test says otherwise.
-func newWorld(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {
+// newHarness makes a server on an empty memory store. Ids count up, and the clock
+// stands still unless a test sets Config.Now.
+func newHarness(t *testing.T, agent *fakeAgent, change ...func(*Config)) *harness {
 	t.Helper()
 	if agent == nil {
 		agent = &fakeAgent{}
@@ -62,7 +62,7 @@ func newWorld(t *testing.T, agent *fakeAgent, change ...func(*Config)) *world {
 	now := func() time.Time { return epoch }
 	var mu sync.Mutex
 	n := 0
-	w := &world{t: t, agent: agent, store: &countingStore{}, logs: &lockedBuffer{}}
+	w := &harness{t: t, agent: agent, store: &countingStore{}, logs: &lockedBuffer{}}
 	cfg := Config{
 		Agent: agent, Store: w.store, Now: now,
 		Log: slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -140,21 +140,22 @@ func (c call) request(ctx context.Context) *http.Request {
 }
 
 // do carries one request out.
-func (w *world) do(c call) *httptest.ResponseRecorder {
+func (w *harness) do(c call) *httptest.ResponseRecorder {
 	w.t.Helper()
 	rec := httptest.NewRecorder()
 	w.server.ServeHTTP(rec, c.request(w.t.Context()))
+	recorded(w.t.Context(), w.t, c, rec)
 	return rec
 }
 
-// begin starts a conversation and gives its id.
-func (w *world) begin() string {
+// start starts a conversation and gives its id.
+func (w *harness) start() string {
 	w.t.Helper()
 	return field[string](w.t, w.must(200, post("/api/chat/start", "{}")), "conversationId")
 }
 
 // must carries out a request that has to be answered with status.
-func (w *world) must(status int, c call) *httptest.ResponseRecorder {
+func (w *harness) must(status int, c call) *httptest.ResponseRecorder {
 	w.t.Helper()
 	rec := w.do(c)
 	if rec.Code != status {
@@ -168,7 +169,7 @@ func send(id, text string) call {
 }
 
 // history gives the whole conversation.
-func (w *world) history(id string) store.Conversation {
+func (w *harness) history(id string) store.Conversation {
 	w.t.Helper()
 	c, err := w.store.Conversation(w.t.Context(), store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}, id, -1)
 	if err != nil {
@@ -193,16 +194,16 @@ func field[T any](t testing.TB, rec *httptest.ResponseRecorder, name string) T {
 	return v
 }
 
-// told is an answer as a golden file keeps it.
-type told struct {
+// goldenAnswer is an answer as a golden file keeps it.
+type goldenAnswer struct {
 	Status  int               `json:"status"`
 	Headers map[string]string `json:"headers"`
 	Body    json.RawMessage   `json:"body,omitempty"`
 }
 
-func tell(t *testing.T, rec *httptest.ResponseRecorder) told {
+func goldenOf(t *testing.T, rec *httptest.ResponseRecorder) goldenAnswer {
 	t.Helper()
-	a := told{Status: rec.Code, Headers: map[string]string{}}
+	a := goldenAnswer{Status: rec.Code, Headers: map[string]string{}}
 	for name, values := range rec.Header() {
 		a.Headers[name] = strings.Join(values, "; ")
 	}

@@ -21,7 +21,7 @@ func TestHealthOfRedis(t *testing.T) {
 		Ping:     func(context.Context) error { pings++; return down },
 		Warnings: func() []string { return []string{"eviction policy is allkeys-lru"} },
 	})
-	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrThrottled}), func(c *Config) { c.Health = health })
+	w := newHarness(t, failingAgent(&copilot.Error{Op: "turn", Kind: copilot.ErrThrottled}), func(c *Config) { c.Health = health })
 
 	expect := func(status int, redis, ready string) {
 		t.Helper()
@@ -66,7 +66,7 @@ func TestHealthOfRedis(t *testing.T) {
 	expect(503, "disconnected", "disconnected")
 	health.Probe(t.Context())
 
-	w.must(502, send(w.begin(), "x"))
+	w.must(502, send(w.start(), "x"))
 	if u := field[upstreamHealth](t, w.do(get("/health")), "upstream"); u.Outcome != "upstream_throttled" {
 		t.Errorf("upstream %+v", u)
 	}
@@ -82,7 +82,7 @@ func TestHealthOfRedis(t *testing.T) {
 }
 
 func TestHealthOfMemory(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	rec := w.must(200, get("/health"))
 	if field[string](t, rec, "redis") != "not_configured" || field[string](t, rec, "status") != "ok" {
 		t.Error(rec.Body)

@@ -15,30 +15,31 @@ import (
 	"parley/store"
 )
 
-// waiting makes an agent whose turns say on begun that they run, and end when
-// go_ is closed or their context is done.
-func waiting() (agent *fakeAgent, begun chan struct{}, goOn chan struct{}) {
-	begun, goOn = make(chan struct{}, 10), make(chan struct{})
+// blockingAgent makes an agent whose turns send on started when they run, and end
+// when release is closed or their context is done.
+func blockingAgent() (agent *fakeAgent, started chan struct{}, release chan struct{}) {
+	started, release = make(chan struct{}, 10), make(chan struct{})
 	agent = &fakeAgent{turn: func(ctx context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
 		return func(yield func(copilot.Event, error) bool) {
-			begun <- struct{}{}
+			started <- struct{}{}
 			select {
-			case <-goOn:
-				_ = yield(accepted(t), nil) && yield(says(copilot.Message{ID: "late", Text: "At last: " + t.Text}), nil)
+			case <-release:
+				_ = yield(conversationEvent(t), nil) && yield(messageEvent(copilot.Message{ID: "late", Text: "At last: " + t.Text}), nil)
 			case <-ctx.Done():
 				yield(copilot.Event{}, &copilot.Error{Op: "turn", Kind: copilot.ErrTimeout, Cause: ctx.Err()})
 			}
 		}
 	}}
-	return agent, begun, goOn
+	return agent, started, release
 }
 
-// later carries a request out on its own goroutine.
-func (w *world) later(ctx context.Context, c call) <-chan *httptest.ResponseRecorder {
+// async sends a request on its own goroutine.
+func (w *harness) async(ctx context.Context, c call) <-chan *httptest.ResponseRecorder {
 	answer := make(chan *httptest.ResponseRecorder, 1)
 	go func() {
 		rec := httptest.NewRecorder()
 		w.server.ServeHTTP(rec, c.request(ctx))
+		recorded(ctx, w.t, c, rec)
 		answer <- rec
 	}()
 	return answer
@@ -59,22 +60,22 @@ func TestLease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				agent, begun, goOn := waiting()
-				w := newWorld(t, agent, func(c *Config) { c.Now = time.Now })
-				id := w.begin()
-				w.store.forget()
+				agent, started, release := blockingAgent()
+				w := newHarness(t, agent, func(c *Config) { c.Now = time.Now })
+				id := w.start()
+				w.store.resetCalls()
 				if c.renewal != nil {
-					w.store.breaks("RenewLease", c.renewal)
+					w.store.failOn("RenewLease", c.renewal)
 				}
-				answer := w.later(t.Context(), send(id, "x"))
-				<-begun
-				timer := time.AfterFunc(2*store.LeaseTime, func() { close(goOn) })
+				answer := w.async(t.Context(), send(id, "x"))
+				<-started
+				timer := time.AfterFunc(2*store.LeaseTime, func() { close(release) })
 				defer timer.Stop()
 				rec := <-answer
 				if rec.Code != c.status || w.lastDone().Class != c.class {
 					t.Errorf("status %d, done %+v", rec.Code, w.lastDone())
 				}
-				calls := w.store.seen()
+				calls := w.store.callNames()
 				if last := calls[len(calls)-1]; (last == "CompleteTurn") != (c.status == 200) || strings.HasPrefix(last, "FailTurn") {
 					t.Errorf("calls %v", calls)
 				}
@@ -87,17 +88,17 @@ func TestLease(t *testing.T) {
 // costs the turn nothing.
 func TestLeaseOutlivesABlink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		agent, begun, goOn := waiting()
-		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now })
-		id := w.begin()
-		w.store.breaks("RenewLease", away)
-		answer := w.later(t.Context(), send(id, "x"))
-		<-begun
+		agent, started, release := blockingAgent()
+		w := newHarness(t, agent, func(c *Config) { c.Now = time.Now })
+		id := w.start()
+		w.store.failOn("RenewLease", errAway)
+		answer := w.async(t.Context(), send(id, "x"))
+		<-started
 		time.Sleep(store.LeaseTime * 7 / 10)
-		w.store.breaks("RenewLease", nil)
+		w.store.failOn("RenewLease", nil)
 		time.Sleep(store.LeaseTime / 2)
 		w.must(409, send(id, "another"))
-		close(goOn)
+		close(release)
 		if rec := <-answer; rec.Code != 200 {
 			t.Errorf("status %d", rec.Code)
 		}
@@ -123,23 +124,23 @@ func TestRunningTurnIsNotAdopted(t *testing.T) {
 		for _, where := range []string{"at the agent", "at the commit"} {
 			t.Run(name+" "+where, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					agent, begun, goOn := waiting()
-					w := newWorld(t, agent, func(c *Config) { c.Now, c.CommitTimeout = time.Now, time.Minute })
-					id := w.begin()
-					w.store.breaks("RenewLease", away)
+					agent, started, release := blockingAgent()
+					w := newHarness(t, agent, func(c *Config) { c.Now, c.CommitTimeout = time.Now, time.Minute })
+					id := w.start()
+					w.store.failOn("RenewLease", errAway)
 					if where == "at the commit" {
-						w.store.breaks("CompleteTurn", away)
-						close(goOn)
+						w.store.failOn("CompleteTurn", errAway)
+						close(release)
 					}
-					answer := w.later(t.Context(), row.first(send(id, "x")))
-					<-begun
+					answer := w.async(t.Context(), row.first(send(id, "x")))
+					<-started
 					time.Sleep(store.LeaseTime + time.Second)
-					w.store.breaks("RenewLease", nil)
-					repeat := w.later(t.Context(), row.second(id))
+					w.store.failOn("RenewLease", nil)
+					repeat := w.async(t.Context(), row.second(id))
 					synctest.Wait()
-					w.store.breaks("CompleteTurn", nil)
+					w.store.failOn("CompleteTurn", nil)
 					if where == "at the agent" {
-						close(goOn)
+						close(release)
 					}
 					if rec := <-answer; rec.Code != 200 {
 						t.Errorf("the first request: %d %s", rec.Code, rec.Body)
@@ -158,9 +159,9 @@ func TestRunningTurnIsNotAdopted(t *testing.T) {
 
 func TestUpstreamTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		agent, _, _ := waiting()
-		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now; c.UpstreamTimeout = 3 * time.Second })
-		id := w.begin()
+		agent, _, _ := blockingAgent()
+		w := newHarness(t, agent, func(c *Config) { c.Now = time.Now; c.UpstreamTimeout = 3 * time.Second })
+		id := w.start()
 		began := time.Now()
 		w.must(504, send(id, "x"))
 		if took := time.Since(began); took != 3*time.Second {
@@ -171,11 +172,11 @@ func TestUpstreamTimeout(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		agent, begun, _ := waiting()
-		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now })
-		id := w.begin()
-		answer := w.later(t.Context(), send(id, "x"))
-		<-begun
+		agent, started, _ := blockingAgent()
+		w := newHarness(t, agent, func(c *Config) { c.Now = time.Now })
+		id := w.start()
+		answer := w.async(t.Context(), send(id, "x"))
+		<-started
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		over := make(chan error)
@@ -201,16 +202,16 @@ func TestShutdown(t *testing.T) {
 }
 
 func TestTooManyTurns(t *testing.T) {
-	agent, begun, goOn := waiting()
-	w := newWorld(t, agent, func(c *Config) { c.MaxTurns = 1 })
-	id, other := w.begin(), w.begin()
-	first := w.later(t.Context(), send(id, "x"))
-	<-begun
+	agent, started, release := blockingAgent()
+	w := newHarness(t, agent, func(c *Config) { c.MaxTurns = 1 })
+	id, other := w.start(), w.start()
+	first := w.async(t.Context(), send(id, "x"))
+	<-started
 	rec := w.must(http.StatusTooManyRequests, send(other, "y"))
 	if rec.Header().Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	close(goOn)
+	close(release)
 	<-first
 	w.must(200, send(other, "y"))
 }

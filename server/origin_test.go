@@ -11,7 +11,7 @@ import (
 const itsOwn = "https://chat.example"
 
 // serve carries out a request and gives the status.
-func serve(w *world, r *http.Request) int {
+func serve(w *harness, r *http.Request) int {
 	rec := httptest.NewRecorder()
 	w.server.ServeHTTP(rec, r)
 	return rec.Code
@@ -19,9 +19,9 @@ func serve(w *world, r *http.Request) int {
 
 // unguarded is a service without sign-in, with a front end and another page that
 // may call it.
-func unguarded(t *testing.T, change ...func(*Config)) *world {
+func unguarded(t *testing.T, change ...func(*Config)) *harness {
 	t.Helper()
-	return newWorld(t, nil, append([]func(*Config){func(c *Config) {
+	return newHarness(t, nil, append([]func(*Config){func(c *Config) {
 		c.CORSOrigin, c.Static = itsOwn, fstest.MapFS{"index.html": {Data: []byte("<html>front")}}
 	}}, change...)...)
 }
@@ -57,7 +57,7 @@ func TestPagesOfOtherSites(t *testing.T) {
 			}
 			return call
 		}
-		id := w.begin()
+		id := w.start()
 		for _, ask := range []call{
 			{Method: "POST", Path: "/api/chat/start"}, post("/api/chat/start", "{}"), send(id, "hello"),
 			{Method: "PATCH", Path: "/api/chat/conversations/" + id, Body: `{"status":"completed"}`, Headers: map[string]string{"Content-Type": "application/json"}},
@@ -103,7 +103,7 @@ func TestHostOnLoopback(t *testing.T) {
 // is asked for.
 func TestPagesWhereTokensAreShown(t *testing.T) {
 	guarded := unguarded(t, func(c *Config) {
-		c.AuthRequired, c.Auth, c.Loopback = true, named{}, true
+		c.AuthRequired, c.Auth, c.Loopback = true, nameVerifier{}, true
 	})
 	r := post("/api/chat/start", "{}").with("Authorization", "Bearer u").with("Origin", "https://evil.example").request(t.Context())
 	r.Host = "evil.example"

@@ -25,13 +25,13 @@ func TestAnswerThatIsRefusedForGood(t *testing.T) {
 		for _, when := range []string{"at once", "after an outage"} {
 			t.Run(name+" "+when, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := blinking(t, nil)
-					id := w.begin()
+					w := newTimedHarness(t, nil)
+					id := w.start()
 					status, class := c.status, c.class
 					if when == "at once" {
-						w.store.breaks("CompleteTurn", c.err)
+						w.store.failOn("CompleteTurn", c.err)
 					} else {
-						w.store.breaks("CompleteTurn", away)
+						w.store.failOn("CompleteTurn", errAway)
 						status, class = 503, "store_unreachable"
 					}
 					began := time.Now()
@@ -42,15 +42,15 @@ func TestAnswerThatIsRefusedForGood(t *testing.T) {
 					if when == "at once" && time.Since(began) != 0 {
 						t.Errorf("it took %v", time.Since(began))
 					}
-					w.store.breaks("CompleteTurn", c.err)
-					w.settled()
+					w.store.failOn("CompleteTurn", c.err)
+					w.waitUntilStored()
 					if h := w.history(id); len(h.Failures) != 1 || h.Failures[0].Class != c.class || h.PendingTurn != 0 {
 						t.Errorf("stored %+v", h)
 					}
 					if lost := strings.Contains(w.logs.String(), `"reason":"refused","class":"`+c.class); lost != (when != "at once") {
 						t.Errorf("log %s", w.logs)
 					}
-					w.store.breaks("CompleteTurn", nil)
+					w.store.failOn("CompleteTurn", nil)
 					w.must(200, send(id, "y"))
 				})
 			})

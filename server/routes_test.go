@@ -17,7 +17,7 @@ import (
 )
 
 func TestMethodsAndPathsThatAreNotThere(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	allow := allowed(w.server.routes())
 	for pattern, methods := range allow {
 		path := strings.ReplaceAll(pattern, "{id}", unknown)
@@ -46,16 +46,16 @@ func TestMethodsAndPathsThatAreNotThere(t *testing.T) {
 			t.Errorf("%s: %s", path, rec.Body)
 		}
 	}
-	if w.agent.asked() != 0 || len(w.store.seen()) != 0 {
+	if w.agent.asked() != 0 || len(w.store.callNames()) != 0 {
 		t.Error("somebody was asked")
 	}
 }
 
 func TestHeadGoesWhereGetDoes(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	srv := httptest.NewServer(w.server)
 	defer srv.Close()
-	id := w.begin()
+	id := w.start()
 	for _, path := range []string{"/health", "/livez", "/readyz", "/openapi.yaml", "/api/chat/conversations", "/api/chat/conversations/" + id} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, srv.URL+path, nil)
 		if err != nil {
@@ -75,7 +75,7 @@ func TestHeadGoesWhereGetDoes(t *testing.T) {
 // The mux writes the pattern on the request it is given, and a handler around
 // the server must find it there.
 func TestPatternIsSeenFromOutside(t *testing.T) {
-	w := newWorld(t, nil, func(c *Config) { c.CORSOrigin = "https://chat.example" })
+	w := newHarness(t, nil, func(c *Config) { c.CORSOrigin = "https://chat.example" })
 	r := get("/api/chat/conversations/" + unknown).request(t.Context())
 	w.server.ServeHTTP(httptest.NewRecorder(), r)
 	if r.Pattern != "GET /api/chat/conversations/{id}" {
@@ -84,7 +84,7 @@ func TestPatternIsSeenFromOutside(t *testing.T) {
 }
 
 func TestCrossOrigin(t *testing.T) {
-	w := newWorld(t, nil, func(c *Config) { c.CORSOrigin = "https://chat.example" })
+	w := newHarness(t, nil, func(c *Config) { c.CORSOrigin = "https://chat.example" })
 	preflight := func(origin, headers string) http.Header {
 		c := call{Method: "OPTIONS", Path: "/api/chat/send"}.with("Origin", origin).
 			with("Access-Control-Request-Method", "POST").with("Access-Control-Request-Headers", headers)
@@ -109,7 +109,7 @@ func TestConfigIsChecked(t *testing.T) {
 	if _, err := New(Config{}); err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("an empty Config: %v", err)
 	}
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	for name, change := range map[string]func(*Config){
 		"star":          func(c *Config) { c.CORSOrigin = "*" },
 		"wildcard":      func(c *Config) { c.CORSOrigin = "https://*.example" },
@@ -146,7 +146,7 @@ func (verifier) Verify(_ context.Context, header string) (auth.Principal, error)
 }
 
 func TestWhoIsLetIn(t *testing.T) {
-	w := newWorld(t, nil, func(c *Config) { c.AuthRequired, c.Auth = true, verifier{} })
+	w := newHarness(t, nil, func(c *Config) { c.AuthRequired, c.Auth = true, verifier{} })
 	for header, want := range map[string]int{"": 401, "Bearer bad": 401, "Bearer half": 401, "Bearer tenant": 403, "Bearer outage": 503, "Bearer good": 200} {
 		for _, rt := range w.server.routes() {
 			c := call{Method: rt.method, Path: strings.ReplaceAll(rt.pattern, "{id}", unknown)}.with("Authorization", header)
@@ -172,7 +172,7 @@ func TestWhoIsLetIn(t *testing.T) {
 }
 
 func TestIDsOfARequest(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	const trace = "0123456789abcdef0123456789abcdef"
 	for header, kept := range map[string]bool{
 		"00-" + trace + "-0123456789abcdef-01":                    true,
@@ -195,7 +195,7 @@ func TestIDsOfARequest(t *testing.T) {
 			t.Errorf("%q gives %q", id, got)
 		}
 	}
-	other := newWorld(t, nil, func(c *Config) { c.TraceID = func(context.Context) string { return "from-the-span" } })
+	other := newHarness(t, nil, func(c *Config) { c.TraceID = func(context.Context) string { return "from-the-span" } })
 	if got := field[string](t, other.do(get("/x")), "traceId"); got != "from-the-span" {
 		t.Errorf("traceId %q", got)
 	}
@@ -203,7 +203,7 @@ func TestIDsOfARequest(t *testing.T) {
 
 // The document, the routes and the table of failures say the same.
 func TestOpenAPIMatches(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	rec := w.must(200, get("/openapi.yaml"))
 	var doc struct {
 		Paths      map[string]map[string]any
@@ -251,7 +251,7 @@ func TestStatic(t *testing.T) {
 		".git/config":      {Data: []byte("SECRET")},
 		"assets/.htpasswd": {Data: []byte("SECRET")},
 	}
-	w := newWorld(t, nil, func(c *Config) { c.Static = files })
+	w := newHarness(t, nil, func(c *Config) { c.Static = files })
 	for path, want := range map[string]string{
 		"/": "<html>front", "/index.html": "<html>front", "/chat/7": "<html>front", "/assets/": "<html>front",
 		"/assets/app.js": "app()",

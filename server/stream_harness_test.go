@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"iter"
@@ -10,62 +9,75 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tmaxmax/go-sse"
+
+	"parley/contracttest/apispec"
 	"parley/server/copilot"
 )
 
-// event is one event of a stream, "" with a text for a comment.
-type event struct{ name, data string }
+// eventReader reads the events of a stream one by one. Comments are not events.
+type eventReader struct {
+	t    *testing.T
+	next func() (sse.Event, error, bool)
+}
 
-// parseEvents reads a whole stream.
-func parseEvents(t *testing.T, body io.Reader) []event {
+// readEvents makes an eventReader that lasts as long as the test.
+func readEvents(t *testing.T, stream io.Reader) *eventReader {
 	t.Helper()
-	var all []event
-	for r := bufio.NewReader(body); ; {
-		e, err := nextEvent(r)
+	next, stop := iter.Pull2(apispec.Events(stream))
+	t.Cleanup(stop)
+	return &eventReader{t, next}
+}
+
+// one waits for the next event; a stream that ends before it fails the test.
+func (r *eventReader) one() sse.Event {
+	r.t.Helper()
+	e, err, ok := r.next()
+	if err != nil || !ok {
+		r.t.Fatalf("the stream ends without an event: %v", err)
+	}
+	return e
+}
+
+// rest reads the stream to its end.
+func (r *eventReader) rest() []sse.Event {
+	r.t.Helper()
+	var all []sse.Event
+	for {
+		e, err, ok := r.next()
 		if err != nil {
+			r.t.Fatal(err)
+		}
+		if !ok {
 			return all
 		}
 		all = append(all, e)
 	}
 }
 
-// nextEvent reads one event or comment.
-func nextEvent(r *bufio.Reader) (e event, err error) {
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return e, err
-		}
-		line = strings.TrimSuffix(line, "\n")
-		if name, ok := strings.CutPrefix(line, "event: "); ok {
-			e.name = name
-		} else if data, ok := strings.CutPrefix(line, "data: "); ok {
-			e.data = data
-		} else if strings.HasPrefix(line, ":") {
-			e.data = line
-		} else if line == "" {
-			return e, nil
-		}
-	}
+// parseEvents reads a whole stream.
+func parseEvents(t *testing.T, stream io.Reader) []sse.Event {
+	t.Helper()
+	return readEvents(t, stream).rest()
 }
 
-func names(all []event) string {
+func names(all []sse.Event) string {
 	var out []string
 	for _, e := range all {
-		out = append(out, e.name)
+		out = append(out, e.Type)
 	}
 	return strings.Join(out, " ")
 }
 
-func streamed(c call) call { return c.with("Accept", "text/event-stream") }
+func asStream(c call) call { return c.with("Accept", "text/event-stream") }
 
-// stepping makes an agent that yields what it is given, one by one, until the
+// steppedAgent makes an agent that yields what it is given, one by one, until the
 // channel is closed.
-func stepping() (*fakeAgent, chan copilot.Event) {
+func steppedAgent() (*fakeAgent, chan copilot.Event) {
 	steps := make(chan copilot.Event)
 	return &fakeAgent{turn: func(_ context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
 		return func(yield func(copilot.Event, error) bool) {
-			if !yield(accepted(t), nil) {
+			if !yield(conversationEvent(t), nil) {
 				return
 			}
 			for e := range steps {
@@ -81,28 +93,20 @@ func stepping() (*fakeAgent, chan copilot.Event) {
 	}}, steps
 }
 
-func writes(stream, text string) copilot.Event {
+func deltaEvent(stream, text string) copilot.Event {
 	return copilot.Event{Kind: copilot.EventDelta, StreamID: stream, Text: text}
 }
 
-// live serves a world over a real connection.
-func (w *world) live() *httptest.Server {
+// serve serves the API over a real connection.
+func (w *harness) serve() *httptest.Server {
 	web := httptest.NewServer(w.server)
 	w.t.Cleanup(web.Close)
 	return web
 }
 
-// heard is an answer that may still be coming.
-type heard struct {
-	status int
-	header http.Header
-	body   *bufio.Reader
-	resp   *http.Response
-}
-
-// ask carries a request out over a connection. The answer's body is closed with
-// the test.
-func (c call) ask(ctx context.Context, t testing.TB, base string) heard {
+// sendTo sends a request over a connection. The answer may still be coming; its body
+// is closed with the test.
+func (c call) sendTo(ctx context.Context, t testing.TB, base string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, c.Method, base+c.Path, strings.NewReader(c.Body))
 	if err != nil {
@@ -111,10 +115,10 @@ func (c call) ask(ctx context.Context, t testing.TB, base string) heard {
 	for name, value := range c.Headers {
 		r.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := (&http.Client{Transport: checked(t)}).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	return heard{resp.StatusCode, resp.Header, bufio.NewReader(resp.Body), resp}
+	return resp
 }

@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tmaxmax/go-sse"
+
 	"parley/server/copilot"
 	"parley/server/turn"
 	"parley/store"
@@ -24,36 +26,36 @@ import (
 // What the agent writes is told while it writes, under the id that the message
 // will have, and the last event is the answer in one piece.
 func TestStreamTellsAsItComes(t *testing.T) {
-	agent, steps := stepping()
-	w := newWorld(t, agent)
-	id := w.begin()
-	answer := make(chan heard)
-	base := w.live().URL
-	go func() { answer <- streamed(send(id, "hello")).ask(t.Context(), t, base) }()
-	steps <- writes("s1", "You")
+	agent, steps := steppedAgent()
+	w := newHarness(t, agent)
+	id := w.start()
+	answer := make(chan *http.Response)
+	base := w.serve().URL
+	go func() { answer <- asStream(send(id, "hello")).sendTo(t.Context(), t, base) }()
+	steps <- deltaEvent("s1", "You")
 	resp := <-answer
-	if resp.status != 200 || resp.header.Get("Content-Type") != "text/event-stream" || resp.header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("%d %v", resp.status, resp.header)
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 	}
-	body := resp.body
+	stream := readEvents(t, resp.Body)
 	next := func(name string, into any) {
 		t.Helper()
-		e, err := nextEvent(body)
-		if err != nil || e.name != name {
-			t.Fatalf("got %+v, %v; want %s", e, err, name)
+		e := stream.one()
+		if e.Type != name {
+			t.Fatalf("got %+v, want %s", e, name)
 		}
-		if err := json.Unmarshal([]byte(e.data), into); err != nil {
+		if err := json.Unmarshal([]byte(e.Data), into); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var first, second turn.Delta
 	next("delta", &first)
-	steps <- writes("s1", "You said")
+	steps <- deltaEvent("s1", "You said")
 	next("delta", &second)
 	if first.Text != "You" || second.Text != "You said" || first.Message != second.Message {
 		t.Errorf("deltas %+v %+v", first, second)
 	}
-	steps <- says(copilot.Message{ID: "a", Text: "You said hello", StreamID: "s1"})
+	steps <- messageEvent(copilot.Message{ID: "a", Text: "You said hello", StreamID: "s1"})
 	var whole store.Message
 	next("message", &whole)
 	if whole.ID != first.Message || whole.Text != "You said hello" || whole.Turn != 1 {
@@ -71,11 +73,11 @@ func TestStreamTellsAsItComes(t *testing.T) {
 	if got := w.history(id).Messages; len(got) != 3 || got[2].ID != whole.ID {
 		t.Errorf("stored %+v", got)
 	}
-	if rest, _ := io.ReadAll(body); len(rest) > 0 {
-		t.Errorf("after the end: %s", rest)
+	if rest := stream.rest(); len(rest) > 0 {
+		t.Errorf("after the end: %+v", rest)
 	}
-	if resp.resp.Trailer.Get("Server-Timing") == "" || !w.lastDone().Streamed {
-		t.Errorf("trailer %v, done %+v", resp.resp.Trailer, w.lastDone())
+	if resp.Trailer.Get("Server-Timing") == "" || !w.lastDone().Streamed {
+		t.Errorf("trailer %v, done %+v", resp.Trailer, w.lastDone())
 	}
 }
 
@@ -86,25 +88,25 @@ func TestStreamEndsWithThePlainAnswer(t *testing.T) {
 		post("/api/chat/send", `{"conversationId":"ID","text":"a","workflowContext":`+flow+`}`),
 		post("/api/chat/card-action", cardBody),
 	} {
-		plain, stream := newWorld(t, nil), newWorld(t, nil)
+		plain, stream := newHarness(t, nil), newHarness(t, nil)
 		plainCall, streamCall := c, c
-		plainCall.Body = strings.Replace(c.Body, "ID", plain.begin(), 1)
-		streamCall.Body = strings.Replace(c.Body, "ID", stream.begin(), 1)
+		plainCall.Body = strings.Replace(c.Body, "ID", plain.start(), 1)
+		streamCall.Body = strings.Replace(c.Body, "ID", stream.start(), 1)
 		want := strings.TrimSpace(plain.must(200, plainCall).Body.String())
-		got := parseEvents(t, stream.must(200, streamed(streamCall)).Body)
-		if names(got) != "message done" || got[1].data != want {
+		got := parseEvents(t, stream.must(200, asStream(streamCall)).Body)
+		if names(got) != "message done" || got[1].Data != want {
 			t.Errorf("%s: %+v\nwant %s", c.Path, got, want)
 		}
 	}
 }
 
 func TestStreamReplays(t *testing.T) {
-	w := newWorld(t, nil)
-	c := send(w.begin(), "a").with("Idempotency-Key", "k")
+	w := newHarness(t, nil)
+	c := send(w.start(), "a").with("Idempotency-Key", "k")
 	want := strings.TrimSpace(w.must(200, c).Body.String())
-	rec := w.must(200, streamed(c))
+	rec := w.must(200, asStream(c))
 	got := parseEvents(t, rec.Body)
-	if names(got) != "message done" || got[1].data != want || rec.Header().Get("Idempotency-Replayed") != "true" {
+	if names(got) != "message done" || got[1].Data != want || rec.Header().Get("Idempotency-Replayed") != "true" {
 		t.Errorf("%v %+v", rec.Header(), got)
 	}
 }
@@ -112,24 +114,24 @@ func TestStreamReplays(t *testing.T) {
 // Before the first event a failure keeps its status; after it, it is the last event.
 func TestStreamFails(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
-		w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrServer}))
-		rec := w.must(502, streamed(send(w.begin(), "a")))
+		w := newHarness(t, failingAgent(&copilot.Error{Op: "turn", Kind: copilot.ErrServer}))
+		rec := w.must(502, asStream(send(w.start(), "a")))
 		if rec.Header().Get("Content-Type") != "application/problem+json" || field[string](t, rec, "class") != "upstream_error" {
 			t.Errorf("%v %s", rec.Header(), rec.Body)
 		}
 	})
 	t.Run("after", func(t *testing.T) {
-		w := newWorld(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
+		w := newHarness(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
 			return func(yield func(copilot.Event, error) bool) {
-				_ = yield(accepted(turn), nil) && yield(writes("s", "I beg"), nil) &&
+				_ = yield(conversationEvent(turn), nil) && yield(deltaEvent("s", "I beg"), nil) &&
 					yield(copilot.Event{}, &copilot.Error{Op: "turn", Kind: copilot.ErrInterrupted})
 			}
 		}})
-		id := w.begin()
-		got := parseEvents(t, w.must(200, streamed(send(id, "a"))).Body)
+		id := w.start()
+		got := parseEvents(t, w.must(200, asStream(send(id, "a"))).Body)
 		last := got[len(got)-1]
 		var p problem
-		if err := json.Unmarshal([]byte(last.data), &p); err != nil || last.name != "error" || p.Status != 502 || p.Class != "upstream_interrupted" || p.Conversation != id {
+		if err := json.Unmarshal([]byte(last.Data), &p); err != nil || last.Type != "error" || p.Status != 502 || p.Class != "upstream_interrupted" || p.Conversation != id {
 			t.Errorf("%+v", got)
 		}
 		if d := w.lastDone(); d.Status != 200 || d.Class != "upstream_interrupted" || d.Stage != turn.StageUpstream {
@@ -140,24 +142,24 @@ func TestStreamFails(t *testing.T) {
 		}
 	})
 	t.Run("not stored", func(t *testing.T) {
-		w := newWorld(t, nil)
-		id := w.begin()
-		w.store.breaks("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrCorrupt})
-		got := parseEvents(t, w.must(200, streamed(send(id, "a"))).Body)
-		if names(got) != "message error" || !strings.Contains(got[1].data, `"status":500`) {
+		w := newHarness(t, nil)
+		id := w.start()
+		w.store.failOn("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrCorrupt})
+		got := parseEvents(t, w.must(200, asStream(send(id, "a"))).Body)
+		if names(got) != "message error" || !strings.Contains(got[1].Data, `"status":500`) {
 			t.Errorf("%+v", got)
 		}
 	})
 	t.Run("panic", func(t *testing.T) {
-		w := newWorld(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
+		w := newHarness(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
 			return func(yield func(copilot.Event, error) bool) {
-				if yield(writes("s", "I"), nil) {
+				if yield(deltaEvent("s", "I"), nil) {
 					panic("oh")
 				}
 			}
 		}})
-		got := parseEvents(t, w.must(200, streamed(send(w.begin(), "a"))).Body)
-		if last := got[len(got)-1]; last.name != "error" || !strings.Contains(last.data, `"class":"panic"`) {
+		got := parseEvents(t, w.must(200, asStream(send(w.start(), "a"))).Body)
+		if last := got[len(got)-1]; last.Type != "error" || !strings.Contains(last.Data, `"class":"panic"`) {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -166,11 +168,13 @@ func TestStreamFails(t *testing.T) {
 // A silent stream is kept alive, and its failure then comes as an event.
 func TestStreamIsKeptAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		agent, _, _ := waiting()
-		w := newWorld(t, agent, func(c *Config) { c.Now = time.Now; c.UpstreamTimeout = 40 * time.Second })
-		got := parseEvents(t, w.must(200, streamed(send(w.begin(), "a"))).Body)
-		if names(got) != "  error" || got[0].data != ":" || !strings.Contains(got[2].data, `"status":504`) {
-			t.Errorf("%+v", got)
+		agent, _, _ := blockingAgent()
+		w := newHarness(t, agent, func(c *Config) { c.Now = time.Now; c.UpstreamTimeout = 40 * time.Second })
+		raw := w.must(200, asStream(send(w.start(), "a"))).Body.String()
+		rest, silent := strings.CutPrefix(raw, ":\n\n:\n\n") // two comments, which are no events
+		got := parseEvents(t, strings.NewReader(rest))
+		if !silent || names(got) != "error" || !strings.Contains(got[0].Data, `"status":504`) {
+			t.Errorf("%q", raw)
 		}
 	})
 }
@@ -181,26 +185,26 @@ func TestStreamOfASlowReader(t *testing.T) {
 	const messages, size = 40, 256 << 10
 	agent := &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
 		return func(yield func(copilot.Event, error) bool) {
-			if !yield(accepted(turn), nil) {
+			if !yield(conversationEvent(turn), nil) {
 				return
 			}
 			for i := range messages {
 				stream := fmt.Sprint("s", i)
 				text := strings.Repeat("x", size)
 				for n := size / 16; n <= size; n += size / 16 {
-					if !yield(writes(stream, text[:n]), nil) {
+					if !yield(deltaEvent(stream, text[:n]), nil) {
 						return
 					}
 				}
-				if !yield(says(copilot.Message{ID: stream, Text: text, StreamID: stream}), nil) {
+				if !yield(messageEvent(copilot.Message{ID: stream, Text: text, StreamID: stream}), nil) {
 					return
 				}
 			}
 		}
 	}}
-	w := newWorld(t, agent)
-	id := w.begin()
-	resp := streamed(send(id, "a")).ask(t.Context(), t, w.live().URL)
+	w := newHarness(t, agent)
+	id := w.start()
+	resp := asStream(send(id, "a")).sendTo(t.Context(), t, w.serve().URL)
 	// Nothing is read: the turn ends all the same.
 	deadline, tick := time.After(10*time.Second), time.Tick(time.Millisecond)
 	for len(w.history(id).Messages) < messages {
@@ -212,20 +216,20 @@ func TestStreamOfASlowReader(t *testing.T) {
 	}
 	var whole []string
 	deltas := 0
-	all := parseEvents(t, resp.body)
+	all := parseEvents(t, resp.Body)
 	for _, e := range all {
-		switch e.name {
+		switch e.Type {
 		case "message":
-			whole = append(whole, e.data)
+			whole = append(whole, e.Data)
 		case "delta":
 			deltas++
 		}
 	}
 	last := all[len(all)-1]
-	if len(whole) != messages || last.name != "done" || deltas >= messages*16 {
-		t.Errorf("%d messages, %d deltas, last %s", len(whole), deltas, last.name)
+	if len(whole) != messages || last.Type != "done" || deltas >= messages*16 {
+		t.Errorf("%d messages, %d deltas, last %s", len(whole), deltas, last.Type)
 	}
-	if !strings.Contains(last.data, `"messages":[`+strings.Join(whole, ",")+`]`) {
+	if !strings.Contains(last.Data, `"messages":[`+strings.Join(whole, ",")+`]`) {
 		t.Error("the messages are not those of the answer, each once and in order")
 	}
 }
@@ -233,8 +237,8 @@ func TestStreamOfASlowReader(t *testing.T) {
 // A client that goes, or takes nothing for too long, loses its connection; the
 // turn is stored.
 func TestStreamOfAGoneReader(t *testing.T) {
-	w := newWorld(t, nil)
-	id := w.begin()
+	w := newHarness(t, nil)
+	id := w.start()
 	defer func() {
 		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
 			t.Errorf("ended with %v", err)
@@ -243,63 +247,56 @@ func TestStreamOfAGoneReader(t *testing.T) {
 			t.Errorf("done %+v", d)
 		}
 	}()
-	w.server.ServeHTTP(deaf{httptest.NewRecorder()}, streamed(send(id, "a")).request(t.Context()))
+	w.server.ServeHTTP(deadConnection{httptest.NewRecorder()}, asStream(send(id, "a")).request(t.Context()))
 }
 
-// deaf is a connection whose write deadline passes.
-type deaf struct{ *httptest.ResponseRecorder }
+// deadConnection is a connection whose write deadline passes.
+type deadConnection struct{ *httptest.ResponseRecorder }
 
-func (deaf) Write([]byte) (int, error) { return 0, errors.New("i/o timeout") }
+func (deadConnection) Write([]byte) (int, error) { return 0, errors.New("i/o timeout") }
 
 // A repeat of a running turn with its key joins it; any other request meets it.
 func TestStreamJoins(t *testing.T) {
-	agent, steps := stepping()
-	w := newWorld(t, agent)
-	id := w.begin()
+	agent, steps := steppedAgent()
+	w := newHarness(t, agent)
+	id := w.start()
 	c := send(id, "hello").with("Idempotency-Key", "k")
 	gone, leave := context.WithCancel(t.Context())
-	first := w.later(gone, c)
-	steps <- writes("s1", "You said")
-	steps <- says(copilot.Message{ID: "a", Text: "You said hello", StreamID: "s1"})
-	steps <- writes("s2", "And")
+	first := w.async(gone, c)
+	steps <- deltaEvent("s1", "You said")
+	steps <- messageEvent(copilot.Message{ID: "a", Text: "You said hello", StreamID: "s1"})
+	steps <- deltaEvent("s2", "And")
 	leave()
 
 	rec := w.must(409, c.with("Idempotency-Key", "k2"))
 	if got := field[int](t, rec, "turn"); got != 1 || field[string](t, rec, "class") != "turn_conflict" {
 		t.Error(rec.Body)
 	}
-	w.must(422, streamed(send(id, "other").with("Idempotency-Key", "k")))
-	w.must(409, streamed(send(id, "hello")))
-	w.must(409, streamed(send(id, "hello").with("Idempotency-Key", "k2")))
+	w.must(422, asStream(send(id, "other").with("Idempotency-Key", "k")))
+	w.must(409, asStream(send(id, "hello")))
+	w.must(409, asStream(send(id, "hello").with("Idempotency-Key", "k2")))
 
-	base := w.live().URL
-	body := streamed(c).ask(t.Context(), t, base).body
-	var so []event
-	for range 2 {
-		e, err := nextEvent(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		so = append(so, e)
-	}
-	if names(so) != "message delta" || !strings.Contains(so[1].data, `"text":"And"`) {
-		t.Errorf("so far %+v", so)
+	base := w.serve().URL
+	stream := readEvents(t, asStream(c).sendTo(t.Context(), t, base).Body)
+	soFar := []sse.Event{stream.one(), stream.one()}
+	if names(soFar) != "message delta" || !strings.Contains(soFar[1].Data, `"text":"And"`) {
+		t.Errorf("so far %+v", soFar)
 	}
 	for range turn.MaxJoined - 1 {
-		streamed(c).ask(t.Context(), t, base)
+		asStream(c).sendTo(t.Context(), t, base)
 	}
-	if one := streamed(c).ask(t.Context(), t, base); one.status != 409 {
-		t.Errorf("one too many: %d", one.status)
+	if one := asStream(c).sendTo(t.Context(), t, base); one.StatusCode != 409 {
+		t.Errorf("one too many: %d", one.StatusCode)
 	}
-	steps <- says(copilot.Message{ID: "b", Text: "And more", StreamID: "s2"})
+	steps <- messageEvent(copilot.Message{ID: "b", Text: "And more", StreamID: "s2"})
 	close(steps)
-	rest := parseEvents(t, body)
+	rest := stream.rest()
 	if names(rest) != "message done" {
 		t.Errorf("the rest %+v", rest)
 	}
 	plain := <-first
-	if plain.Code != 200 || strings.TrimSpace(plain.Body.String()) != rest[1].data {
-		t.Errorf("first %s\njoined %s", plain.Body, rest[1].data)
+	if plain.Code != 200 || strings.TrimSpace(plain.Body.String()) != rest[1].Data {
+		t.Errorf("first %s\njoined %s", plain.Body, rest[1].Data)
 	}
 	if w.agent.asked() != 2 {
 		t.Errorf("the agent was asked %d times", w.agent.asked())
@@ -327,7 +324,7 @@ func BenchmarkFirstByte(b *testing.B) {
 	agent := &fakeAgent{turn: func(_ context.Context, t copilot.Turn) iter.Seq2[copilot.Event, error] {
 		return func(yield func(copilot.Event, error) bool) {
 			said <- time.Now()
-			_ = yield(accepted(t), nil) && yield(writes("s", "So"), nil) && yield(says(copilot.Message{Text: "So", StreamID: "s"}), nil)
+			_ = yield(conversationEvent(t), nil) && yield(deltaEvent("s", "So"), nil) && yield(messageEvent(copilot.Message{Text: "So", StreamID: "s"}), nil)
 		}
 	}}
 	kept := memory.New(memory.Options{})
@@ -339,15 +336,15 @@ func BenchmarkFirstByte(b *testing.B) {
 	defer web.Close()
 	rec := httptest.NewRecorder()
 	s.ServeHTTP(rec, post("/api/chat/start", "{}").request(b.Context()))
-	c := streamed(send(field[string](b, rec, "conversationId"), "hello"))
+	c := asStream(send(field[string](b, rec, "conversationId"), "hello"))
 	var took []time.Duration
 	for b.Loop() {
-		h := c.ask(b.Context(), b, web.URL)
-		if _, err := h.body.ReadByte(); err != nil {
+		h := c.sendTo(b.Context(), b, web.URL)
+		if _, err := io.ReadFull(h.Body, make([]byte, 1)); err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, time.Since(<-said))
-		_, _ = io.Copy(io.Discard, h.body)
+		_, _ = io.Copy(io.Discard, h.Body)
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms-median")

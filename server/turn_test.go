@@ -22,14 +22,14 @@ import (
 
 // ROUTE-01, ROUTE-02, ROUTE-04: owner, createdAt and status of a new conversation.
 func TestStartStoresWhoAndWhen(t *testing.T) {
-	w := newWorld(t, nil, func(c *Config) { c.Auth = auth.Anyone{} })
-	c := w.history(w.begin())
+	w := newHarness(t, nil, func(c *Config) { c.Auth = auth.Anyone{} })
+	c := w.history(w.start())
 	if c.Owner != (store.Owner{Tenant: "dev", User: "anonymous"}) || !c.CreatedAt.Equal(epoch) || c.Status != store.StatusActive || c.UpstreamID != "up-1" {
 		t.Errorf("stored %+v", c)
 	}
 
-	w = newWorld(t, nil, func(c *Config) { c.AuthRequired, c.Auth = true, fixed{Tenant: "t1", User: "u1", Token: "jwt"} })
-	id := w.begin()
+	w = newHarness(t, nil, func(c *Config) { c.AuthRequired, c.Auth = true, fixedVerifier{Tenant: "t1", User: "u1", Token: "jwt"} })
+	id := w.start()
 	if _, err := w.store.Conversation(t.Context(), store.Owner{Tenant: "t1", User: "u1"}, id, -1); err != nil {
 		t.Error(err)
 	}
@@ -38,18 +38,20 @@ func TestStartStoresWhoAndWhen(t *testing.T) {
 	}
 }
 
-// fixed is a verifier with one answer.
-type fixed auth.Principal
+// fixedVerifier is a verifier with one answer.
+type fixedVerifier auth.Principal
 
-func (f fixed) Verify(context.Context, string) (auth.Principal, error) { return auth.Principal(f), nil }
+func (f fixedVerifier) Verify(context.Context, string) (auth.Principal, error) {
+	return auth.Principal(f), nil
+}
 
 // ROUTE-03: a turn moves updatedAt.
 func TestTurnMovesUpdatedAt(t *testing.T) {
 	now, mu := epoch, sync.Mutex{}
-	w := newWorld(t, nil, func(c *Config) {
+	w := newHarness(t, nil, func(c *Config) {
 		c.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	})
-	id := w.begin()
+	id := w.start()
 	for _, c := range []call{send(id, "hello"), post("/api/chat/card-action", strings.Replace(cardBody, "ID", id, 1))} {
 		mu.Lock()
 		now = now.Add(time.Minute)
@@ -62,16 +64,16 @@ func TestTurnMovesUpdatedAt(t *testing.T) {
 }
 
 func TestSecondTurnIsRefusedWhileOneRuns(t *testing.T) {
-	agent, begun, goOn := waiting()
-	w := newWorld(t, agent)
-	id := w.begin()
-	first := w.later(t.Context(), send(id, "one"))
-	<-begun
+	agent, started, release := blockingAgent()
+	w := newHarness(t, agent)
+	id := w.start()
+	first := w.async(t.Context(), send(id, "one"))
+	<-started
 	rec := w.must(409, send(id, "two"))
 	if got := field[string](t, rec, "class"); got != "turn_conflict" || rec.Header().Get("Retry-After") != "5" {
 		t.Errorf("%s, Retry-After %q", got, rec.Header().Get("Retry-After"))
 	}
-	close(goOn)
+	close(release)
 	if rec := <-first; rec.Code != 200 {
 		t.Errorf("the first turn: %d %s", rec.Code, rec.Body)
 	}
@@ -82,14 +84,13 @@ func TestSecondTurnIsRefusedWhileOneRuns(t *testing.T) {
 }
 
 func TestConversationsNeverMix(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	var wg sync.WaitGroup
 	for n := range 8 {
-		id := w.begin()
+		id := w.start()
 		wg.Go(func() {
 			for i := range 20 {
-				rec := httptest.NewRecorder()
-				w.server.ServeHTTP(rec, send(id, fmt.Sprintf("%d/%d", n, i)).request(t.Context()))
+				rec := w.do(send(id, fmt.Sprintf("%d/%d", n, i)))
 				if !strings.Contains(rec.Body.String(), fmt.Sprintf("You said: %d/%d\"", n, i)) {
 					t.Errorf("conversation %d heard %s", n, rec.Body)
 				}
@@ -107,14 +108,14 @@ func TestConversationsNeverMix(t *testing.T) {
 }
 
 func TestClientThatLeavesLosesNothing(t *testing.T) {
-	agent, begun, goOn := waiting()
-	w := newWorld(t, agent)
-	id := w.begin()
+	agent, started, release := blockingAgent()
+	w := newHarness(t, agent)
+	id := w.start()
 	ctx, leave := context.WithCancel(t.Context())
-	answer := w.later(ctx, send(id, "bye"))
-	<-begun
+	answer := w.async(ctx, send(id, "bye"))
+	<-started
 	leave()
-	close(goOn)
+	close(release)
 	<-answer
 	if h := w.history(id); h.PendingTurn != 0 || h.Messages[len(h.Messages)-1].Text != "At last: bye" {
 		t.Errorf("stored %+v", h)
@@ -124,15 +125,15 @@ func TestClientThatLeavesLosesNothing(t *testing.T) {
 	}
 
 	asked := w.agent.asked()
-	rec := <-w.later(ctx, send(id, "too late"))
+	rec := <-w.async(ctx, send(id, "too late"))
 	if rec.Code != statusClientClosed || w.agent.asked() != asked || w.lastDone().Class != classClientCanceled {
 		t.Errorf("status %d, done %+v", rec.Code, w.lastDone())
 	}
 }
 
 func TestAgentFailureIsKept(t *testing.T) {
-	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrServer, Status: 500}))
-	id := w.begin()
+	w := newHarness(t, failingAgent(&copilot.Error{Op: "turn", Kind: copilot.ErrServer, Status: 500}))
+	id := w.start()
 	rec := w.must(502, send(id, "hello"))
 	if got := field[string](t, rec, "conversationId"); got != id {
 		t.Errorf("conversationId %q", got)
@@ -155,7 +156,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	agent := &fakeAgent{start: func(context.Context, copilot.Start) iter.Seq2[copilot.Event, error] {
 		return broken(&copilot.Error{Op: "start", Kind: copilot.ErrUnreachable})
 	}}
-	w := newWorld(t, agent)
+	w := newHarness(t, agent)
 	rec := w.must(502, post("/api/chat/start", "{}").with("Idempotency-Key", "k1"))
 	if strings.Contains(rec.Body.String(), "conversationId") {
 		t.Errorf("an answer names a conversation that is not there: %s", rec.Body)
@@ -170,8 +171,8 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 // RESIL-01: with the store down the agent is not asked, and the answer is 503.
 func TestStoreDownBeforeTheTurn(t *testing.T) {
 	for _, body := range []call{{Method: "POST", Path: "/api/chat/start"}, send(unknown, "x"), post("/api/chat/orchestrate", `{"query":"x"}`), post("/api/chat/card-action", strings.Replace(cardBody, "ID", unknown, 1))} {
-		w := newWorld(t, nil)
-		w.store.breaks("BeginTurn", &store.Error{Op: "BeginTurn", Kind: store.ErrUnreachable})
+		w := newHarness(t, nil)
+		w.store.failOn("BeginTurn", &store.Error{Op: "BeginTurn", Kind: store.ErrUnreachable})
 		w.must(503, body)
 		if d := w.lastDone(); d.Class != "store_unreachable" || d.Stage != turn.StageBegin || w.agent.asked() != 0 {
 			t.Errorf("%s: done %+v, agent asked %d times", body.Path, d, w.agent.asked())
@@ -181,15 +182,15 @@ func TestStoreDownBeforeTheTurn(t *testing.T) {
 
 func TestStoreDownAtTheCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, nil, func(c *Config) { c.Now = time.Now })
-		id := w.begin()
-		w.store.forget()
-		w.store.breaks("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrTimeout})
+		w := newHarness(t, nil, func(c *Config) { c.Now = time.Now })
+		id := w.start()
+		w.store.resetCalls()
+		w.store.failOn("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrTimeout})
 		w.must(503, send(id, "x"))
 		if d := w.lastDone(); d.Class != "store_timeout" || d.Stage != turn.StageComplete {
 			t.Errorf("done says %+v", d)
 		}
-		if got := w.store.seen(); !slices.Equal(got[:2], []string{"BeginTurn", "CompleteTurn"}) || slices.Contains(got, "FailTurn store_timeout") {
+		if got := w.store.callNames(); !slices.Equal(got[:2], []string{"BeginTurn", "CompleteTurn"}) || slices.Contains(got, "FailTurn store_timeout") {
 			t.Errorf("calls %v", got)
 		}
 		if got := store.AsTimeout("CompleteTurn", fmt.Errorf("x: %w", context.DeadlineExceeded)); Class(got) != classStoreTimeout {
@@ -199,9 +200,9 @@ func TestStoreDownAtTheCommit(t *testing.T) {
 }
 
 func TestAgentsErrorOutlivesTheStores(t *testing.T) {
-	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrInterrupted}))
-	id := w.begin()
-	w.store.breaks("FailTurn upstream_interrupted", &store.Error{Op: "FailTurn", Kind: store.ErrFull})
+	w := newHarness(t, failingAgent(&copilot.Error{Op: "turn", Kind: copilot.ErrInterrupted}))
+	id := w.start()
+	w.store.failOn("FailTurn upstream_interrupted", &store.Error{Op: "FailTurn", Kind: store.ErrFull})
 	rec := w.must(502, send(id, "x"))
 	if got := field[string](t, rec, "class"); got != "upstream_interrupted" || !strings.Contains(w.logs.String(), `"store_class":"store_full"`) {
 		t.Errorf("class %s, log %s", got, w.logs)
@@ -209,8 +210,8 @@ func TestAgentsErrorOutlivesTheStores(t *testing.T) {
 }
 
 func TestPanicInTheAgentFailsTheTurn(t *testing.T) {
-	w := newWorld(t, &fakeAgent{turn: func(context.Context, copilot.Turn) iter.Seq2[copilot.Event, error] { panic("oh") }})
-	id := w.begin()
+	w := newHarness(t, &fakeAgent{turn: func(context.Context, copilot.Turn) iter.Seq2[copilot.Event, error] { panic("oh") }})
+	id := w.start()
 	w.must(500, send(id, "x"))
 	if h := w.history(id); len(h.Failures) != 1 || h.Failures[0].Class != classPanic {
 		t.Errorf("stored %+v", h)
@@ -220,7 +221,7 @@ func TestPanicInTheAgentFailsTheTurn(t *testing.T) {
 // What comes between the agent's answer and the commit is covered as well.
 func TestPanicAfterTheAgentFailsTheTurn(t *testing.T) {
 	ids, last := 0, math.MaxInt
-	w := newWorld(t, nil, func(c *Config) {
+	w := newHarness(t, nil, func(c *Config) {
 		fresh := c.NewID
 		c.NewID = func() string {
 			if ids++; ids > last {
@@ -229,7 +230,7 @@ func TestPanicAfterTheAgentFailsTheTurn(t *testing.T) {
 			return fresh()
 		}
 	})
-	id := w.begin()
+	id := w.start()
 	ids, last = 0, 1 // the user's message gets one, the agent's does not
 	w.must(500, send(id, "x"))
 	if h := w.history(id); ids != 2 || len(h.Failures) != 1 || h.Failures[0].Class != classPanic {
@@ -238,8 +239,8 @@ func TestPanicAfterTheAgentFailsTheTurn(t *testing.T) {
 }
 
 func TestKeyedReplay(t *testing.T) {
-	w := newWorld(t, answering(copilot.Message{ID: "act-1", Text: "Take it.", Value: []byte(`{"permit":7}`), ErrorCode: ""}))
-	id := w.begin()
+	w := newHarness(t, answeringAgent(copilot.Message{ID: "act-1", Text: "Take it.", Value: []byte(`{"permit":7}`), ErrorCode: ""}))
+	id := w.start()
 	for _, c := range []call{
 		{Method: "POST", Path: "/api/chat/start"},
 		post("/api/chat/send", `{"conversationId":"`+id+`","text":"a","workflowContext":`+flow+`}`),
@@ -248,7 +249,7 @@ func TestKeyedReplay(t *testing.T) {
 	} {
 		c = c.with("Idempotency-Key", "key-"+c.Path)
 		first := w.must(200, c)
-		asked, seen := w.agent.asked(), len(w.store.seen())
+		asked, seen := w.agent.asked(), len(w.store.callNames())
 		// The same request, written differently.
 		c.Body = strings.ReplaceAll(c.Body, `"b":1,"a":[2]`, `"a": [2], "b":1`)
 		second := w.must(200, c)
@@ -259,7 +260,7 @@ func TestKeyedReplay(t *testing.T) {
 		if first.Body.String() != again {
 			t.Errorf("%s: first %s, then %s", c.Path, first.Body, again)
 		}
-		if w.agent.asked() != asked || len(w.store.seen()) != seen+1 || !w.lastDone().Replayed {
+		if w.agent.asked() != asked || len(w.store.callNames()) != seen+1 || !w.lastDone().Replayed {
 			t.Errorf("%s: asked again", c.Path)
 		}
 	}
@@ -271,8 +272,8 @@ func TestKeyedReplay(t *testing.T) {
 }
 
 func TestKeyedAdoption(t *testing.T) {
-	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrTimeout}))
-	id := w.begin()
+	w := newHarness(t, failingAgent(&copilot.Error{Op: "turn", Kind: copilot.ErrTimeout}))
+	id := w.start()
 	c := send(id, "hello").with("Idempotency-Key", "k")
 	w.must(504, c)
 	w.agent.turn = nil
@@ -284,8 +285,8 @@ func TestKeyedAdoption(t *testing.T) {
 
 // What a repeat without a key finished is the answer of the key, as a whole.
 func TestKeyGetsWhatARepeatFinished(t *testing.T) {
-	w := newWorld(t, failing(&copilot.Error{Op: "turn", Kind: copilot.ErrTimeout}))
-	c := post("/api/chat/send", `{"conversationId":"`+w.begin()+`","text":"a","workflowContext":`+flow+`}`)
+	w := newHarness(t, failingAgent(&copilot.Error{Op: "turn", Kind: copilot.ErrTimeout}))
+	c := post("/api/chat/send", `{"conversationId":"`+w.start()+`","text":"a","workflowContext":`+flow+`}`)
 	keyed := c.with("Idempotency-Key", "k")
 	w.must(504, keyed)
 	w.agent.turn = nil
@@ -312,10 +313,10 @@ func TestStartID(t *testing.T) {
 }
 
 func TestUpstreamConversationIsLost(t *testing.T) {
-	w := newWorld(t, &fakeAgent{turn: func(context.Context, copilot.Turn) iter.Seq2[copilot.Event, error] {
-		return events(copilot.Event{Kind: copilot.EventConversation, ConversationID: "up-new", Restarted: true}, says(copilot.Message{Text: "Who are you?"}))
+	w := newHarness(t, &fakeAgent{turn: func(context.Context, copilot.Turn) iter.Seq2[copilot.Event, error] {
+		return events(copilot.Event{Kind: copilot.EventConversation, ConversationID: "up-new", Restarted: true}, messageEvent(copilot.Message{Text: "Who are you?"}))
 	}})
-	id := w.begin()
+	id := w.start()
 	rec := w.must(200, send(id, "hello"))
 	if !field[bool](t, rec, "conversationRestarted") || w.history(id).UpstreamID != "up-new" || !w.lastDone().Restarted {
 		t.Errorf("%s", rec.Body)
@@ -324,7 +325,7 @@ func TestUpstreamConversationIsLost(t *testing.T) {
 
 // A record of the predecessor knows no upstream conversation.
 func TestUpstreamConversationWasNeverKept(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newHarness(t, nil)
 	o := store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}
 	held, err := w.store.BeginTurn(t.Context(), store.Begin{Owner: o, Conversation: unknown, New: true, Fingerprint: "f"})
 	if err != nil {
@@ -340,10 +341,10 @@ func TestUpstreamConversationWasNeverKept(t *testing.T) {
 }
 
 func TestAgentEndsTheConversation(t *testing.T) {
-	w := newWorld(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
-		return events(accepted(turn), says(copilot.Message{Text: "Goodbye."}), copilot.Event{Kind: copilot.EventEnded})
+	w := newHarness(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
+		return events(conversationEvent(turn), messageEvent(copilot.Message{Text: "Goodbye."}), copilot.Event{Kind: copilot.EventEnded})
 	}})
-	id := w.begin()
+	id := w.start()
 	rec := w.must(200, post("/api/chat/send", `{"conversationId":"`+id+`","text":"bye","workflowContext":{"step":"s"}}`))
 	if s := field[turn.WorkflowState](t, rec, "workflowState"); s.Status != "completed" {
 		t.Errorf("state %+v", s)
@@ -355,7 +356,7 @@ func TestAgentEndsTheConversation(t *testing.T) {
 }
 
 func TestAgentWithoutAConversationID(t *testing.T) {
-	w := newWorld(t, &fakeAgent{start: func(context.Context, copilot.Start) iter.Seq2[copilot.Event, error] { return events() }})
+	w := newHarness(t, &fakeAgent{start: func(context.Context, copilot.Start) iter.Seq2[copilot.Event, error] { return events() }})
 	w.must(502, post("/api/chat/orchestrate", `{"query":"x"}`))
 	if w.agent.asked() != 1 {
 		t.Error("a turn was sent to no conversation")
@@ -365,8 +366,8 @@ func TestAgentWithoutAConversationID(t *testing.T) {
 // Data that comes without anything to show makes no message: it is in the answer,
 // and in the replay of it.
 func TestDataAlone(t *testing.T) {
-	w := newWorld(t, answering(copilot.Message{Value: json.RawMessage(`{"permit":7}`)}))
-	id := w.begin()
+	w := newHarness(t, answeringAgent(copilot.Message{Value: json.RawMessage(`{"permit":7}`)}))
+	id := w.start()
 	c := send(id, "x").with("Idempotency-Key", "k")
 	first, again := w.must(200, c), w.must(200, c)
 	for _, rec := range []*httptest.ResponseRecorder{first, again} {

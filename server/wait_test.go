@@ -16,11 +16,11 @@ import (
 
 const turnWait = 6 * time.Second
 
-// waitingWorld is a world whose turns wait for their turn, and whose agent's
-// answers wait for goOn.
-func waitingWorld(t *testing.T) (w *world, begun, goOn chan struct{}) {
-	agent, begun, goOn := waiting()
-	return newWorld(t, agent, func(c *Config) { c.Now, c.TurnWait = time.Now, turnWait }), begun, goOn
+// newWaitingHarness makes a harness whose turns wait for their turn, and whose agent's
+// answers wait for release.
+func newWaitingHarness(t *testing.T) (w *harness, started, release chan struct{}) {
+	agent, started, release := blockingAgent()
+	return newHarness(t, agent, func(c *Config) { c.Now, c.TurnWait = time.Now, turnWait }), started, release
 }
 
 // Turns of one conversation that come close together are all answered, in the
@@ -28,24 +28,24 @@ func waitingWorld(t *testing.T) (w *world, begun, goOn chan struct{}) {
 // of their own process.
 func TestTurnsWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, begun, goOn := waitingWorld(t)
-		id := w.begin()
+		w, started, release := newWaitingHarness(t)
+		id := w.start()
 		var answers []<-chan *httptest.ResponseRecorder
 		for n := range 1 + turn.MaxWaiting {
-			answers = append(answers, w.later(t.Context(), send(id, fmt.Sprintf("text %d", n))))
+			answers = append(answers, w.async(t.Context(), send(id, fmt.Sprintf("text %d", n))))
 			synctest.Wait()
 		}
-		<-begun
-		w.store.forget()
+		<-started
+		w.store.resetCalls()
 		time.Sleep(turnWait - time.Second)
-		if calls := w.store.seen(); slices.Contains(calls, "BeginTurn") {
+		if calls := w.store.callNames(); slices.Contains(calls, "BeginTurn") {
 			t.Errorf("asked while they waited: %v", calls)
 		}
 		rec := w.must(409, send(id, "one too many"))
 		if field[string](t, rec, "class") != "turn_conflict" || rec.Header().Get("Retry-After") == "" {
 			t.Errorf("%s %v", rec.Body, rec.Header())
 		}
-		close(goOn)
+		close(release)
 		for n, answer := range answers {
 			if rec := <-answer; rec.Code != 200 || !strings.Contains(rec.Body.String(), fmt.Sprintf("At last: text %d", n)) {
 				t.Errorf("%d: %d %s", n, rec.Code, rec.Body)
@@ -61,15 +61,15 @@ func TestTurnsWaitForTheirTurn(t *testing.T) {
 // process ends; the next one takes its place.
 func TestWaitingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, begun, goOn := waitingWorld(t)
-		id := w.begin()
-		first := w.later(t.Context(), send(id, "first"))
-		<-begun
+		w, started, release := newWaitingHarness(t)
+		id := w.start()
+		first := w.async(t.Context(), send(id, "first"))
+		<-started
 		ctx, leave := context.WithCancel(t.Context())
-		left := w.later(ctx, send(id, "left"))
+		left := w.async(ctx, send(id, "left"))
 		synctest.Wait()
 		start := time.Now()
-		late := w.later(t.Context(), send(id, "late"))
+		late := w.async(t.Context(), send(id, "late"))
 		synctest.Wait()
 		leave()
 		if rec := <-left; rec.Code != statusClientClosed {
@@ -78,7 +78,7 @@ func TestWaitingEnds(t *testing.T) {
 		if rec := <-late; rec.Code != 409 || time.Since(start) != turnWait {
 			t.Errorf("late: %d after %v", rec.Code, time.Since(start))
 		}
-		last := w.later(t.Context(), send(id, "last"))
+		last := w.async(t.Context(), send(id, "last"))
 		synctest.Wait()
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -88,7 +88,7 @@ func TestWaitingEnds(t *testing.T) {
 				t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
 			}
 		}
-		close(goOn)
+		close(release)
 	})
 }
 
@@ -98,8 +98,8 @@ func TestWaitingForAnotherInstance(t *testing.T) {
 	for name, renewed := range map[string]bool{"alive": true, "dead": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, nil, func(c *Config) { c.Now, c.TurnWait = time.Now, turnWait })
-				id := w.begin()
+				w := newHarness(t, nil, func(c *Config) { c.Now, c.TurnWait = time.Now, turnWait })
+				id := w.start()
 				b := store.Begin{Owner: store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}, Conversation: id, Fingerprint: "elsewhere", Input: []store.Message{{ID: unknown, Role: store.RoleUser, Kind: store.KindText, Text: "x"}}}
 				held, err := w.store.Store.BeginTurn(t.Context(), b)
 				if err != nil {
@@ -109,12 +109,12 @@ func TestWaitingForAnotherInstance(t *testing.T) {
 					stop := time.AfterFunc(store.LeaseTime/2, func() { _ = w.store.Store.RenewLease(context.Background(), held) })
 					defer stop.Stop()
 				}
-				w.store.forget()
+				w.store.resetCalls()
 				start := time.Now()
 				rec := w.do(send(id, "here"))
 				took := time.Since(start)
 				asked := 0
-				for _, call := range w.store.seen() {
+				for _, call := range w.store.callNames() {
 					if call == "BeginTurn" {
 						asked++
 					}
@@ -144,24 +144,24 @@ func TestSameInputJoins(t *testing.T) {
 		"without a key":          {change: func(c call) call { return c }},
 		"with a key":             {change: func(c call) call { return c.with("Idempotency-Key", "k") }},
 		"the agent fails":        {change: func(c call) call { return c }, fails: true},
-		"as a stream":            {change: streamed},
-		"as a stream with a key": {change: func(c call) call { return streamed(c.with("Idempotency-Key", "k")) }},
+		"as a stream":            {change: asStream},
+		"as a stream with a key": {change: func(c call) call { return asStream(c.with("Idempotency-Key", "k")) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w, begun, goOn := waitingWorld(t)
-				id := w.begin()
+				w, started, release := newWaitingHarness(t)
+				id := w.start()
 				ctx, leave := context.WithCancel(t.Context())
-				first := w.later(ctx, c.change(send(id, "x")))
-				<-begun
+				first := w.async(ctx, c.change(send(id, "x")))
+				<-started
 				leave() // the connection breaks
-				second := w.later(t.Context(), c.change(send(id, "x")))
+				second := w.async(t.Context(), c.change(send(id, "x")))
 				plain := c.change(send(id, "x"))
 				delete(plain.Headers, "Accept")
-				third := w.later(t.Context(), plain)
+				third := w.async(t.Context(), plain)
 				synctest.Wait()
 				if !c.fails {
-					close(goOn)
+					close(release)
 				}
 				<-first
 				rec, rec3 := <-second, <-third
@@ -186,13 +186,13 @@ func TestSameInputJoins(t *testing.T) {
 // A key that differs makes it another turn, and so does another input.
 func TestOtherInputWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, begun, goOn := waitingWorld(t)
-		id := w.begin()
-		first := w.later(t.Context(), send(id, "x"))
-		<-begun
-		second := w.later(t.Context(), send(id, "x").with("Idempotency-Key", "k"))
+		w, started, release := newWaitingHarness(t)
+		id := w.start()
+		first := w.async(t.Context(), send(id, "x"))
+		<-started
+		second := w.async(t.Context(), send(id, "x").with("Idempotency-Key", "k"))
 		synctest.Wait()
-		close(goOn)
+		close(release)
 		if a, b := <-first, <-second; a.Code != 200 || b.Code != 200 {
 			t.Errorf("%d, %d", a.Code, b.Code)
 		}

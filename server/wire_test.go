@@ -14,15 +14,15 @@ import (
 	"parley/store"
 )
 
-// studio answers every request with the activities a test wants, in the
+// fakeStudio answers every request with the activities a test wants, in the
 // protocol's own form.
-type studio struct {
+type fakeStudio struct {
 	mu         sync.Mutex
 	activities []string
 	bodies     []string
 }
 
-func (s *studio) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *fakeStudio) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,7 +39,7 @@ func (s *studio) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer of the API.
 func TestBehindTheRealClient(t *testing.T) {
 	const from = `"from":{"id":"bot-1","role":"bot"},"conversation":{"id":"7a0c2c52-7b5e-4f0d-8a3c-0c9b5f4de001"}`
-	upstream := &studio{activities: []string{`{"type":"message","id":"hello",` + from + `,"text":"Hello."}`}}
+	upstream := &fakeStudio{activities: []string{`{"type":"message","id":"hello",` + from + `,"text":"Hello."}`}}
 	srv := httptest.NewServer(upstream)
 	defer srv.Close()
 	client, err := copilot.NewClient(copilot.Options{
@@ -50,8 +50,8 @@ func TestBehindTheRealClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.CloseIdleConnections()
-	w := newWorld(t, nil, func(c *Config) { c.Agent = client })
-	id := w.begin()
+	w := newHarness(t, nil, func(c *Config) { c.Agent = client })
+	id := w.start()
 
 	turn := func(activities ...string) []store.Message {
 		t.Helper()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"parley/contracttest/apispec"
 	"parley/server/copilot/emulator"
 )
 
@@ -130,28 +130,20 @@ func (c *crowd) ask(base, method, path, key string, body any, stream bool) heard
 
 // lastEvent reads a stream to its end and gives the status that it tells.
 func (c *crowd) lastEvent(body io.Reader, into *heard) int {
-	lines := bufio.NewReader(body)
-	name, ends := "", 0
-	status := 0
-	for {
-		line, err := lines.ReadString('\n')
+	ends, status := 0, 0
+	for event, err := range apispec.Events(body) {
 		if err != nil {
 			break
 		}
-		line = strings.TrimSuffix(line, "\n")
-		if n, ok := strings.CutPrefix(line, "event: "); ok {
-			name = n
-		}
-		data, ok := strings.CutPrefix(line, "data: ")
-		if !ok || name != "done" && name != "error" {
+		if event.Type != "done" && event.Type != "error" {
 			continue
 		}
 		ends++
-		if json.Unmarshal([]byte(data), into) != nil {
+		if json.Unmarshal([]byte(event.Data), into) != nil {
 			return 0
 		}
 		status = http.StatusOK
-		if name == "error" {
+		if event.Type == "error" {
 			n, _ := into.Status.(float64)
 			status = int(n)
 		}

@@ -201,7 +201,7 @@ func callAs(t *testing.T, token, url string, body any) answer {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := checked(t).Do(req)
 	if err != nil {
 		t.Error(err)
 		return answer{}

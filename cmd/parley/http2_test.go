@@ -55,6 +55,7 @@ func TestHTTP2(t *testing.T) {
 	_, settings := agent(t)
 	base := startService(t, io.Discard, settings...)
 	c := overHTTP2(t, nil)
+	c.Transport = checking(t, c.Transport)
 	id := call(t, base+"/api/chat/start", m{}).ConversationID
 
 	resp := post(t, c, base+"/api/chat/send", `{"conversationId":"`+id+`","text":"hello"}`, "Accept", "text/event-stream")

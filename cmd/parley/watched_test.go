@@ -182,7 +182,7 @@ func (w *watched) do(ctx context.Context, method, path, body string, header ...s
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := checked(w.t).Do(req)
 	if err != nil {
 		return told{}, err
 	}
