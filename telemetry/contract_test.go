@@ -88,7 +88,7 @@ func attr(s sdktrace.ReadOnlySpan, key string) attribute.Value {
 	return attribute.Value{}
 }
 
-// STORE-09: the contract holds through the decorator. Every call of the store has a
+// TEL-05: the contract holds through the decorator. Every call of the store has a
 // span and a measurement, and an error.type exactly where it returned an error.
 func TestContractThroughTheDecorator(t *testing.T) {
 	for _, rule := range contracttest.Rules() {
