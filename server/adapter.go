@@ -7,7 +7,7 @@ import (
 	"parley/server/turn"
 )
 
-// adapter carries requests to the handlers of routes, and what they return back.
+// adapter runs the handlers of routes and writes what they return.
 type adapter struct {
 	cfg       *Config
 	admission *admission
@@ -30,8 +30,8 @@ func (a *adapter) adapt(rt route) http.Handler {
 		}
 		a.done(w, r, err)
 		if broken {
-			// The client has half an answer. Cutting the connection is the one way
-			// left to say that it is not whole.
+			// The client has half an answer. Only a cut connection can still tell it
+			// that the answer is not whole.
 			panic(http.ErrAbortHandler)
 		}
 	})
@@ -55,8 +55,8 @@ func (a *adapter) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 	return x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 }
 
-// carry lets the caller in and runs the handler. A panic becomes an error, so
-// that it is answered and logged as any other failure.
+// carry authenticates the caller and runs the handler. A panic becomes an error,
+// so it is answered and logged like any other failure.
 func (a *adapter) carry(rt route, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		switch v := recover(); v {
@@ -78,9 +78,9 @@ func (a *adapter) carry(rt route, w http.ResponseWriter, r *http.Request) (err e
 	return rt.handle(w, r)
 }
 
-// secure sets what a browser is told of every answer: it is what its type says,
-// nobody may keep it, show it in a frame or load anything for it, and where it
-// led to stays here (OWASP REST Security Cheat Sheet).
+// secure sets the security headers of every answer: no content sniffing, no
+// caching, no framing, no loading of other resources, no referrer (OWASP REST
+// Security Cheat Sheet).
 func secure(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
@@ -88,7 +88,7 @@ func secure(h http.Header) {
 	h.Set("Referrer-Policy", "no-referrer")
 }
 
-// statusWriter remembers the status that was sent.
+// statusWriter records the status that was sent.
 type statusWriter struct {
 	http.ResponseWriter
 	status int // 0 while nothing was written

@@ -14,22 +14,21 @@ import (
 	"parley/store"
 )
 
-// admission lets requests in, before a byte of their body is read. What one owner
-// can take is bounded, so that the rest is there for others; so is what callers can
-// take who have not shown yet who they are.
+// admission decides whether a request is handled, before a byte of its body is read.
+// It bounds what one owner can use, so that others have the rest, and what callers
+// can use that are not authenticated yet.
 type admission struct {
 	verifier auth.Verifier
-	required bool // else whoever shows nothing is the placeholder owner
+	required bool // if not, a caller without a token is the placeholder owner
 
-	open      *semaphore.Weighted // requests of routes that ask nobody who they are
+	open      *semaphore.Weighted // requests of routes without authentication
 	verifying *semaphore.Weighted // requests whose token is being verified
 	requests  *turn.Limiter       // requests whose owner is known
 	bodies    *semaphore.Weighted // bytes of bodies that are read or worked on
 }
 
-// maxOpenRequests bounds the requests of open routes. They cost little, but each
-// may hold a connection, and a file of the front end, for as long as its client
-// takes to read.
+// maxOpenRequests bounds the requests of open routes. They are cheap, but each may
+// hold a connection and a file of the front end while its client reads.
 const maxOpenRequests = 256
 
 func newAdmission(cfg *Config) *admission {
@@ -42,7 +41,7 @@ func newAdmission(cfg *Config) *admission {
 	}
 }
 
-// orUnbounded makes a bound of a setting whose 0 means none.
+// orUnbounded turns a setting whose 0 means "no bound" into a bound.
 func orUnbounded(n int) int {
 	if n == 0 {
 		return math.MaxInt
@@ -50,7 +49,7 @@ func orUnbounded(n int) int {
 	return n
 }
 
-// enter lets a request in, or says why not. Leave must be called when it is over.
+// enter admits a request or returns why not. The caller must call leave at its end.
 func (a *admission) enter(rt route, r *http.Request) (leave func(), err error) {
 	if rt.open {
 		if !a.open.TryAcquire(1) {
@@ -93,16 +92,17 @@ func bodySize(r *http.Request) int64 {
 	return maxBody
 }
 
-// identify finds out who is asking.
+// identify finds out who the caller is.
 func (a *admission) identify(r *http.Request) error {
 	x := of(r)
 	x.Stage = stageAuth
-	// Joined, as RFC 9110, section 5.3 has it, two headers are no token: a proxy
-	// may have checked the one, and this service the other.
+	// Two Authorization headers are joined (RFC 9110, section 5.3), and the result
+	// is no valid token. Otherwise a proxy might check one of them and this service
+	// the other.
 	header := strings.Join(r.Header.Values("Authorization"), ", ")
 	who, err := a.verifier.Verify(r.Context(), header)
 	if err == nil && a.required && (who.Tenant == "" || who.User == "") {
-		// Half a principal would share its conversations with every other one.
+		// Owners without a user id, or without a tenant, would all be the same owner.
 		err = auth.ErrUnauthenticated
 	}
 	switch {
@@ -125,8 +125,8 @@ func (a *admission) identify(r *http.Request) error {
 	return nil
 }
 
-// challenge is what WWW-Authenticate says (RFC 6750, section 3): nothing more to
-// somebody who showed no token, else what is wrong with it.
+// challenge is the value of WWW-Authenticate (RFC 6750, section 3): the bare
+// scheme when there was no token, else also what is wrong with the token.
 func challenge(header string, err error) string {
 	if header == "" {
 		return "Bearer"

@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// maxText is the most characters of what a user says.
+// maxText bounds a user's text, in characters.
 const maxText = 64 << 10
 
-// openURL is the action that sends the user's browser somewhere.
+// openURL is the action that opens a link in the user's browser.
 const openURL = "Action.OpenUrl"
 
 // cardPolicy is what a card may do.
 type cardPolicy struct {
-	actions []string // that are let through
-	domains []string // that openURL may lead to, or below; in the form of normalDomains
+	actions []string // the allowed ones
+	domains []string // allowed for openURL, with their subdomains; in the form of normalDomains
 }
 
-// allow checks what a card submits against the allow-lists. A card comes
-// from the agent and may have been talked into anything.
+// allow checks what a card submits against the allow lists. The agent writes
+// cards, and a prompt injection may have written this one.
 func (p cardPolicy) allow(submit json.RawMessage) error {
 	o, err := parseObject("submitData", submit, "action", "url")
 	if err != nil {
@@ -41,9 +41,9 @@ func (p cardPolicy) allow(submit json.RawMessage) error {
 	return nil
 }
 
-// allowURL reports whether a link leads to an allowed domain, or below one, in
-// the reading of every parser: what browsers and net/url read differently
-// (backslashes, spaces, names outside ASCII) is refused and not normalized.
+// allowURL reports whether a link leads to an allowed domain or a subdomain of
+// one. What browsers and net/url parse differently (backslashes, spaces, names
+// outside ASCII) is refused, not normalized, so that both see the same host.
 func (p cardPolicy) allowURL(link string) bool {
 	for i := range len(link) {
 		if c := link[i]; c <= ' ' || c >= 0x7f || c == '\\' {
@@ -66,8 +66,8 @@ func (p cardPolicy) allowURL(link string) bool {
 	})
 }
 
-// isHostname reports whether s is made of labels of letters, digits and
-// hyphens. An escaped dot or an address in brackets is none.
+// isHostname reports whether s consists of labels of letters, digits and hyphens.
+// An escaped dot or an address in brackets does not.
 func isHostname(s string) bool {
 	for label := range strings.SplitSeq(s, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
@@ -90,9 +90,9 @@ func normalDomains(domains []string) []string {
 	return normal
 }
 
-// withCardID is what the agent is given of a submitted card: its data and the
-// card's id. Other members keep their order and their bytes; a cardId among
-// them gives way, since it is the request's that was checked.
+// withCardID returns what the agent is sent for a submitted card: its data with the
+// card's id. The other members keep their order and their bytes. A cardId among
+// them is replaced by the request's, which is the one that was checked.
 func withCardID(submit json.RawMessage, cardID string) (json.RawMessage, error) {
 	dec := json.NewDecoder(bytes.NewReader(submit))
 	if _, err := dec.Token(); err != nil {

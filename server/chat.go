@@ -57,7 +57,7 @@ func (c *chatRoutes) start(w http.ResponseWriter, r *http.Request) error {
 	return c.chat(w, r, req)
 }
 
-// send says something in a conversation.
+// send sends a message in a conversation.
 func (c *chatRoutes) send(w http.ResponseWriter, r *http.Request) error {
 	o, err := readObject(w, r, "conversationId", "text", "workflowContext")
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *chatRoutes) cardAction(w http.ResponseWriter, r *http.Request) error {
 	return c.chat(w, r, req)
 }
 
-// orchestrate is a new conversation and its first turn in one call.
+// orchestrate starts a conversation and runs its first turn in one call.
 func (c *chatRoutes) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	o, err := readObject(w, r, "query", "workflowContext")
 	if err != nil {
@@ -144,7 +144,7 @@ func (c *chatRoutes) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// chat runs a turn and answers in the common form, in one piece or as it comes.
+// chat runs a turn and answers in the common form, as JSON or as a stream.
 func (c *chatRoutes) chat(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
 	of(r).releaseBody() // what the turn needs of it has been decoded
 	if wantsStream(r.Header) {
@@ -164,7 +164,7 @@ func answer(w http.ResponseWriter, r *http.Request, a turn.Answer, body any) err
 	return respond(w, r, http.StatusOK, body)
 }
 
-// newConversation is what a route that makes a conversation begins with.
+// newConversation makes the request of a route that starts a conversation.
 func (c *chatRoutes) newConversation(r *http.Request, kind turn.Kind) (*turn.Request, error) {
 	req, err := newRequest(r, kind)
 	if err != nil {
@@ -178,7 +178,7 @@ func (c *chatRoutes) newConversation(r *http.Request, kind turn.Kind) (*turn.Req
 	return req, nil
 }
 
-// inConversation is what a route that talks in a conversation begins with.
+// inConversation makes the request of a route for an existing conversation.
 func inConversation(r *http.Request, kind turn.Kind, o object) (*turn.Request, error) {
 	req, err := newRequest(r, kind)
 	if err != nil {
@@ -201,7 +201,7 @@ func newRequest(r *http.Request, kind turn.Kind) (*turn.Request, error) {
 	}, err
 }
 
-// readObject reads a body that must be there.
+// readObject reads a required JSON body.
 func readObject(w http.ResponseWriter, r *http.Request, known ...string) (object, error) {
 	body, err := readBody(w, r)
 	if err != nil {

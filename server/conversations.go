@@ -23,7 +23,7 @@ type conversation struct {
 	Metadata    json.RawMessage `json:"metadata,omitempty"`
 	PendingTurn int             `json:"pendingTurn,omitempty"`
 	Failures    []turnFailure   `json:"failures,omitempty"`
-	// Messages is null-free: absent where they were not asked for, else a list.
+	// Messages is absent if they were not asked for, else a list, never null.
 	Messages *[]store.Message `json:"messages,omitempty"`
 }
 
@@ -36,7 +36,7 @@ type turnFailure struct {
 type listing struct {
 	Conversations []conversation `json:"conversations"`
 	NextCursor    string         `json:"nextCursor,omitempty"`
-	// Unreadable counts entries that are there and could not be decoded.
+	// Unreadable counts entries that could not be decoded.
 	Unreadable int `json:"unreadable,omitempty"`
 }
 
@@ -166,8 +166,8 @@ func (c *conversationRoutes) timed(sum *time.Duration, f func() error) error {
 	return f()
 }
 
-// conversationInPath reads the id in the path. PathValue has decoded it, so it may hold
-// anything; only a UUID goes on.
+// conversationInPath reads the id in the path. PathValue has decoded it, so it may
+// hold any character; only a UUID is accepted.
 func conversationInPath(r *http.Request) (*exchange, string, error) {
 	x := of(r)
 	id, err := conversationID(r.PathValue("id"))

@@ -9,9 +9,9 @@ import (
 	"github.com/rs/cors"
 )
 
-// crossOrigin lets scripts of exactly one other origin call the API. It stands
-// outside the mux so that preflights are answered for every route; it does not
-// clone the request.
+// crossOrigin lets scripts of exactly one other origin call the API. It wraps the
+// mux, so that preflights are answered for every route, and does not copy the
+// request.
 func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	if s.cfg.CORSOrigin == "" {
 		return next
@@ -26,7 +26,7 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Accept", "traceparent"},
 		ExposedHeaders: []string{"Retry-After", "Idempotency-Replayed", "Server-Timing", "X-Request-Id"},
 		MaxAge:         600,
-		// Preflights go on to be logged and counted as any other request is.
+		// Preflights are passed on, so that they are logged and counted like any request.
 		OptionsPassthrough: true,
 	}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
@@ -37,10 +37,9 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	}))
 }
 
-// ValidOrigin reports whether s is one origin as browsers write it, which is what
-// it is compared with: in ASCII, without the port that goes with the scheme. A star
-// would open the API to every page in the user's browser, so it is refused wherever
-// it stands.
+// ValidOrigin reports whether s is one origin in the form that browsers send: in ASCII,
+// without the scheme's default port. A star would open the API to every page in the
+// user's browser, so it is refused anywhere in s.
 func ValidOrigin(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || s != strings.ToLower(u.Scheme+"://"+u.Host) || strings.ContainsFunc(s, func(r rune) bool { return r == '*' || r > '~' }) {

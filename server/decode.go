@@ -19,9 +19,9 @@ const (
 	maxDepth = 64
 )
 
-// readBody reads a JSON body whole, so that nothing is done for a request that
-// turns out to be malformed further down. It is empty only if the request has
-// none, and then the content type does not matter.
+// readBody reads the whole JSON body first, so that nothing is done for a request
+// whose end is malformed. The result is empty only if the request has no body; then
+// the content type does not matter.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, errTooLarge
@@ -34,8 +34,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, errTooLarge
 	}
 	if err != nil {
-		// Not the context's error, although net/http ends it now: half a body is
-		// also what a client sends that is still there, slow or finished too soon.
+		// Not the context's error, although net/http cancels it now: half a body may
+		// also come from a client that is still connected, slow or broken.
 		return nil, invalid("body", "ended early")
 	}
 	if len(body) == 0 {
@@ -47,8 +47,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// isJSON reports whether a body is declared as plain JSON in UTF-8. Being exact
-// here also keeps out cross-site form posts, which cannot send this type.
+// isJSON reports whether a body is declared as JSON in UTF-8. Being strict also
+// blocks cross-site form posts, which cannot send this type.
 func isJSON(h http.Header) bool {
 	types := h.Values("Content-Type")
 	if len(types) != 1 || h.Get("Content-Encoding") != "" {
@@ -59,15 +59,15 @@ func isJSON(h http.Header) bool {
 	return err == nil && media == "application/json" && (!has || strings.EqualFold(charset, "utf-8"))
 }
 
-// object is a JSON object whose known members have been told apart.
+// object is a JSON object split into its known members.
 type object struct {
 	path   string // where it stands in the body, "" for the body itself
 	fields map[string]json.RawMessage
 }
 
-// parseBody reads a body as one JSON object. Package encoding/json would take a
-// name in any case, the last of two equal members and bytes that are no text;
-// each of these lets two readers of one request disagree about what it says.
+// parseBody reads a body as one JSON object. Package encoding/json accepts names in
+// any case, the last of two equal members, and invalid UTF-8. Each of these lets
+// two readers of one request disagree about what it says.
 func parseBody(body []byte, known ...string) (object, error) {
 	if len(body) == 0 {
 		return object{}, invalid("body", "is missing")
@@ -84,8 +84,8 @@ func parseBody(body []byte, known ...string) (object, error) {
 	return parseObject("", body, known...)
 }
 
-// parseObject takes a valid JSON value apart. Members that are not known are
-// skipped, whatever they are; a known one may occur once.
+// parseObject splits a valid JSON value into members. Unknown members are skipped;
+// a known one may occur once.
 func parseObject(path string, raw json.RawMessage, known ...string) (object, error) {
 	o := object{path: path, fields: map[string]json.RawMessage{}}
 	dec := json.NewDecoder(bytes.NewReader(raw))
@@ -113,7 +113,7 @@ func parseObject(path string, raw json.RawMessage, known ...string) (object, err
 	return o, nil
 }
 
-// at is the name of a member as an error tells it.
+// at is the path of a member, for error messages.
 func (o object) at(name string) string {
 	if o.path == "" {
 		return name
@@ -129,10 +129,10 @@ func (o object) whole() string {
 	return o.path
 }
 
-// has reports whether a member is there.
+// has reports whether a member is present.
 func (o object) has(name string) bool { return o.fields[name] != nil }
 
-// string gives a member that must be there and be a string.
+// string returns a required member that must be a string.
 func (o object) string(name string) (string, error) {
 	raw, ok := o.fields[name]
 	if !ok {
@@ -146,10 +146,10 @@ func (o object) string(name string) (string, error) {
 	return s, nil
 }
 
-// text gives a string that says something: at least one character that is no
-// space, at most limit characters, no NUL (which ends strings in too many places).
-// Characters are code points, as JSON Schema counts them: in bytes, the same text
-// would be allowed in one language and refused in another.
+// text returns a required string that is not blank, has at most limit characters and
+// no NUL, which other programs take for the end of a string. Characters are code
+// points, as in JSON Schema. A limit in bytes would allow less text in some languages
+// than in others.
 func (o object) text(name string, limit int) (string, error) {
 	s, err := o.string(name)
 	switch {
@@ -169,7 +169,7 @@ func (o object) text(name string, limit int) (string, error) {
 // and the next-line character.
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
 
-// object gives a member that must be there and be an object, as it was sent.
+// object returns a required member that must be an object, as it was sent.
 func (o object) object(name string) (json.RawMessage, error) {
 	raw, ok := o.fields[name]
 	switch {
@@ -181,7 +181,7 @@ func (o object) object(name string) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// strings gives a member that is a list of strings, nil when it is not there.
+// strings returns a member that is a list of strings, nil when it is absent.
 func (o object) strings(name string) ([]string, error) {
 	raw, ok := o.fields[name]
 	if !ok {

@@ -16,7 +16,7 @@ var (
 	errMediaType = errors.New("server: unsupported media type")
 )
 
-// requestError is a failure whose answer says more than its row in the table.
+// requestError is a failure whose answer adds something to its row in the table.
 type requestError struct {
 	kind   error  // a sentinel
 	field  string // the field of the request that is at fault, or ""

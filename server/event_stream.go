@@ -15,10 +15,10 @@ import (
 
 // Bounds of a stream.
 const (
-	// keepAlive is how long a stream is silent at most. Proxies take a longer
-	// silence for the end.
+	// keepAlive is the longest silence of a stream; then a comment is sent, because
+	// proxies close connections that are silent for longer.
 	keepAlive = 15 * time.Second
-	// writeLimit is how long a client may take for one event.
+	// writeLimit is how long a client may take to accept one event.
 	writeLimit = 20 * time.Second
 
 	keepAliveComment = ":\n\n"
@@ -49,7 +49,7 @@ func wantsStream(h http.Header) bool {
 	return false
 }
 
-// errGone says that a client no longer takes what is written.
+// errGone says that the client no longer accepts what is written.
 var errGone = errors.New("server: client is gone or too slow")
 
 // eventStream writes server-sent events. It is used by one goroutine at a time.
@@ -57,11 +57,11 @@ type eventStream struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
 	open bool          // headers are out
-	at   turn.Position // in the feed that is written
-	err  error         // why nothing is written any more; errGone is the client's doing
+	at   turn.Position // of what was written of the feed
+	err  error         // why writing stopped; errGone if the client is the reason
 }
 
-// take writes what is new in a feed.
+// take writes what the feed has since the last call.
 func (e *eventStream) take(f *turn.Feed) (wrote, over bool) {
 	messages, deltas, over := f.News(&e.at)
 	for _, m := range messages {
@@ -73,14 +73,14 @@ func (e *eventStream) take(f *turn.Feed) (wrote, over bool) {
 	return len(messages)+len(deltas) > 0, over
 }
 
-// rest writes those of a turn's messages that were not written yet.
+// rest writes the messages of a turn that were not written yet.
 func (e *eventStream) rest(messages []store.Message) {
 	for _, m := range messages[e.at.Messages:] {
 		e.event(eventMessage, m)
 	}
 }
 
-// event writes one event. Encoded JSON has no line break but the one at its end.
+// event writes one event. Encoded JSON has only the line break at its end.
 func (e *eventStream) event(name string, data any) {
 	if e.err != nil {
 		return
@@ -93,7 +93,7 @@ func (e *eventStream) event(name string, data any) {
 	e.send(fmt.Appendf(nil, "event: %s\ndata: %s\n", name, body))
 }
 
-// send writes and flushes within the time that a client has for it.
+// send writes and flushes, within writeLimit.
 func (e *eventStream) send(b []byte) {
 	if e.err != nil {
 		return
@@ -102,7 +102,7 @@ func (e *eventStream) send(b []byte) {
 		e.open = true
 		h := e.w.Header()
 		h.Set("Content-Type", mimeEvents)
-		h.Set("X-Accel-Buffering", "no") // else nginx would keep events back
+		h.Set("X-Accel-Buffering", "no") // else nginx would buffer events
 		h.Set("Trailer", "Server-Timing")
 		e.w.WriteHeader(http.StatusOK)
 	}
@@ -116,13 +116,13 @@ func (e *eventStream) send(b []byte) {
 	}
 }
 
-// end gives the connection back for the next request.
+// end clears the deadline, so that the connection can serve the next request.
 func (e *eventStream) end() {
 	if e.err == nil {
 		e.deadline(time.Time{})
 	}
 }
 
-// deadline bounds the writes that follow. Without a connection below, as behind
-// a recorder, there is nothing to bound; a dead one fails the write itself.
+// deadline bounds the writes that follow. It ignores errors: a recorder in a test
+// has no deadline, and on a dead connection the write itself fails.
 func (e *eventStream) deadline(t time.Time) { _ = e.rc.SetWriteDeadline(t) }

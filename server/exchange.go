@@ -12,38 +12,38 @@ import (
 	"parley/store"
 )
 
-// Done is what a request came to.
+// Done is the outcome of a request.
 type Done struct {
 	Method   string
 	Route    string     // the pattern without its method; "" where no route matched
 	Status   int        // 499 when the client had left
-	Class    string     // failure class; "" when all went well
+	Class    string     // failure class; "" on success
 	Stage    turn.Stage // where the failure happened; "" when there was none
-	Turn     bool       // the request asked for a turn, whatever came of it
+	Turn     bool       // the route is one that runs a turn, even if none was begun
 	Duration time.Duration
 
 	Conversation string // "" where there is none
 	TraceID      string
-	Owner        store.Owner // zero when nobody was let in; for keyed hashes only
+	Owner        store.Owner // zero when the caller was not authenticated; for keyed hashes only
 
-	Replayed   bool   // the answer of an earlier request with the same idempotency key
+	Replayed   bool   // answered with the stored answer of an earlier request
 	Streamed   bool   // answered as server-sent events; Status is 200 even when Class says that it failed
 	Joined     bool   // streamed the turn that an earlier request with the same key ran
 	Restarted  bool   // the agent had forgotten the conversation
 	AgentError string // the platform's code of class agent_error
 }
 
-// stageAuth is the stage before a turn's own: finding out who asks.
+// stageAuth is the stage before those of a turn: authentication.
 const stageAuth turn.Stage = "auth"
 
-// exchange is one request on its way through the handlers.
+// exchange is the state of one request while it is handled.
 type exchange struct {
 	turn.Progress
 	route     string
 	isTurn    bool
 	streamed  bool
-	told      bool // of the failure, in the stream's last event
-	cut       bool // the client has, or may have, half an answer
+	told      bool // the failure was sent as the stream's last event
+	cut       bool // the client may have only a part of the answer
 	requestID string
 	traceID   string
 	began     time.Time
@@ -56,7 +56,7 @@ type exchange struct {
 
 type exchangeKey struct{}
 
-// of finds the exchange of a request; the adapter put it there.
+// of returns the exchange of a request; the adapter put it into the context.
 func of(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
 
 // traceparent is the header of the W3C trace context. Versions after 00 may

@@ -13,10 +13,10 @@ import (
 	"parley/store"
 )
 
-// Failure is one row of the table that decides everything about a failure.
+// Failure is one row of the table of failure classes.
 type Failure struct {
 	Class     string     // its name: in problem bodies, logs, spans and metrics
-	Meaning   string     // for operators: what it is and whose
+	Meaning   string     // for operators: what failed, and on which side
 	Status    int        // of the HTTP answer; 499 is for the log
 	Retryable bool       // whether the same request may succeed later
 	SpanError bool       // whether spans are marked as failed
@@ -28,8 +28,8 @@ type Failure struct {
 	is     []error // sentinels that mean this row
 }
 
-// origin keeps the rows of the store and of the agent apart: an error of one
-// can never be looked up as a failure of the other, whatever is inside it.
+// origin keeps the rows of the store and of the agent apart. An error of one is
+// never looked up as a failure of the other, whatever it wraps.
 type origin int
 
 const (
@@ -50,11 +50,11 @@ const (
 	classInternal         = "internal"
 )
 
-// statusClientClosed is what nginx made the custom for a client that left. It is
-// for the log; no client that waits for an answer ever sees it.
+// statusClientClosed is nginx's status for a client that disconnected. It is for
+// the log; no client that waits for an answer sees it.
 const statusClientClosed = 499
 
-// The texts of failures that a caller cannot tell apart, and need not.
+// Texts that several failures share, because the caller need not tell them apart.
 const (
 	storeTitle  = "Conversation store unavailable"
 	storeRetry  = "The conversation store cannot be used right now. Repeat the request."
@@ -227,8 +227,8 @@ var failures = [...]Failure{
 		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError, is: []error{turn.ErrPanic},
 		Title: "Internal error", Detail: ourFault,
 	},
-	// Last but one, so that an error that says more about itself wins over the
-	// cancellation it may carry.
+	// Next to last: an error that also wraps a cancellation is looked up by its own
+	// kind first.
 	{
 		Class: classClientCanceled, Meaning: "the client left before anything was begun",
 		Status: statusClientClosed, Level: slog.LevelInfo, is: []error{context.Canceled},
@@ -261,10 +261,9 @@ func Class(err error) string {
 	return lookup(err).Class
 }
 
-// lookup finds the row of an error. An outage of the store, or a failed call of
-// the agent, of a kind that has no row is still the store's or the agent's: the
-// rule that the one is never 502 and the other never 503 must not depend on
-// this table being complete.
+// lookup finds the row of an error. An error of the store or of the agent that has
+// no row gets a fallback row of the same side. So an outage of the store is never
+// 502 and a failure of the agent never 503, even if the table is incomplete.
 func lookup(err error) *Failure {
 	from, fallback := ofRequest, classInternal
 	if e, ok := errors.AsType[*store.Error](err); ok {
@@ -295,8 +294,8 @@ func rowOf(class string) *Failure {
 	return &failures[len(failures)-1]
 }
 
-// failureOf is the row of an error in the light of its request: a cancellation
-// that is not the client's own doing is a fault of ours.
+// failureOf is the row of an error of this request. A cancellation that did not
+// come from the client is a bug of this service.
 func failureOf(r *http.Request, err error) *Failure {
 	f := lookup(err)
 	if f.Class == classClientCanceled && r.Context().Err() == nil {

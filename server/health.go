@@ -8,20 +8,20 @@ import (
 	"parley/store"
 )
 
-// HealthConfig is what a Health watches.
+// HealthConfig configures a Health.
 type HealthConfig struct {
 	Backend string                      // "redis" or "memory"
 	Ping    func(context.Context) error // asks the store; each call is bounded by Interval
 	Version string
-	// Warnings are conditions an operator should know of although everything
-	// works, e.g. an eviction policy that deletes conversations; nil for none.
+	// Warnings are conditions an operator should know although everything works,
+	// e.g. an eviction policy that deletes conversations; nil for none.
 	Warnings func() []string
 	Interval time.Duration // between probes; 1 s when 0
 	Now      func() time.Time
 }
 
-// Health knows how the parts of the service are. Its answers come from the last
-// probe, so that however often it is asked, the store is not.
+// Health has the state of the service, the store and the agent. Its answers come
+// from the last probe, so requests for health never reach the store.
 type Health struct {
 	cfg   HealthConfig
 	began time.Time
@@ -29,14 +29,14 @@ type Health struct {
 	mu       sync.Mutex
 	probed   time.Time // zero before the first probe
 	alive    bool      // what the last probe found
-	since    time.Time // when that began
+	since    time.Time // when that state began
 	latency  time.Duration
 	class    string // failure class of the last probe, "" when alive
 	draining bool
 	upstream upstreamHealth
 }
 
-// upstreamHealth is how the last call of the agent went.
+// upstreamHealth is the outcome of the last call of the agent.
 type upstreamHealth struct {
 	Outcome string `json:"outcome"` // ok, a failure class, or unknown
 	At      string `json:"at,omitempty"`
@@ -89,15 +89,14 @@ func (h *Health) Probe(ctx context.Context) {
 	h.probed, h.latency, h.class = now, now.Sub(began), Class(err)
 }
 
-// SetDraining makes the service not ready for good: it is about to stop and
-// wants no more traffic.
+// SetDraining makes the service not ready, for good: it is about to stop.
 func (h *Health) SetDraining() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.draining = true
 }
 
-// sawUpstream remembers how a call of the agent went; "" is well.
+// sawUpstream records the outcome of a call of the agent: a failure class, or "".
 func (h *Health) sawUpstream(class string) {
 	if class == "" {
 		class = "ok"
@@ -107,7 +106,7 @@ func (h *Health) sawUpstream(class string) {
 	h.upstream = upstreamHealth{Outcome: class, At: isoTime(h.cfg.Now())}
 }
 
-// storeHealth is what is said of the store.
+// storeHealth is the state of the store.
 type storeHealth struct {
 	Backend   string  `json:"backend"`
 	LatencyMs float64 `json:"latencyMs"`
@@ -127,7 +126,7 @@ type healthReport struct {
 	Warnings      []string       `json:"warnings,omitempty"`
 }
 
-// report is the state of things by the last probe.
+// report is the body of /health, from the last probe.
 func (h *Health) report() healthReport {
 	warnings := h.cfg.Warnings()
 	now := h.cfg.Now()
@@ -152,8 +151,8 @@ func (h *Health) report() healthReport {
 	return r
 }
 
-// storeAlive trusts a probe only while it is young: a probe that hangs in spite
-// of its limit is no sign of life.
+// storeAlive uses the last probe only while it is recent. A probe that hangs in
+// spite of its limit must not keep an old result alive.
 func (h *Health) storeAlive(now time.Time) (bool, string) {
 	if !h.probed.IsZero() && now.Sub(h.probed) > 5*h.cfg.Interval {
 		return false, classStoreTimeout
@@ -171,7 +170,7 @@ func (h *Health) StoreAlive() bool {
 	return alive
 }
 
-// unready says why the service should get no traffic, "" when it should.
+// unready is the reason why the service is not ready for requests, "" if it is.
 func (h *Health) unready() string {
 	now := h.cfg.Now()
 	h.mu.Lock()

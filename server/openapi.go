@@ -8,7 +8,7 @@ import (
 //go:embed openapi.yaml
 var openAPIDocument []byte
 
-// openAPI answers with the description of this API.
+// openAPI serves openapi.yaml.
 func openAPI(w http.ResponseWriter, r *http.Request) error {
 	write(w, r, http.StatusOK, "application/yaml", openAPIDocument)
 	return nil

@@ -26,7 +26,7 @@ func conversationID(s string) (string, error) {
 	return id.String(), nil
 }
 
-// idempotencyKey reads the header of that name, "" when there is none.
+// idempotencyKey reads the Idempotency-Key header, "" when there is none.
 func idempotencyKey(h http.Header) (string, error) {
 	values := h.Values("Idempotency-Key")
 	switch {
@@ -40,11 +40,11 @@ func idempotencyKey(h http.Header) (string, error) {
 	return values[0], nil
 }
 
-// startID is the id of the conversation that an owner starts with a key. A
-// retry must find the conversation its first attempt made, and until the answer
-// arrives the key is all that the caller has; so the id follows from owner and
-// key alone. The parts go in with their lengths, or one owner could name a key
-// that runs into another owner's. It is shaped as a version 4 UUID, as any id.
+// startID is the id of the conversation that an owner starts with a key. A retry
+// must find the conversation of its first attempt, and the key is all that the
+// caller has. So the id is a hash of owner and key. The parts are hashed with their
+// lengths, so that no two owners and keys give the same input. The result has the
+// form of a version 4 UUID.
 func startID(o store.Owner, key string) string {
 	h := sha256.New()
 	for _, part := range []string{o.Tenant, o.User, key} {

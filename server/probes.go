@@ -2,7 +2,7 @@ package server
 
 import "net/http"
 
-// probeRoutes are the routes that tell how the service is.
+// probeRoutes are the routes for health, liveness and readiness.
 type probeRoutes struct {
 	state        *Health
 	authRequired bool

@@ -13,8 +13,8 @@ import (
 	"parley/store"
 )
 
-// problem is the body of every failure, after RFC 9457. The front end reads
-// error, everybody else class; they are the same.
+// problem is the body of every failure (RFC 9457). error is for the existing front
+// end and always equals class.
 type problem struct {
 	Type         string `json:"type"`
 	Title        string `json:"title"`
@@ -26,10 +26,10 @@ type problem struct {
 	TraceID      string `json:"traceId"`
 	Conversation string `json:"conversationId,omitempty"`
 	Field        string `json:"field,omitempty"`
-	Turn         *int   `json:"turn,omitempty"` // the one that runs
+	Turn         *int   `json:"turn,omitempty"` // the one that is running
 }
 
-// problemOf says what a client is told of a failure.
+// problemOf makes the body for a failure.
 func problemOf(r *http.Request, err error) problem {
 	x, f := of(r), failureOf(r, err)
 	p := problem{
@@ -48,14 +48,14 @@ func problemOf(r *http.Request, err error) problem {
 	return p
 }
 
-// writeProblem answers a failure and returns it for the log. Nothing of the error's
-// own text is in the answer, only what this package wrote itself.
+// writeProblem answers a failure and returns it for the log. The answer has only
+// texts of this package, never the error's own.
 func writeProblem(w http.ResponseWriter, r *http.Request, err error) error {
 	f := failureOf(r, err)
 	if f.Status == statusClientClosed {
-		// Nobody is there to read it. A status all the same: without one net/http
-		// would send an empty 200, and a client that closed only its own half of
-		// the connection would take that for an answer.
+		// The client is gone. A status is sent all the same: without one net/http
+		// sends an empty 200, and a client that closed only its own half of the
+		// connection would take that for an answer.
 		w.WriteHeader(f.Status)
 		return err
 	}
@@ -69,7 +69,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) error {
 	}
 	body, encErr := turn.EncodeJSON(problemOf(r, err))
 	if encErr != nil {
-		return errors.Join(err, encErr) // cannot happen: it is made of strings
+		return errors.Join(err, encErr) // cannot happen: a problem always encodes
 	}
 	write(w, r, f.Status, "application/problem+json", body)
 	return err
@@ -81,7 +81,7 @@ func retryAfter(f *Failure, stage turn.Stage, err error) int {
 		return 0
 	}
 	if e, ok := errors.AsType[*copilot.Error](err); ok {
-		return wholeSeconds(e.RetryAfter) // only a throttled agent says
+		return wholeSeconds(e.RetryAfter) // set only by a throttled agent
 	}
 	switch f.Status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusConflict:
@@ -100,6 +100,5 @@ func retryAfter(f *Failure, stage turn.Stage, err error) int {
 	return 0
 }
 
-// wholeSeconds rounds up: a caller that came back early would only be told to
-// wait again.
+// wholeSeconds rounds up, so that a caller who waits that long is not too early.
 func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

@@ -9,7 +9,7 @@ import (
 	"parley/server/turn"
 )
 
-// done reports a request that is over: one line in the log, one call of OnDone.
+// done reports a finished request: one log line, one call of OnDone.
 func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	x := of(r)
 	d := Done{
@@ -37,7 +37,7 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 		attrs = append(attrs, slog.String("conversation_id", d.Conversation))
 	}
 	if d.Streamed {
-		// Why the status is 200 although the class says that it failed.
+		// Explains a status of 200 beside a failure class.
 		attrs = append(attrs, slog.Bool("streamed", true), slog.Bool("joined", d.Joined))
 	}
 	if level > slog.LevelInfo && err != nil {
@@ -50,9 +50,9 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	a.cfg.OnDone(r.Context(), d)
 }
 
-// safeText is what of an error may be logged. The errors that have a row were
-// made to be read; one that nobody foresaw may quote what a user wrote, so only
-// its types are told.
+// safeText is the part of an error that may be logged. Errors that have a row
+// contain no user data. An unforeseen one may quote what a user wrote, so only its
+// types are logged.
 func safeText(err error, class string) string {
 	if class != classInternal {
 		return err.Error()
@@ -64,7 +64,7 @@ func safeText(err error, class string) string {
 	return types
 }
 
-// wellKnown is a method as it is logged: callers can make up any other.
+// wellKnown is the method for the log; one that a caller made up is not logged.
 func wellKnown(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,

@@ -8,8 +8,8 @@ import (
 	"parley/server/turn"
 )
 
-// respond writes one JSON answer. The status goes out only when the body is
-// known to encode, so that a failure to encode can still be a proper answer.
+// respond writes one JSON answer. It encodes the body before it sends the status,
+// so that a failure to encode can still be answered with 500.
 func respond(w http.ResponseWriter, r *http.Request, status int, v any) error {
 	body, err := turn.EncodeJSON(v)
 	if err != nil {
@@ -19,8 +19,7 @@ func respond(w http.ResponseWriter, r *http.Request, status int, v any) error {
 	return nil
 }
 
-// write sends headers and body. An error of the connection is the client's
-// leaving, and there is nobody left to tell.
+// write sends headers and body. It ignores write errors: the client is gone.
 func write(w http.ResponseWriter, r *http.Request, status int, mime string, body []byte) {
 	x := of(r)
 	w.Header().Set("Content-Type", mime)
@@ -37,14 +36,14 @@ const (
 	fileTime   = 5 * time.Minute
 )
 
-// readWithin ends the connection of a client that does not read its answer; it
-// would hold the answer's memory for as long as it likes. The server lifts the
-// limit when the request is over. Writers in tests have no such limit.
+// readWithin disconnects a client that does not read its answer; otherwise it could
+// hold the answer's memory for ever. The server lifts the limit when the request is
+// over. A recorder in a test has no limit.
 func readWithin(w http.ResponseWriter, limit time.Duration) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 }
 
-// timing tells the client where its time went.
+// timing sets Server-Timing: the milliseconds spent in the store and upstream.
 func timing(w http.ResponseWriter, x *exchange) {
 	w.Header().Set("Server-Timing", fmt.Sprintf("store;dur=%.1f, upstream;dur=%.1f", millis(x.Store), millis(x.Upstream)))
 }

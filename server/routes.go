@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// route is one thing that may be asked. A handler that returns an error has
+// route is one method and path of the API. A handler that returns an error has
 // written nothing.
 type route struct {
 	method  string
 	pattern string
 	handle  func(http.ResponseWriter, *http.Request) error
-	open    bool // answers without asking who it is
-	turn    bool // asks for a turn
+	open    bool // needs no authentication
+	turn    bool // runs a turn
 }
 
-// routes is the whole surface.
+// routes is the whole API.
 func (s *Server) routes() []route {
 	return []route{
 		{method: "POST", pattern: "/api/chat/start", handle: s.chat.start, turn: true},
@@ -37,9 +37,9 @@ func (s *Server) routes() []route {
 	}
 }
 
-// mux registers the routes, and from the same list what answers in problem
-// form where the mux itself would answer in plain text: each pattern without
-// its method is a 405, everything else a 404.
+// mux registers the routes. From the same list it registers handlers for 405 (the
+// pattern without its method) and 404 (everything else), because the mux itself
+// would answer those in plain text.
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.routes() {
@@ -54,7 +54,7 @@ func (s *Server) mux() http.Handler {
 	nowhere := s.adapter.adapt(route{open: true, handle: func(http.ResponseWriter, *http.Request) error { return errNoRoute }})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if unclean(r.URL.EscapedPath()) {
-			// The mux would redirect, in HTML and past the log.
+			// The mux would redirect, with an HTML body and no log line.
 			nowhere.ServeHTTP(w, r)
 			return
 		}
@@ -62,12 +62,12 @@ func (s *Server) mux() http.Handler {
 	})
 }
 
-// unclean reports whether a path is one that the mux would first rewrite.
+// unclean reports whether the mux would redirect this path to a cleaned one.
 func unclean(path string) bool {
 	return !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || strings.Contains(path+"/", "/./") || strings.Contains(path+"/", "/../")
 }
 
-// elsewhere answers what no route matches.
+// elsewhere answers requests that match no route.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 	if s.cfg.Static != nil && !below(r.URL.Path, "/api") {
 		return staticFiles{s.cfg.Static}.serve(w, r)
@@ -75,14 +75,14 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 	return errNoRoute
 }
 
-// below reports whether path is dir or below it, however its letters are cased:
-// a missing API route must never be answered with a page.
+// below reports whether path is dir or below it, ignoring case, so that a missing
+// API route is never answered with a page of the front end.
 func below(path, dir string) bool {
 	path = strings.ToLower(path)
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
-// allowed gives the value of Allow for each pattern. HEAD goes wherever GET does.
+// allowed returns the value of Allow for each pattern. HEAD is allowed with GET.
 func allowed(routes []route) map[string]string {
 	methods := map[string][]string{}
 	for _, rt := range routes {

@@ -1,6 +1,6 @@
-// Package server is the HTTP API: what may be asked is in routes.go, how a
-// request is carried in adapter.go, and what every failure looks like in
-// failure.go. Turns run in package turn, which knows no HTTP.
+// Package server is the HTTP API. routes.go lists the routes, adapter.go handles
+// every request, failure.go is the table of failures. Package turn runs turns and
+// knows no HTTP. README.md says why it is built like this.
 package server
 
 import (
@@ -21,71 +21,69 @@ import (
 	"parley/store"
 )
 
-// Config is what a Server is made of. Store, Agent and Health must be given;
-// everything else has a default.
+// Config configures a Server. Store, Agent and Health are required; everything else
+// has a default.
 type Config struct {
 	Store store.Store
 	Agent copilot.Agent
-	// Health answers the three health routes. Whoever made it runs it.
+	// Health answers the health routes. The caller runs its probes (Health.Run).
 	Health *Health
-	// Auth decides who is asking. Nil only when AuthRequired is false, and then
-	// everybody is the placeholder owner.
+	// Auth verifies callers. It may be nil only when AuthRequired is false; then every
+	// caller is the placeholder owner.
 	Auth         auth.Verifier
 	AuthRequired bool
 	Log          *slog.Logger // nil discards
 
-	// CORSOrigin is the one origin whose scripts may call the API; empty for
-	// none. A wildcard is refused.
+	// CORSOrigin is the one origin whose scripts may call the API; empty for none.
+	// A wildcard is an error.
 	CORSOrigin string
 	// Loopback says that the service listens on this machine only. Without
 	// authentication, requests must then name this machine, or the host of
 	// CORSOrigin, in Host.
 	Loopback bool
-	// AllowedActions are the card actions that are let through; nil means
+	// AllowedActions are the card actions that may be submitted; nil means
 	// DefaultActions.
 	AllowedActions []string
-	// AllowedDomains are the domains that Action.OpenUrl may lead to, or below;
-	// nil means DefaultDomains.
+	// AllowedDomains are the domains that Action.OpenUrl may open, with their
+	// subdomains; nil means DefaultDomains.
 	AllowedDomains []string
-	// Static is served where no route matches, with index.html for paths that
-	// name no file; nil for nothing. Files and directories whose name begins
-	// with a dot are never served.
+	// Static is served where no route matches, with index.html for paths that name
+	// no file; nil for none. Names that begin with a dot are never served.
 	Static fs.FS
 
-	// UpstreamTimeout bounds all that one turn asks of the agent; 0 means
+	// UpstreamTimeout bounds the agent's part of one turn; 0 means
 	// DefaultUpstreamTimeout.
 	UpstreamTimeout time.Duration
-	// StoreTimeout bounds a store call that no longer hangs on the client's
-	// request; 0 means DefaultStoreTimeout. It should exceed the store's own.
+	// StoreTimeout bounds a store call that outlives the client's request; 0 means
+	// DefaultStoreTimeout. It should exceed the store's own limit.
 	StoreTimeout time.Duration
-	// CommitTimeout is how long a request goes on trying to store the agent's
-	// answer, and how long one attempt after it may take; 0 means
-	// DefaultCommitTimeout. It should be the store's own limit for one call.
+	// CommitTimeout is how long a request tries to store the agent's answer, and the
+	// limit of one later attempt; 0 means DefaultCommitTimeout. It should be the
+	// store's own limit for one call.
 	CommitTimeout time.Duration
 	// TurnWait is how long a request waits while another turn runs in its
 	// conversation, before it is refused with "turn_conflict"; 0 for not at all.
 	TurnWait time.Duration
-	// MaxTurns is how many turns run at once before more are refused with
-	// "overloaded", MaxTurnsPerOwner how many of one owner; 0 for no bound.
+	// MaxTurns bounds the turns that run at once, MaxTurnsPerOwner those of one owner;
+	// more are refused with class overloaded. 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
-	// MaxRequests is how many requests of routes that ask who it is are worked on at
-	// once before more are refused with "overloaded", MaxRequestsPerOwner how many
-	// of one owner. As many again may have their token verified. 0 for no bound.
+	// MaxRequests bounds the authenticated requests that are handled at once,
+	// MaxRequestsPerOwner those of one owner; more are refused with class overloaded.
+	// As many again may have their token verified. 0 for no bound.
 	MaxRequests, MaxRequestsPerOwner int
-	// MaxBodyBytes bounds the bytes of all bodies that are read or worked on at
-	// once, before more are refused with "overloaded"; 0 for no bound.
+	// MaxBodyBytes bounds the bytes of all bodies that are in memory at once; more are
+	// refused with class overloaded. 0 for no bound.
 	MaxBodyBytes int
 
-	// OnDone is called once for every request, before the handler returns, with
-	// the request's own context; nil for nothing.
+	// OnDone is called once for every request, before the handler returns, with the
+	// request's context; may be nil.
 	OnDone func(context.Context, Done)
-	// OnCommitDropped is called for every end of a turn that was given up without
-	// being stored, with the class of what kept it from that; nil for nothing. It
-	// must not call the Server.
+	// OnCommitDropped is called for every result of a turn that is dropped without
+	// being stored, with the failure class that kept it from being stored; may be nil.
+	// It must not call the Server.
 	OnCommitDropped func(class string)
-	// TraceID names the trace that a request belongs to, for problem bodies and
-	// the log. When nil, or when it returns "", the id comes from the request's
-	// traceparent header, and is random when that has none.
+	// TraceID returns the trace id of a request, for problem bodies and the log. If it
+	// is nil or returns "", the id is that of the traceparent header, else random.
 	TraceID func(context.Context) string
 
 	Now   func() time.Time // nil means time.Now
@@ -99,11 +97,10 @@ const (
 	DefaultCommitTimeout   = 5 * time.Second
 )
 
-// DefaultActions and DefaultDomains are the allow-lists of card actions when
-// nothing else is configured.
+// DefaultActions are the card actions that are allowed by default.
 func DefaultActions() []string { return []string{"Action.Submit", "Action.OpenUrl"} }
 
-// DefaultDomains are where Action.OpenUrl may lead by default.
+// DefaultDomains are the domains that Action.OpenUrl may open by default.
 func DefaultDomains() []string { return []string{"copilot.microsoft.com", "microsoft.com"} }
 
 // Server is the HTTP API. It is safe for use from many goroutines.
@@ -117,7 +114,7 @@ type Server struct {
 	probes        *probeRoutes
 }
 
-// New builds a Server and reports everything that is wrong with cfg at once.
+// New makes a Server. Its error names everything that is wrong with cfg.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -142,21 +139,21 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// ServeHTTP implements http.Handler. Nothing between it and the mux clones the
+// ServeHTTP implements http.Handler. Nothing between it and the mux copies the
 // request, so a handler around it finds the matched route in r.Pattern.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// PendingCommits is how many turns have ended and could not yet be stored.
+// PendingCommits is the number of turns whose result waits to be stored.
 func (s *Server) PendingCommits() int { return s.turns.PendingCommits() }
 
-// Shutdown refuses new turns and waits for those that run, and for what they
-// left to be stored. When ctx is done first, it ends them and returns the
-// context's error: each is recorded as failed with class "shutting_down", and
-// what the store has not taken by then is dropped.
-// Call it before the listener is closed for good and the store with it.
+// Shutdown refuses new turns and waits for those that run, and for results that wait
+// to be stored. When ctx is done first, it ends the turns and returns the context's
+// error: each is recorded as failed with class "shutting_down", and results that the
+// store has not taken by then are dropped. Call it before the listener and the store
+// are closed.
 func (s *Server) Shutdown(ctx context.Context) error { return s.turns.Shutdown(ctx) }
 
-// check reports what New cannot work with.
+// check reports what is wrong with the configuration.
 func (c *Config) check() error {
 	var errs []error
 	if c.Store == nil {
@@ -177,7 +174,7 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
-// fill puts the defaults in.
+// fill sets the defaults.
 func (c *Config) fill() {
 	if c.Auth == nil {
 		c.Auth = auth.Anyone{}

@@ -10,8 +10,8 @@ import (
 // staticFiles is a built front end.
 type staticFiles struct{ fs fs.FS }
 
-// serve answers with a file of the front end, and its index.html for a path without
-// an extension, since the front end has routes of its own.
+// serve answers with a file of the front end, or with its index.html for a path
+// without an extension, because the front end has routes of its own.
 func (s staticFiles) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return &requestError{kind: errMethod, header: http.Header{"Allow": {"GET, HEAD"}}}
@@ -35,10 +35,9 @@ func (s staticFiles) serve(w http.ResponseWriter, r *http.Request) error {
 			return errNoRoute
 		}
 	}
-	// A page names its assets by their content, so only the page itself has to
-	// be asked for again.
+	// Browsers revalidate every file, so that a new front end is used at once.
 	w.Header().Set("Cache-Control", "no-cache")
-	// A page loads what it is made of, and may be framed by its own kind.
+	// A page may load its own assets and be framed by its own origin.
 	w.Header().Set("Content-Security-Policy", "frame-ancestors 'self'")
 	readWithin(w, fileTime)
 	http.ServeFileFS(w, withPath(r, "/"), s.fs, name) //nolint:gosec // an fs.FS takes only clean paths below its root, and ours without dot files
@@ -53,8 +52,8 @@ func withPath(r *http.Request, p string) *http.Request {
 	return r
 }
 
-// hidden reports whether any part of a path begins with a dot, or is written in
-// a way that some file systems read as another path.
+// hidden reports whether any part of a path begins with a dot, or contains a
+// character that some file systems treat as a separator.
 func hidden(name string) bool {
 	for part := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(part, ".") || strings.ContainsAny(part, "\\:\x00") {

@@ -7,18 +7,17 @@ import (
 	"parley/server/turn"
 )
 
-// stream runs a turn and writes what it says while it runs. The turn waits for no
-// reader, so the reader is served beside it, and to the end even when the client
-// seems gone: one that closed only its own half of the connection still listens.
-// Until the first event a failure is answered as any other; after it, as the last
-// event.
+// stream runs a turn and streams it. The turn never waits for its reader. The stream
+// goes on when the request's context is canceled, because a client that closed only
+// its own half of the connection still reads. A failure before the first event is
+// answered like any other; a later one is the last event.
 func (c *chatRoutes) stream(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
 	x, out := of(r), &eventStream{w: w, rc: http.NewResponseController(w)}
 	a, err := c.turns.Run(r.Context(), &x.Progress, req, func(f *turn.Feed) (stop func()) {
 		return newStreamWriter(out, f).stop
 	})
 	if x.Joined && r.Context().Err() != nil {
-		out.err, err = errGone, r.Context().Err() // it went before it heard how the turn ended
+		out.err, err = errGone, r.Context().Err() // the client left before the turn ended
 	}
 	if err != nil && !out.open {
 		return err
@@ -26,8 +25,8 @@ func (c *chatRoutes) stream(w http.ResponseWriter, r *http.Request, req *turn.Re
 	return lastEvent(out, r, a, err)
 }
 
-// lastEvent ends a stream with what the turn came to. The error is what the log
-// is told.
+// lastEvent ends a stream with the turn's outcome. It returns the error for the
+// log.
 func lastEvent(out *eventStream, r *http.Request, a turn.Answer, err error) error {
 	x, w := of(r), out.w
 	x.streamed = true
@@ -37,13 +36,13 @@ func lastEvent(out *eventStream, r *http.Request, a turn.Answer, err error) erro
 		if a.Replayed {
 			w.Header().Set("Idempotency-Replayed", "true")
 		}
-		out.rest(a.Messages) // of a replay, all
+		out.rest(a.Messages) // for a replay, all of them
 		out.event(eventDone, chatAnswerOf(a))
 	}
 	timing(w, x) // as a trailer
 	out.end()
-	// The last event tells of the failure. Whatever kept it from the client must
-	// not let what it got pass for the whole.
+	// The last event reports the failure. If it could not be written, the connection
+	// is cut, so that the client does not take what it got for the whole.
 	x.told = out.err == nil
 	if x.cut = out.err != nil; err == nil && !errors.Is(out.err, errGone) {
 		err = out.err

@@ -37,8 +37,8 @@ func parseWorkflow(body object) (*turn.WorkflowContext, error) {
 	return &wc, nil
 }
 
-// compact is valid JSON on one line. The rare line ends that JSON allows raw
-// inside strings are written as escapes, which leaves the value what it is.
+// compact returns valid JSON on one line. Line separators that JSON allows raw in
+// strings (U+2028, U+2029) are escaped; the value stays the same.
 func compact(raw json.RawMessage) string {
 	var b bytes.Buffer
 	if err := json.Compact(&b, raw); err != nil {

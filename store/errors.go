@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What a caller did, or what the conversation is. None of these says that the
-// store is unwell.
+// Errors of the request or of the conversation's state. None of them is an outage of
+// the store.
 var (
 	ErrNotFound = errors.New("store: no such conversation")
 	ErrClosed   = errors.New("store: conversation is closed")
@@ -18,7 +18,7 @@ var (
 	ErrCursor   = errors.New("store: not a cursor of this list")
 )
 
-// Why the store could not do what it was asked. Each is the Kind of an *Error.
+// The kinds of outage. Each is the Kind of an *Error.
 var (
 	ErrUnreachable   = errors.New("store: unreachable")
 	ErrTimeout       = errors.New("store: no answer in time")
@@ -44,18 +44,18 @@ func (e *BusyError) Error() string { return fmt.Sprintf("%v (turn %d)", ErrBusy,
 // Unwrap makes errors.Is(err, ErrBusy) true.
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// Error is an outage: Kind says which. The foreign cause is kept for the log
-// but not unwrapped: a network error of the store's and the same error of the
-// agent's would otherwise be told apart by luck, and a deadline inside a
-// connection would pass for the caller's own.
+// Error is an outage; Kind says which. The cause is kept for the log but is not
+// unwrapped. Otherwise errors.Is could not tell a network error of the store from the
+// same error of the agent, and a connection's deadline would look like the caller's
+// own.
 type Error struct {
 	Op   string // the Store method
 	Kind error  // one of the outage errors above
 	Code string // prefix of a RESP error reply, e.g. "OOM"; else empty
-	// Reason says more than Kind, for operators, in fixed words of the store's
-	// own, e.g. "connection refused"; may be empty.
+	// Reason adds detail for operators, in fixed words, e.g. "connection refused"; may
+	// be empty.
 	Reason string
-	Cause  error // what the client library said; may name hosts, never shown to a client
+	Cause  error // the client library's error; may contain host names, never shown to a client
 }
 
 // Transient reports whether the same call can succeed later although nobody
@@ -88,9 +88,9 @@ func (e *Error) Error() string {
 // Unwrap gives the Kind and nothing else.
 func (e *Error) Unwrap() error { return e.Kind }
 
-// AsTimeout gives an error the kind ErrTimeout when it says that a limit of the
-// caller's own ran out before the store's did; any other error stays what it is.
-// op is the method that was called.
+// AsTimeout turns an error into an outage of kind ErrTimeout if the caller's own
+// deadline passed before the store's; it returns any other error unchanged. op is the
+// method that was called.
 func AsTimeout(op string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Op: op, Kind: ErrTimeout, Cause: err}

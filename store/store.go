@@ -1,6 +1,6 @@
-// Package store says what a conversation is and what every place that keeps
-// conversations must do. The Store interface is the specification: its rules
-// are numbered, and the suite in package contracttest checks each by number.
+// Package store defines conversations and the interface of what stores them. The
+// Store interface is the specification: its rules are numbered, and the suite in
+// package contracttest checks each by number. README.md says why the rules are so.
 package store
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Owner is whom a conversation belongs to. Every key, index and lookup is
+// Owner is the user that a conversation belongs to. Every key, index and lookup is
 // scoped by both parts, so one owner's conversation does not exist for another.
 type Owner struct {
 	Tenant string // tenant id; DefaultTenant when nobody is signed in
@@ -23,7 +23,7 @@ const (
 	DefaultUser   = "anonymous"
 )
 
-// Status is where a conversation stands.
+// Status is the state of a conversation.
 type Status string
 
 // The states of a conversation. Only an active one takes turns.
@@ -68,17 +68,17 @@ type Workflow struct {
 	Metadata    json.RawMessage // metadata: any JSON
 }
 
-// TurnFailure says that a turn ended without an answer.
+// TurnFailure is a turn that ended without an answer.
 type TurnFailure struct {
 	Turn  int
 	Class string // failure class, or Lapsed
 }
 
-// Lapsed is the Class of a turn whose runner died without reporting and whose
-// place another turn has taken.
+// Lapsed is the Class of a turn whose process died without reporting, after another
+// turn has begun.
 const Lapsed = "lapsed"
 
-// Role is who said a message.
+// Role is the author of a message.
 type Role string
 
 // The two sides of a conversation.
@@ -96,8 +96,8 @@ const (
 	KindCard Kind = "adaptiveCard"
 )
 
-// Message is one thing said. The JSON names are those of the HTTP API and of
-// the stored form.
+// Message is one text or card. The JSON names are those of the HTTP API and of the
+// stored form.
 type Message struct {
 	ID               string          `json:"id"` // UUID
 	Turn             int             `json:"turn"`
@@ -110,7 +110,7 @@ type Message struct {
 	AgentError       string          `json:"agentError,omitempty"` // platform error code inside an agent's answer
 }
 
-// Payload is data found in an agent's answer.
+// Payload is structured data that was found in an agent's answer.
 type Payload struct {
 	Source     string          `json:"source"`     // value, entities or text
 	Confidence string          `json:"confidence"` // high, medium or low
@@ -124,10 +124,9 @@ type Begin struct {
 	// New creates the conversation. It stays invisible to every other call
 	// until CompleteTurn.
 	New bool
-	// Input is what the user said, stored at once as pending. Empty when New:
-	// a conversation that is being started has nobody to show a message to, so
-	// what belongs to its first turn comes with the completion. Turn numbers
-	// in it are set by the store.
+	// Input has the user's messages, stored at once as pending. It is empty when New:
+	// a conversation that is being started is not visible yet, so the messages of its
+	// first turn come with the completion. The store sets their turn numbers.
 	Input []Message
 	// Key is the caller's idempotency key, at most 255 bytes; empty for none.
 	// It is scoped to the conversation and lives as long as it.
@@ -139,7 +138,7 @@ type Begin struct {
 	Workflow Workflow
 }
 
-// Turn is a turn that this caller holds: its proof of the right to commit.
+// Turn is a turn that the caller holds. Token and Fence give the right to commit it.
 type Turn struct {
 	Owner        Owner
 	Conversation string
@@ -149,7 +148,7 @@ type Turn struct {
 	New          bool   // as in Begin
 	Adopted      bool   // an earlier, unfinished turn was taken over
 
-	UpstreamID string   // where the agent knows the conversation, empty when New
+	UpstreamID string   // the agent's id of the conversation, empty when New
 	Workflow   Workflow // after Begin.Workflow was applied
 	CreatedAt  time.Time
 
@@ -158,28 +157,28 @@ type Turn struct {
 	Replay *Outcome
 }
 
-// Outcome is what a turn came to.
+// Outcome is the result of a turn.
 type Outcome struct {
 	Messages []Message // everything the completion appended
-	// Extra is the caller's own small JSON about the answer, at most 64 KiB:
-	// what a replay needs beside the messages. Kept only for turns that have one.
+	// Extra is JSON of the caller about the answer, at most 64 KiB: what a replay needs
+	// beside the messages.
 	Extra json.RawMessage
 }
 
 // Completion is the agent's answer to a turn.
 type Completion struct {
 	Outcome
-	// UpstreamID is the agent's name for the conversation from now on.
+	// UpstreamID is the agent's id of the conversation from now on.
 	UpstreamID string
 	// Ended closes the conversation: its status becomes StatusCompleted.
 	Ended bool
-	// Turns is the number of the last turn that Messages contain, for a New
-	// conversation that is started with its first turn in one go; else 0.
+	// Turns is the number of the last turn in Messages, for a New conversation that is
+	// started together with its first turn; else 0.
 	Turns int
 	// Workflow replaces the conversation's non-empty fields when not zero.
 	Workflow Workflow
-	// Unheard says that the caller was told that the turn failed, so that a repeat
-	// without a key gets the answer (S11).
+	// Unheard means that the user was told that the turn failed. A repeat without a key
+	// then gets the answer (S11).
 	Unheard bool
 }
 
@@ -202,13 +201,12 @@ type Listing struct {
 	Corrupt int
 }
 
-// LeaseTime is how long a turn stays locked without being renewed. It bounds
-// how long a crashed replica blocks its conversation.
+// LeaseTime is how long a turn holds its conversation without a renewal. It bounds how
+// long a crashed instance blocks a conversation.
 const LeaseTime = 5 * time.Second
 
-// Store keeps conversations. An implementation must keep these rules. The one
-// marked with * needs a failing server to be shown: package contracttest/matrix
-// brings it about.
+// Store keeps conversations. An implementation must keep these rules. The one marked
+// with * can be tested only on a failing server: package contracttest/matrix does.
 //
 //	 S1  Every field of a conversation and of its messages comes back as it was
 //	     stored; times as UTC in whole milliseconds. What a caller does to a
@@ -291,7 +289,7 @@ type Store interface {
 	SetStatus(ctx context.Context, o Owner, id string, s Status) (Conversation, error)
 	// Delete removes a conversation (S17).
 	Delete(ctx context.Context, o Owner, id string) error
-	// Ping asks whether the place answers. It does no work on any conversation.
+	// Ping checks that the store answers. It touches no conversation.
 	Ping(ctx context.Context) error
 	// Close releases connections. No call may follow it.
 	Close() error

@@ -1,5 +1,5 @@
-// Command copilot-emulator serves an emulated Copilot Studio agent, for compose
-// and for work by hand. Say /help to it to see what it can do.
+// Command copilot-emulator serves an emulated Copilot Studio agent, for compose and
+// for manual tests. Send it /help for its commands.
 package main
 
 import (

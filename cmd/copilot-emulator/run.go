@@ -19,7 +19,7 @@ const (
 	envToken  = "EMULATOR_TOKEN" //nolint:gosec // the name of a variable
 )
 
-// grace is how long answers that are under way may take at shutdown.
+// grace is how long running answers may take at shutdown.
 const grace = time.Second
 
 // run serves until ctx is done.
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	// Some answers are made to last for ever; ending base ends them.
+	// Some scripted answers never end; canceling base ends them.
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	srv := &http.Server{

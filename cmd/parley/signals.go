@@ -6,10 +6,9 @@ import (
 	"os/signal"
 )
 
-// untilSignal is a context that is done at the first of these signals, which asks
-// for an orderly end. The second ends the process at once, as signals do. Both
-// are caught for that: were the second left to the system, it would be lost
-// whenever it came before the first was dealt with.
+// untilSignal is a context that is canceled at the first of these signals, for a
+// graceful shutdown. The second ends the process at once. Both are caught: a second
+// signal that came before the first was handled would otherwise be lost.
 func untilSignal(which ...os.Signal) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	came := make(chan os.Signal, 2)

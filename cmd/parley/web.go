@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// newWeb makes the HTTP server, with a limit on everything that a client could
-// take its time with. What it may take to read an answer is the handler's to say:
-// a turn has no limit that would suit all.
+// newWeb makes the HTTP server, with a time limit on every step of a client. The
+// handlers set the limits for reading an answer, because no one limit fits a stream.
 //
-// Proxies may speak HTTP/2 to it without TLS: a stream then costs neither a
-// connection nor its buffers. Clients begin with it (RFC 9113, section 3.3); there
-// is no upgrade, which has been used to smuggle requests past proxies.
+// Proxies may use HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3): a
+// stream then needs no connection of its own. Upgrades from HTTP/1.1 are not
+// supported, because they have been used to smuggle requests past proxies.
 func newWeb(handler http.Handler, maxConnections int, log *slog.Logger) (*http.Server, *connections) {
 	conns := &connections{limit: maxConnections, unused: map[net.Conn]bool{}}
 	var protocols http.Protocols
@@ -34,13 +33,11 @@ func newWeb(handler http.Handler, maxConnections int, log *slog.Logger) (*http.S
 	}, conns
 }
 
-// connections keeps so many connections open and no more. The next are closed as
-// they come, not left waiting: whoever shares the load should hear at once that
-// there is no room.
+// connections bounds the open connections. Further ones are closed at once, not left
+// waiting, so that a load balancer sees immediately that there is no room.
 //
-// It also knows on which of them nothing was asked yet. Browsers and other clients
-// open some in advance; net/http waits five seconds at shutdown for each to ask
-// something after all.
+// It also tracks connections without a request. Browsers open some in advance, and at
+// shutdown net/http would wait five seconds for a first request on each.
 type connections struct {
 	limit int
 
@@ -62,13 +59,13 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 		return
 	}
 	if c.open++; c.closed || c.open > c.limit {
-		_ = conn.Close() // which the server finds out, and says so here
+		_ = conn.Close() // the server notices and reports it here
 		return
 	}
 	c.unused[conn] = true
 }
 
-// closeUnused closes those on which nothing was asked, and all that come later.
+// closeUnused closes connections without a request, and all that come later.
 func (c *connections) closeUnused() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

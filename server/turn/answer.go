@@ -8,10 +8,10 @@ import (
 	"parley/store"
 )
 
-// maxExtra is what a store keeps beside an answer, in bytes.
+// maxExtra bounds Outcome.Extra, in bytes (package store).
 const maxExtra = 64 << 10
 
-// Answer is what a turn came to, fresh or stored.
+// Answer is the outcome of a turn, fresh or stored.
 type Answer struct {
 	Conversation string
 	Messages     []store.Message // the agent's, of the turn that was asked for; never nil
@@ -33,8 +33,8 @@ func (a *Answer) Payload() *store.Payload {
 	return a.Data
 }
 
-// extra is what an answer has beside its messages. It is stored with them, so
-// that a replay says what the first answer said.
+// extra is what an answer has beside its messages. It is stored with them, so that
+// a replay equals the first answer.
 type extra struct {
 	State     *WorkflowState `json:"workflowState,omitempty"`
 	LatencyMs int64          `json:"latencyMs"`
@@ -42,7 +42,7 @@ type extra struct {
 	Data      *store.Payload `json:"extractedPayload,omitempty"`
 }
 
-// completion is what gets stored of a reply, and what is answered beside it.
+// completion makes what is stored of a reply, and the rest of the answer.
 func (re *reply) completion(req *Request, user []store.Message, held *store.Turn) (*store.Completion, extra) {
 	c := &store.Completion{UpstreamID: re.upstreamID, Ended: re.ended}
 	number := turnNumber(req, held)
@@ -50,7 +50,7 @@ func (re *reply) completion(req *Request, user []store.Message, held *store.Turn
 		c.Messages = re.greeting
 	}
 	if req.Kind == KindOrchestrate {
-		// Greeting, question and answer in one go.
+		// Greeting, question and answer are stored in one completion.
 		c.Turns = number
 		for _, m := range user {
 			m.Turn = number
@@ -69,14 +69,14 @@ func (re *reply) completion(req *Request, user []store.Message, held *store.Turn
 			ex.State.Status = string(store.StatusCompleted)
 		}
 	}
-	// Whether a key wants it is the store's to know: a repeat without one may be
-	// finishing the turn of a request that had one.
+	// The store decides whether it is kept: a repeat without a key may finish the turn
+	// of a request that had one.
 	c.Extra = ex.encode()
 	return c, ex
 }
 
-// stateOf is the state of the workflow: told whenever the caller speaks of one
-// or the conversation remembers one.
+// stateOf is the state of the workflow, nil if neither the request nor the
+// conversation has one.
 func stateOf(req *Request, held *store.Turn, number int) *WorkflowState {
 	if req.Workflow == nil && held.Workflow.CurrentStep == "" && req.Kind != KindOrchestrate {
 		return nil
@@ -112,7 +112,7 @@ func (ex extra) encode() json.RawMessage {
 	return b
 }
 
-// replay is the answer of the turn that had completed before.
+// replay makes the answer of a turn that had completed before.
 func replay(req *Request, o *store.Outcome) (Answer, error) {
 	var ex extra
 	if len(o.Extra) > 0 {
@@ -125,7 +125,7 @@ func replay(req *Request, o *store.Outcome) (Answer, error) {
 	return a, nil
 }
 
-// answerOf is what the caller gets of what was stored.
+// answerOf makes the caller's answer from what was stored.
 func answerOf(req *Request, stored []store.Message, ex extra) Answer {
 	a := Answer{Conversation: req.Conversation, Messages: []store.Message{}, LatencyMs: ex.LatencyMs, Restarted: ex.Restarted, Data: ex.Data}
 	for _, m := range stored {
@@ -147,8 +147,8 @@ func answerOf(req *Request, stored []store.Message, ex extra) Answer {
 	return a
 }
 
-// EncodeJSON writes v as one line of JSON with a line break at its end, without
-// the HTML escapes of package json: nothing here is put into a page.
+// EncodeJSON writes v as one line of JSON with a line break at its end. It does not
+// escape HTML characters as package json does; nothing here is put into a page.
 func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -10,7 +10,7 @@ import (
 	"parley/store"
 )
 
-// reply is all that the agent did in a turn.
+// reply is what the agent answered in a turn.
 type reply struct {
 	greeting   []store.Message
 	messages   []store.Message
@@ -21,15 +21,15 @@ type reply struct {
 	payload    *store.Payload // the first data that came without a message
 }
 
-// ask has the agent answer while the lease is renewed, and records the turn as
-// failed when nothing comes of it.
+// ask asks the agent while the lease is renewed. When there is no answer, it records
+// the turn as failed.
 func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []store.Message, held *store.Turn, f *Feed) (done *store.Completion, ex extra, err error) {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.AgentTimeout)
 	defer cancel()
 	work, release := r.renewLease(work, held)
 	defer release()
 
-	class := r.cfg.Class(ErrPanic) // what the turn failed of when nothing below comes to say so
+	class := r.cfg.Class(ErrPanic) // the failure class; of a panic unless the code below sets another
 	defer func() {
 		release()
 		if class != "" {
@@ -48,8 +48,8 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 		done, ex = said.completion(req, user, held)
 		class = ""
 	case errors.Is(cause, store.ErrStale) || errors.Is(cause, store.ErrNotFound):
-		// Another turn took this one's place, or the conversation was deleted:
-		// there is nothing left to fail.
+		// Another turn took over, or the conversation was deleted: this turn can no
+		// longer be recorded as failed.
 		class, err = "", cause
 	case errors.Is(cause, ErrShuttingDown):
 		class, err = r.cfg.Class(cause), cause
@@ -60,7 +60,7 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 	return done, ex, err
 }
 
-// fail records that the turn ended without a stored answer, now or by the outbox.
+// fail records that the turn ended without a stored answer, now or through the outbox.
 func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class string) {
 	ctx, cancel := detached(ctx, r.cfg.StoreTimeout)
 	defer cancel()
@@ -76,16 +76,17 @@ func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class 
 	}
 }
 
-// converse opens the upstream conversation where there is none yet and says
-// what there is to say. Legacy records have no upstream conversation: the agent
-// begins one in silence, without what was said before.
+// converse is the only place where the agent is asked. It starts the upstream
+// conversation if there is none, and sends the user's input. Legacy records have no
+// upstream conversation; for those it is started without a greeting, and the agent
+// does not know what was said before.
 func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f *Feed) (reply, error) {
 	re := reply{upstreamID: held.UpstreamID}
 	began := r.cfg.Now()
 	if req.Kind.starts() || re.upstreamID == "" {
 		var greeted *Feed
 		if !req.Kind.talks() {
-			greeted = f // else the greeting is no part of the answer
+			greeted = f // of a turn, the greeting is not part of the answer
 		}
 		var err error
 		re.greeting, err = r.collect(ctx, &re, r.cfg.Agent.Start(ctx, copilot.Start{Identity: req.Identity, Silent: !req.Kind.starts()}), 0, greeted)
@@ -110,7 +111,7 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 	return re, nil
 }
 
-// turnNumber is the number of the turn in which the user says something.
+// turnNumber is the number of the turn with the user's input.
 func turnNumber(req *Request, held *store.Turn) int {
 	if req.Kind == KindOrchestrate {
 		return 1
@@ -118,12 +119,11 @@ func turnNumber(req *Request, held *store.Turn) int {
 	return held.Number
 }
 
-// collect takes in one call of the agent and returns its messages. It passes
-// them on to f as they come, and each text on its way under the id that its
-// message will have.
+// collect reads one answer of the agent and returns its messages. It passes messages
+// and deltas to f as they come; a delta has the id that its message will have.
 func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilot.Event, error], turn int, f *Feed) ([]store.Message, error) {
 	var messages []store.Message
-	ids := map[string]string{} // of messages, by the stream that becomes them
+	ids := map[string]string{} // message ids by stream id
 	for e, err := range events {
 		if err != nil {
 			return nil, err

@@ -9,9 +9,9 @@ import (
 	"parley/store"
 )
 
-// commit stores the agent's answer. While the store is away it tries again until
-// the request's time for it is over; then the answer goes to the outbox, and the
-// error to the client. What the store refuses for good ends the turn as failed:
+// commit stores the agent's answer. During an outage of the store it tries again
+// until CommitTimeout has passed. Then the answer goes to the outbox, and the error
+// to the client. What the store refuses for good ends the turn as failed:
 // trying again would block the conversation for what cannot happen.
 func (r *Runner) commit(ctx context.Context, p *Progress, held *store.Turn, done *store.Completion) error {
 	err := r.timed(&p.Store, func() error { return r.tryCommit(ctx, held, done) })
@@ -28,7 +28,7 @@ func (r *Runner) tryCommit(ctx context.Context, held *store.Turn, done *store.Co
 	e := &entry{turn: *held, done: done}
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(r.life, stop)() // an attempt that is made may end, the next is not made
+	defer context.AfterFunc(r.life, stop)() // a running attempt may finish; no other is started
 	var why error
 	for wait := firstPause; ; wait = min(2*wait, longestPause) {
 		err := store.AsTimeout("CompleteTurn", r.cfg.Store.CompleteTurn(ctx, *held, *done))
@@ -36,7 +36,7 @@ func (r *Runner) tryCommit(ctx context.Context, held *store.Turn, done *store.Co
 			return err
 		}
 		if why == nil || !errors.Is(err, store.ErrTimeout) {
-			why = err // a later attempt has less time, so its timeout may be our own
+			why = err // the first cause: a later attempt has less time, so its timeout may be ours
 		}
 		if !pause(waiting, wait) {
 			done.Unheard = true
@@ -46,8 +46,8 @@ func (r *Runner) tryCommit(ctx context.Context, held *store.Turn, done *store.Co
 	}
 }
 
-// pause waits about that long and reports whether ctx lasts until then. The
-// times differ, so that many that failed together do not come back together.
+// pause waits for wait with jitter, so that turns that failed together are not
+// retried together. It reports false if ctx ends first.
 func pause(ctx context.Context, wait time.Duration) bool {
 	wait = wait/2 + rand.N(wait/2) //nolint:gosec // spreads load, guards nothing
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= wait {

@@ -9,15 +9,15 @@ import (
 	"parley/store"
 )
 
-// Bounds of the search for JSON in running text. Each brace is a place where an
-// object may begin, and each try may read to the end.
+// Bounds of the search for JSON in text. An object may begin at each brace, and each
+// attempt may read to the end, so the search is quadratic without them.
 const (
 	maxSearched = 256 << 10
 	maxTries    = 32
 )
 
-// payloadOf finds the data in an activity, nil if there is none: what the agent
-// gave as data is surer than what it attached, and that than what it wrote.
+// payloadOf finds the data in an activity, nil if there is none. The activity's value
+// has high confidence, its entities medium, JSON in its text low.
 func payloadOf(m copilot.Message) *store.Payload {
 	if data := members(m.Value); data != nil {
 		return &store.Payload{Source: "value", Confidence: "high", Data: data}
@@ -31,8 +31,8 @@ func payloadOf(m copilot.Message) *store.Payload {
 	return nil
 }
 
-// members gives raw back on one line if it is an object with at least one
-// member, else nil.
+// members returns raw on one line if it is an object with at least one member, else
+// nil.
 func members(raw json.RawMessage) json.RawMessage {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(raw, &object) != nil || len(object) == 0 {
@@ -45,9 +45,8 @@ func members(raw json.RawMessage) json.RawMessage {
 	return b.Bytes()
 }
 
-// noData reports whether an entity of this type describes the message and not
-// what it is about: streaming, citations and the label of generated content,
-// the agent's thinking, mentions.
+// noData reports whether an entity of this type only describes the message:
+// streaming, citations, the AI-generated label, the agent's reasoning, mentions.
 func noData(kind string) bool {
 	switch strings.ToLower(kind) {
 	case "streaminfo", "https://schema.org/message", "thought", "toolcall", "clientinfo", "mention", "productinfo":
@@ -56,8 +55,8 @@ func noData(kind string) bool {
 	return false
 }
 
-// mergeEntities puts the members of all entities that are data into one object,
-// without their types. Of two with the same name the later one stays.
+// mergeEntities merges the members of all data entities into one object, without
+// their types. Of two members with the same name the later one wins.
 func mergeEntities(entities []json.RawMessage) json.RawMessage {
 	merged := map[string]json.RawMessage{}
 	for _, raw := range entities {
@@ -84,8 +83,8 @@ func mergeEntities(entities []json.RawMessage) json.RawMessage {
 	return bytes.TrimSpace(b)
 }
 
-// jsonIn finds a JSON object with members in running text: what is fenced as
-// json first, then the first one that stands anywhere.
+// jsonIn finds a JSON object with members in text: first in a fence marked json, then
+// anywhere.
 func jsonIn(text string) json.RawMessage {
 	if len(text) > maxSearched {
 		return nil

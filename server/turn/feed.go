@@ -7,14 +7,13 @@ import (
 	"parley/store"
 )
 
-// Feed is what a running turn has said so far, for everybody who streams it.
-// A reader has a position of its own and takes what is new to it, so a slow one
-// holds nothing back and costs no memory: it misses states of texts that are
-// still being written, never a message.
+// Feed has what a running turn has said so far, for everybody who streams it. Each
+// reader has its own position and takes what is new to it. So a slow reader delays
+// nobody and costs no memory. It misses deltas, never a message.
 type Feed struct {
 	mu        sync.Mutex
 	messages  []store.Message
-	writing   []Delta // texts whose message is yet to come
+	writing   []Delta // of messages that are not complete yet
 	version   int     // of the newest delta
 	listeners []*func()
 	joined    int
@@ -25,21 +24,21 @@ type Feed struct {
 	stage  Stage // where err happened
 }
 
-// Delta is all that has been written so far of a message that is not yet whole.
+// Delta is the text so far of a message that is not complete yet.
 type Delta struct {
 	Message string `json:"messageId"`
 	Text    string `json:"text"`
 	version int
 }
 
-// Position is how far a reader of a feed has come.
+// Position is how much of a feed a reader has taken.
 type Position struct {
-	Messages int // whole ones that it has
+	Messages int // number of messages taken
 	version  int
 }
 
-// write says how far a message has come. A nil feed, here and in say, is that of a
-// greeting which is no part of the answer.
+// write sets the text so far of a message. Here and in say, f is nil for a greeting
+// that is not part of the answer.
 func (f *Feed) write(message, text string) {
 	if f == nil {
 		return
@@ -57,8 +56,7 @@ func (f *Feed) write(message, text string) {
 	f.writing = append(f.writing, Delta{Message: message, Text: text, version: f.version})
 }
 
-// say adds messages that are whole. The text of the message called written, if
-// there is one, is no longer being written.
+// say adds complete messages. The delta with id written, if there is one, is done.
 func (f *Feed) say(written string, messages []store.Message) {
 	if f == nil {
 		return
@@ -75,7 +73,7 @@ func (f *Feed) say(written string, messages []store.Message) {
 	f.change()
 }
 
-// end says what the turn came to. Nothing may follow.
+// end sets the turn's outcome. It is the last call.
 func (f *Feed) end(a Answer, err error, stage Stage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,8 +88,8 @@ func (f *Feed) change() {
 	}
 }
 
-// Listen has wake called at every change until leave is. Wake must neither block
-// nor use the feed.
+// Listen calls wake at every change, until leave is called. wake must not block and
+// must not use the feed.
 func (f *Feed) Listen(wake func()) (leave func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,9 +101,8 @@ func (f *Feed) Listen(wake func()) (leave func()) {
 	}
 }
 
-// News gives what is new to a reader and moves its position: whole messages first,
-// then how far the others have come. After it has said that the turn is over,
-// nothing more comes.
+// News returns what is new to a reader and moves its position: complete messages
+// first, then deltas. After it has reported that the turn is over, nothing follows.
 func (f *Feed) News(at *Position) (messages []store.Message, deltas []Delta, over bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,7 +116,7 @@ func (f *Feed) News(at *Position) (messages []store.Message, deltas []Delta, ove
 	return messages, deltas, f.over
 }
 
-// outcome is what the turn came to, once it is over.
+// outcome is the turn's outcome, once it is over.
 func (f *Feed) outcome() (a Answer, stage Stage, over bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,9 +6,9 @@ import (
 	"parley/store"
 )
 
-// Limiter bounds how much happens at once, in all and for one owner, so that no
-// owner takes what others need, and tells when nothing happens any more. It is
-// safe for use from many goroutines.
+// Limiter bounds how many things run at once, in total and per owner, so that no owner
+// uses what others need. It also reports when nothing runs any more. It is safe for
+// use from many goroutines.
 type Limiter struct {
 	limit, limitPerOwner int // 0 for no bound
 
@@ -24,7 +24,7 @@ func NewLimiter(limit, limitPerOwner int) *Limiter {
 	return &Limiter{limit: limit, limitPerOwner: limitPerOwner, byOwner: map[store.Owner]int{}, empty: make(chan struct{})}
 }
 
-// Enter admits one thing of an owner, which must Leave again, or says why not:
+// Enter admits one thing of an owner, which must Leave again, or returns why not:
 // ErrOverloaded, or ErrShuttingDown after Close.
 func (l *Limiter) Enter(o store.Owner) error {
 	l.mu.Lock()
@@ -53,8 +53,8 @@ func (l *Limiter) Leave(o store.Owner) {
 	}
 }
 
-// Close admits nothing any more. The channel it returns is closed when the last
-// that was admitted has left.
+// Close refuses everything from now on. The returned channel is closed when the last
+// thing that was admitted has left.
 func (l *Limiter) Close() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()

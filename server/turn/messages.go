@@ -61,7 +61,7 @@ func messagesOf(a copilot.Message, turn int, newID func() string) said {
 	return s
 }
 
-// isCard reports whether an attachment is a card that can be shown.
+// isCard reports whether an attachment is an adaptive card with content.
 func isCard(a copilot.Attachment) bool {
 	media, _, _ := strings.Cut(a.ContentType, ";")
 	if !strings.EqualFold(strings.TrimSpace(media), adaptiveCard) {
@@ -71,8 +71,8 @@ func isCard(a copilot.Attachment) bool {
 	return json.Unmarshal(a.Content, &members) == nil && members != nil
 }
 
-// cardID names a card by the activity that brought it, so that a submit can be
-// traced to what the agent sent; further cards of one activity are counted.
+// cardID is the id of the activity with the card, so that a submit can be traced to
+// it. Further cards of the same activity get a number.
 func cardID(activity, message string, n int) string {
 	switch {
 	case activity == "" || len(activity) > MaxCardID-8:
@@ -83,8 +83,8 @@ func cardID(activity, message string, n int) string {
 	return fmt.Sprintf("%s-%d", activity, n)
 }
 
-// agentErrorIn is the code of the newest platform error in an answer, "" if
-// there is none.
+// agentErrorIn is the code of the last platform error in an answer, "" if there is
+// none.
 func agentErrorIn(messages []store.Message) string {
 	code := ""
 	for _, m := range messages {

@@ -11,7 +11,7 @@ import (
 	"parley/store"
 )
 
-// MaxCommitAge is how long the end of a turn waits to be stored before it is
+// MaxCommitAge is how long the result of a turn waits to be stored before it is
 // dropped.
 const MaxCommitAge = 10 * time.Minute
 
@@ -19,17 +19,17 @@ const MaxCommitAge = 10 * time.Minute
 const (
 	maxEntries     = 1000
 	maxOutboxBytes = 64 << 20
-	// The time between two attempts doubles from the one to the other. It is short
-	// because of what begins when the store is back: see outbox.
+	// The time between two attempts doubles from the first to the second. It is short,
+	// so that a result is stored before its lapsed turn is taken over: see outbox.
 	firstPause   = 25 * time.Millisecond
 	longestPause = 500 * time.Millisecond
 )
 
-// entry is how a turn ended, on its way to the store.
+// entry is the result of a turn that waits to be stored.
 type entry struct {
 	turn  store.Turn
 	done  *store.Completion // nil when the turn failed
-	class string            // what it failed of
+	class string            // failure class
 
 	since time.Time
 	bytes int
@@ -38,8 +38,8 @@ type entry struct {
 
 func (e *entry) key() conversationKey { return conversationKey{e.turn.Owner, e.turn.Conversation} }
 
-// write takes it to the store once. On a goroutine of its own, a panic would end
-// the process.
+// write makes one attempt to store it. It recovers panics, because on the worker's
+// goroutine a panic would end the process.
 func (e *entry) write(ctx context.Context, s store.Store) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -52,9 +52,8 @@ func (e *entry) write(ctx context.Context, s store.Store) (err error) {
 	return store.AsTimeout("CompleteTurn", s.CompleteTurn(ctx, e.turn, *e.done))
 }
 
-// isTransient reports whether the store may yet take what it refused. A turn that
-// was taken over, a conversation that is gone, and what the store refuses for good
-// stay so.
+// isTransient reports whether a later attempt may succeed. It cannot for a turn that
+// was taken over, a conversation that is gone, and what the store refuses for good.
 func isTransient(err error) bool {
 	e, ok := errors.AsType[*store.Error](err)
 	return ok && e.Transient()
@@ -67,19 +66,17 @@ func isRefusal(err error) bool {
 	return ok && !e.Transient()
 }
 
-// outbox holds the ends of turns that the store would not take while their
-// request waited. Each is tried again until it is stored, has become void, or
-// passes a bound. No answer is ever served from here: what a client gets was read
-// from the store, or was stored before it got it.
+// outbox holds results of turns that could not be stored while their request
+// waited. Each is retried until it is stored, is void, or exceeds a bound. No answer
+// is ever served from here: a client gets only what is stored.
 //
-// The lease of such a turn is not renewed. Whenever the store would take a
-// renewal it takes the end itself, which serves better. So once the store is back
-// there is a moment in which the lease has lapsed and the end is not stored yet.
-// A begin in this process cannot fall into it, because flush goes first: it
-// stores the end and finds the answer, or fails as the store does. One in another
-// process can: it adopts the turn and asks the agent again, and the fence makes
-// the end that waits here void. Retry-After after a failed commit is the lease's
-// time, so that a client that heeds it comes later.
+// The lease of such a turn is not renewed: whenever the store would accept a renewal,
+// it accepts the result itself. So after an outage there is a moment in which the
+// lease has lapsed and the result is not stored yet. A begin in this process is safe,
+// because flush runs first: it stores the result, and the begin finds the answer. A
+// begin in another process can adopt the turn in that moment. Then the agent is asked
+// again, and the fence makes the result that waits here void. Retry-After after a
+// failed commit is the lease time, so that a client that obeys it comes later.
 type outbox struct {
 	cfg Config
 
@@ -88,7 +85,7 @@ type outbox struct {
 
 	mu      sync.Mutex
 	waiting map[conversationKey]*entry // one conversation has one turn at a time
-	order   []*entry                   // the same, in the order in which they are tried
+	order   []*entry                   // the same entries, in the order of their attempts
 	bytes   int
 	closed  bool
 	idle    chan struct{} // closed when the worker has ended; nil while there is none
@@ -106,16 +103,16 @@ func newOutbox(cfg Config) *outbox {
 	return o
 }
 
-// pending is how many wait.
+// pending is the number of entries.
 func (o *outbox) pending() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.waiting)
 }
 
-// push keeps an end whose last attempt failed for cause. The end of a later turn
-// in the same conversation makes the earlier one void: it could not have begun
-// without taking its place.
+// push adds a result whose last attempt failed with cause. It replaces the result of
+// an earlier turn of the same conversation, which is void: the later turn could not
+// have begun without taking over.
 func (o *outbox) push(e *entry, cause error) {
 	e.since, e.cause, e.bytes = o.cfg.Now(), o.cfg.Class(cause), sizeOf(e)
 	o.mu.Lock()
@@ -147,12 +144,12 @@ func (o *outbox) keep(e *entry) {
 	o.bytes += e.bytes
 	if o.idle == nil {
 		o.idle = make(chan struct{})
-		go o.work(o.idle) // ends with the last end, or with close
+		go o.work(o.idle) // returns when nothing waits, or at close
 	}
 }
 
-// flush stores what waits for a conversation, if anything does. Its error says
-// that the store still does not take it.
+// flush stores the result that waits for a conversation, if there is one. An error
+// means that the store still does not accept it.
 func (o *outbox) flush(ctx context.Context, at conversationKey) error {
 	o.mu.Lock()
 	e := o.waiting[at]
@@ -163,9 +160,9 @@ func (o *outbox) flush(ctx context.Context, at conversationKey) error {
 	return o.try(ctx, e)
 }
 
-// work tries until nothing waits. A pass ends with the first failure, since the
-// next would most likely fail as well, and what failed goes to the back, so that
-// one that can never be stored holds nothing up.
+// work retries until nothing waits. A pass ends at the first failure, because the
+// next attempt would probably fail too. The failed entry goes to the back, so that
+// one that can never be stored does not block the others.
 func (o *outbox) work(idle chan<- struct{}) {
 	defer close(idle)
 	for wait := firstPause; pause(o.life, wait); wait = min(2*wait, longestPause) {
@@ -186,8 +183,8 @@ func (o *outbox) work(idle chan<- struct{}) {
 	}
 }
 
-// next takes the first that still waits to the back of the order. When nothing
-// waits, the worker is over.
+// next returns the first entry and moves it to the back. It returns nil when nothing
+// waits, and the worker ends.
 func (o *outbox) next() *entry {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -200,9 +197,8 @@ func (o *outbox) next() *entry {
 	return e
 }
 
-// try makes one attempt. It is repeatable, so it does not matter that a request
-// and the worker may make one at the same time. The error is nil unless the end
-// still waits.
+// try makes one attempt. Writes are idempotent, so a request and the worker may try
+// at the same time. The error is nil unless the entry still waits.
 func (o *outbox) try(ctx context.Context, e *entry) error {
 	attempt, cancel := context.WithTimeout(ctx, o.cfg.CommitTimeout)
 	defer cancel()
@@ -211,12 +207,12 @@ func (o *outbox) try(ctx context.Context, e *entry) error {
 	defer o.mu.Unlock()
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return err // whoever wanted it has left
+		return err // the caller has left
 	case isTransient(err):
 		e.cause = o.cfg.Class(err)
 		return err
 	case o.waiting[e.key()] != e:
-		return nil // another attempt ended it meanwhile
+		return nil // another attempt stored or dropped it meanwhile
 	}
 	o.remove(e)
 	switch {
@@ -236,7 +232,7 @@ func (o *outbox) try(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// giveUp drops one that waits.
+// giveUp drops an entry that still waits.
 func (o *outbox) giveUp(e *entry, reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -246,14 +242,14 @@ func (o *outbox) giveUp(e *entry, reason string) {
 	}
 }
 
-// remove and drop are called with the lock held.
+// remove and drop need the lock.
 func (o *outbox) remove(e *entry) {
 	delete(o.waiting, e.key())
 	o.order = slices.DeleteFunc(o.order, func(other *entry) bool { return other == e })
 	o.bytes -= e.bytes
 }
 
-// drop counts and logs an end that will not be stored.
+// drop counts and logs a result that will not be stored.
 func (o *outbox) drop(e *entry, reason string) {
 	level := slog.LevelWarn
 	if e.done != nil && reason != "void" {
@@ -271,8 +267,8 @@ func (e *entry) attrs(now time.Time) []slog.Attr {
 	}
 }
 
-// close waits until nothing waits or ctx is done, and drops the rest. No turn may
-// run any more.
+// close returns when the outbox is empty or ctx is done, and drops what is left. No
+// turn may be running.
 func (o *outbox) close(ctx context.Context) {
 	o.mu.Lock()
 	idle := o.idle
@@ -296,7 +292,7 @@ func (o *outbox) close(ctx context.Context) {
 	}
 }
 
-// sizeOf is about how much memory an end holds.
+// sizeOf estimates the memory of a result, in bytes.
 func sizeOf(e *entry) int {
 	size := 1 << 10
 	if e.done == nil {

@@ -11,19 +11,19 @@ import (
 	"parley/store"
 )
 
-// MaxWaiting is how many requests of this process may wait for their turn in one
-// conversation. A user who means well has one or two.
+// MaxWaiting bounds the requests of this process that wait for their turn in one
+// conversation. An honest user needs one or two.
 const MaxWaiting = 4
 
-// The times between two attempts to begin a turn while another instance runs one
-// in the conversation. They grow, so that a wait of the default length costs about
-// ten calls of the store; the last is repeated.
+// The times between two attempts to begin a turn while another instance runs one in
+// the conversation; the last is repeated. They grow, so that a wait of the default
+// length costs about ten store calls.
 var attemptIntervals = [...]time.Duration{
 	100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, time.Second,
 }
 
-// queue holds the requests of this process that wait for their turn, by their
-// conversation, in the order in which they came. Only the first asks the store.
+// queue has the requests of this process that wait for their turn, by conversation,
+// in order of arrival. Only the first of each asks the store.
 type queue struct {
 	mu      sync.Mutex
 	waiting map[conversationKey][]*waiter
@@ -31,18 +31,17 @@ type queue struct {
 
 // waiter is a request in the queue.
 type waiter struct {
-	wake chan struct{} // holds one: look again
+	wake chan struct{} // has room for one signal to check again
 }
 
 func (w *waiter) notify() {
 	select {
 	case w.wake <- struct{}{}:
-	default: // it will look anyway
+	default: // a signal is pending already
 	}
 }
 
-// enter puts a request at the end of its conversation's queue; nil when there is
-// no room.
+// enter appends a request to its conversation's queue; nil when the queue is full.
 func (q *queue) enter(key conversationKey) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -54,7 +53,7 @@ func (q *queue) enter(key conversationKey) *waiter {
 	return w
 }
 
-// leave takes a request out, and tells the one that is first then.
+// leave removes a request and wakes the one that is then first.
 func (q *queue) leave(key conversationKey, w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -67,7 +66,7 @@ func (q *queue) leave(key conversationKey, w *waiter) {
 	rest[0].notify()
 }
 
-// notify has everyone who waits in a conversation look again.
+// notify wakes all requests that wait in a conversation.
 func (q *queue) notify(key conversationKey) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -88,16 +87,15 @@ func (q *queue) first(key conversationKey, w *waiter) bool {
 	return len(q.waiting[key]) > 0 && q.waiting[key][0] == w
 }
 
-// begin takes the turn, or finds the running turn that is the same request's. It
-// waits up to TurnWait while another turn runs in the conversation, in the order of
-// arrival. It uses the request's own context: a client that has left by now has
-// nothing begun for it.
+// begin begins the turn, or finds the running turn of the same request. While another
+// turn runs in the conversation it waits for up to TurnWait, in order of arrival. It
+// uses the request's own context: nothing is begun for a client that has left.
 func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.Begin) (held *store.Turn, joined *joinedTurn, err error) {
 	key := req.conversationKey()
 	if joined := r.join(req); joined != nil {
 		return nil, joined, nil
 	}
-	err = &store.BusyError{RetryAfter: time.Second} // as others wait already, without knowing for what
+	err = &store.BusyError{RetryAfter: time.Second} // others wait already; which turn runs is not known here
 	if !r.queue.occupied(key) {
 		if held, err = r.tryBegin(ctx, p, req, b); !errors.Is(err, store.ErrBusy) {
 			return held, nil, err
@@ -114,8 +112,8 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.B
 	limit := time.NewTimer(r.cfg.TurnWait)
 	defer limit.Stop()
 	for attempts := 0; ; {
-		// The end of a turn in this process is told; that of another's has to be
-		// asked for, and only the first in the queue does.
+		// The end of a turn in this process wakes the queue. That of another process
+		// must be polled, and only the first in the queue does that.
 		var again <-chan time.Time
 		if r.queue.first(key, w) && r.running.get(key) == nil {
 			again = time.After(attemptInterval(attempts, err))
@@ -143,9 +141,9 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.B
 	}
 }
 
-// attemptInterval is how long to wait before the next attempt: not longer than the
-// turn that runs has left of its lease, for its instance may be gone, and not the
-// same for all, so that many that wait for one store do not ask it at once.
+// attemptInterval is how long to wait before the next attempt: at most what is left of
+// the running turn's lease, because its instance may be gone, and with jitter, so that
+// many waiting requests do not ask the store at once.
 func attemptInterval(attempts int, busy error) time.Duration {
 	wait := attemptIntervals[min(attempts, len(attemptIntervals)-1)]
 	wait = wait*3/4 + rand.N(wait/4) //nolint:gosec // spreads load, guards nothing

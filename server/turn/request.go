@@ -24,31 +24,31 @@ const (
 // starts reports whether the request makes a new conversation.
 func (k Kind) starts() bool { return k == KindStart || k == KindOrchestrate }
 
-// talks reports whether there is something to say to the agent.
+// talks reports whether the request has input for the agent.
 func (k Kind) talks() bool { return k != KindStart }
 
 // MaxCardID is the most characters of a card's id.
 const MaxCardID = 512
 
-// Request is one turn that somebody asks for.
+// Request asks for one turn.
 type Request struct {
 	Kind     Kind
 	Owner    store.Owner
 	Identity copilot.Identity // on whose behalf the agent is asked
-	// Conversation is the id of the conversation; for a kind that starts one, the
-	// id that it shall have.
+	// Conversation is the id of the conversation; for a kind that starts one, the id
+	// that it will get.
 	Conversation string
 	Key          string           // idempotency key; empty for none
 	Fingerprint  string           // by Fingerprint
 	Text         string           // what the user said; empty for KindStart
 	CardID       string           // of the card that is submitted; for KindCard
 	Value        json.RawMessage  // what the card submits, as the agent is given it; for KindCard
-	Workflow     *WorkflowContext // nil when the caller speaks of none
+	Workflow     *WorkflowContext // nil for none
 }
 
-// Fingerprint tells requests apart by what they ask for: their kind and the
-// values of the known fields, however they were written down. Stored turns have
-// it, so a change of its form makes repeats of earlier requests new ones.
+// Fingerprint identifies the input of a request: its kind and the values of its known
+// fields, independent of how the JSON was written. It is stored with turns, so after a
+// change of its form, repeats of earlier requests are not recognized.
 func Fingerprint(kind Kind, wc *WorkflowContext, values ...string) string {
 	form := struct {
 		Kind   Kind
@@ -69,8 +69,8 @@ func Fingerprint(kind Kind, wc *WorkflowContext, values ...string) string {
 	return base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
-// Canonical writes valid JSON with its members sorted and without spaces, so that
-// equal values have equal fingerprints; numbers stay as they were written.
+// Canonical rewrites valid JSON with sorted members and without spaces, so that equal
+// values have equal fingerprints. Numbers stay as they were written.
 func Canonical(raw json.RawMessage) string {
 	var v any
 	dec := json.NewDecoder(bytes.NewReader(raw))

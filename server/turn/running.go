@@ -9,16 +9,16 @@ import (
 	"parley/store"
 )
 
-// MaxJoined is how many requests may join one running turn. Each costs a
-// connection; a client that means well has one or two.
+// MaxJoined bounds the requests that may join one running turn. Each costs a
+// connection; an honest client needs one or two.
 const MaxJoined = 8
 
-// joinTime is how long after its begin a turn takes the same input for the same
-// request. Later, a user means it again.
+// joinTime is how long after its begin a turn treats the same input without a key as
+// the same request. Later, the user is taken to say it again.
 const joinTime = time.Minute
 
-// running are the turns that this process runs, from their begin to the end of
-// their commit. One conversation has one at a time.
+// running has the turns that this process runs, from begin to commit. A conversation
+// has one at a time.
 type running struct {
 	mu    sync.Mutex
 	turns map[conversationKey]*runningTurn
@@ -32,7 +32,7 @@ type runningTurn struct {
 	feed  *Feed
 }
 
-// requestKey is what a repeat has in common with the first.
+// requestKey is equal for a request and its repeats.
 type requestKey struct {
 	key, fingerprint string
 }
@@ -43,7 +43,7 @@ func (r *Request) conversationKey() conversationKey {
 
 func (r *Request) requestKey() requestKey { return requestKey{r.Key, r.Fingerprint} }
 
-// add says that a turn runs until remove is called.
+// add registers a running turn until remove is called.
 func (r *running) add(key conversationKey, t *runningTurn) (remove func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,7 +51,7 @@ func (r *running) add(key conversationKey, t *runningTurn) (remove func()) {
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.turns[key] == t { // another process may have taken the turn over, and a later one run here since
+		if r.turns[key] == t { // if another process took the turn over, a later one may be registered here
 			delete(r.turns, key)
 		}
 	}
@@ -63,10 +63,10 @@ func (r *running) get(key conversationKey) *runningTurn {
 	return r.turns[key]
 }
 
-// holdRunning makes sure that the store knows of the turn that this process runs
-// in a conversation, if it runs one. Its lease may have lapsed while the store was
-// away, and then a begin would adopt a turn whose agent has been asked: the agent
-// would be asked twice, and the first request lose its answer.
+// holdRunning renews the lease of the turn that this process runs in a conversation,
+// if there is one. The lease may have lapsed during an outage of the store. Then a
+// begin would adopt a turn whose agent was already asked: the agent would be asked
+// twice, and the first request would lose its answer.
 func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
 	t := r.running.get(key)
 	if t == nil {
@@ -82,9 +82,9 @@ func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
 // joinedTurn is the running turn of an earlier request that this one repeats.
 type joinedTurn struct{ feed *Feed }
 
-// join finds the turn that this process runs for the same input, with the same key
-// or both without one. It is nil when there is none, or when MaxJoined have joined
-// it; else leave must be called.
+// join returns the running turn of this process for the same input, with the same key
+// or both without one. It is nil when there is none, or when MaxJoined requests have
+// joined it. The caller must call leave.
 func (r *Runner) join(req *Request) *joinedTurn {
 	t := r.running.get(req.conversationKey())
 	if t == nil || t.key != req.requestKey() || req.Key == "" && r.cfg.Now().Sub(t.begun) >= joinTime {
@@ -99,21 +99,21 @@ func (r *Runner) join(req *Request) *joinedTurn {
 	return &joinedTurn{t.feed}
 }
 
-// leave gives the place back.
+// leave is the opposite of join.
 func (j *joinedTurn) leave() {
 	j.feed.mu.Lock()
 	defer j.feed.mu.Unlock()
 	j.feed.joined--
 }
 
-// wait returns what the turn came to, or the context's error when that is done
-// first. The turn goes on either way.
+// wait returns the turn's outcome, or the context's error if ctx is done first. The
+// turn goes on in both cases.
 func (j *joinedTurn) wait(ctx context.Context) (Answer, Stage, error) {
 	changed := make(chan struct{}, 1)
 	defer j.feed.Listen(func() {
 		select {
 		case changed <- struct{}{}:
-		default: // it will look anyway
+		default: // a signal is pending already
 		}
 	})()
 	for {

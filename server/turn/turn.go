@@ -1,6 +1,6 @@
-// Package turn carries one turn of a conversation from its begin in the store,
-// through the agent's answer, to its commit. It knows no HTTP: package server
-// decodes requests for it and writes what comes of them.
+// Package turn runs one turn of a conversation: it begins the turn in the store, asks
+// the agent, and commits the answer. It knows no HTTP: package server decodes requests
+// and writes answers.
 package turn
 
 import (
@@ -15,15 +15,15 @@ import (
 
 // Failures that begin in this package.
 var (
-	// ErrOverloaded says that as many turns run as may, in all or of one owner.
+	// ErrOverloaded says that the limit of running turns is reached, in total or for
+	// one owner.
 	ErrOverloaded = errors.New("turn: too many turns at once")
-	// ErrShuttingDown says that this process takes no new turns, or gave one up
-	// because its time was over.
+	// ErrShuttingDown says that this process is stopping: it refused a turn, or ended
+	// one that was still running when ShutdownTimeout was over.
 	ErrShuttingDown = errors.New("turn: shutting down")
 )
 
-// Config is what a Runner is made of. All of it must be given, but for the
-// bounds.
+// Config configures a Runner. Everything but the bounds is required.
 type Config struct {
 	Store store.Store
 	Agent copilot.Agent
@@ -34,28 +34,28 @@ type Config struct {
 	// Class names the failure class of an error. It is asked, and no class is named
 	// here, because the table of classes is the server's.
 	Class func(error) string
-	// OnAgent is told how each call of the agent went: a failure class, "" for
-	// well.
+	// OnAgent is called after each call of the agent with its failure class, "" for
+	// success.
 	OnAgent func(class string)
-	// OnCommitDropped is told of every end of a turn that was given up without
-	// being stored, with the class of what kept it from that. It must not call
-	// the Runner.
+	// OnCommitDropped is called for every result of a turn that is dropped without
+	// being stored, with the failure class that kept it from being stored. It must not
+	// call the Runner.
 	OnCommitDropped func(class string)
 
-	// AgentTimeout bounds all that one turn asks of the agent.
+	// AgentTimeout bounds the agent's part of one turn.
 	AgentTimeout time.Duration
-	// StoreTimeout bounds a store call that no longer hangs on the client's
-	// request. It should exceed the store's own limit for one call.
+	// StoreTimeout bounds a store call that outlives the client's request. It should
+	// exceed the store's own limit for one call.
 	StoreTimeout time.Duration
-	// CommitTimeout is how long a request goes on trying to store the agent's
-	// answer, and how long one attempt after it may take.
+	// CommitTimeout is how long a request tries to store the agent's answer, and the
+	// limit of one later attempt.
 	CommitTimeout time.Duration
 	// TurnWait is how long a request waits while another turn runs in its
 	// conversation; 0 for not at all. It should exceed store.LeaseTime, so that the
 	// turn of an instance that died keeps nobody out.
 	TurnWait time.Duration
-	// MaxTurns is how many turns run at once before more are refused with
-	// ErrOverloaded, MaxTurnsPerOwner how many of one owner; 0 for no bound.
+	// MaxTurns bounds the turns that run at once, MaxTurnsPerOwner those of one owner;
+	// more are refused with ErrOverloaded. 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
 }
 
@@ -67,13 +67,13 @@ type Runner struct {
 	queue   queue
 	outbox  *outbox
 
-	// life ends, with ErrShuttingDown as its cause, when turns that still run
-	// have to give up.
+	// life is canceled, with ErrShuttingDown as its cause, to end the turns that still
+	// run.
 	life context.Context
 	kill context.CancelCauseFunc
 }
 
-// New makes a Runner. Shutdown must be called to end what it leaves running.
+// New makes a Runner. Call Shutdown to end its goroutines.
 func New(cfg Config) *Runner {
 	r := &Runner{
 		cfg: cfg, limiter: NewLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
@@ -84,13 +84,13 @@ func New(cfg Config) *Runner {
 	return r
 }
 
-// PendingCommits is how many turns have ended and could not yet be stored.
+// PendingCommits is the number of turns whose result waits to be stored.
 func (r *Runner) PendingCommits() int { return r.outbox.pending() }
 
-// Shutdown refuses new turns and waits for those that run, and for what they
-// left to be stored. When ctx is done first, it ends them and returns the
-// context's error: each is recorded as failed for ErrShuttingDown, and what the
-// store has not taken by then is dropped.
+// Shutdown refuses new turns and waits for those that run, and for results that wait
+// to be stored. When ctx is done first, it ends the turns and returns the context's
+// error: each is recorded as failed with ErrShuttingDown, and results that the store
+// has not taken by then are dropped.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	defer r.outbox.close(ctx)
 	empty := r.limiter.Close()
@@ -100,12 +100,12 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	r.kill(ErrShuttingDown)
-	// What is left is one bounded store call for each turn.
+	// Each turn now makes only one bounded store call.
 	<-empty
 	return ctx.Err()
 }
 
-// Stage is where in a turn something failed.
+// Stage is the step of a turn that failed.
 type Stage string
 
 // The stages of a turn.
@@ -115,36 +115,35 @@ const (
 	StageComplete Stage = "complete"
 )
 
-// Progress is how far a turn has come and what it cost. It belongs to the
-// goroutine of its request, and is meaningful also when the turn failed.
+// Progress has the stage and the costs of a turn, also of one that failed. It belongs
+// to the goroutine of its request.
 type Progress struct {
-	Stage        Stage  // where it failed; "" when it did not
-	Conversation string // "" while there is none that could be named
+	Stage        Stage  // where it failed; "" if it did not
+	Conversation string // "" until the conversation exists
 	Store        time.Duration
 	Upstream     time.Duration
 	Restarted    bool   // the agent had forgotten the conversation
 	Replayed     bool   // the answer is the stored one of an earlier request
 	Joined       bool   // the turn is that of an earlier request that still ran
-	AgentError   string // the platform's code, when the agent answered with an error in words
+	AgentError   string // the platform's code, if the answer is a platform error message
 }
 
-// Watch begins to read a feed, for a caller that wants to know what the agent says
-// while it says it. Stop must return when all that the feed has is read, or nobody
-// reads it any more.
+// Watch starts to read a feed, for a caller that streams the turn. stop must return
+// when the whole feed is read, or when its reader is gone.
 type Watch func(f *Feed) (stop func())
 
-// Run is the turn protocol: begin, ask, commit. A store that is down fails it
-// before the agent has been asked; from then on nothing but the agent, a lost
-// lease or the end of the process ends it, so that an answer which was given is
-// also stored, whether or not the client still waits.
+// Run runs one turn: begin, ask, commit. If the store is down, it fails before the
+// agent is asked. After the begin, only the agent, a lost lease or the end of the
+// process stops it. So the agent's answer is stored, whether or not the client still
+// waits.
 //
-// While another turn runs in the conversation, it waits for up to TurnWait. If that
-// turn is of the same input, it joins it: it gives what that turn comes to, and
-// stops waiting for it when ctx is done.
+// While another turn runs in the conversation, Run waits for up to TurnWait. If that
+// turn has the same input, Run joins it: it returns that turn's outcome, or the
+// context's error when ctx is done first.
 //
-// Watch, unless nil, is called once the turn runs. The error is one of this
-// package, a *store.Error or another of package store's, a *copilot.Error, a
-// *PanicError, or the context's own.
+// watch may be nil; it is called once the turn runs. The error is one of this package,
+// a *store.Error or another error of package store, a *copilot.Error, a *PanicError,
+// or the context's own.
 func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch) (_ Answer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -153,7 +152,7 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch
 	}()
 	p.Stage = StageBegin
 	if !req.Kind.starts() {
-		p.Conversation = req.Conversation // a new one has no name until it is there
+		p.Conversation = req.Conversation // the id of a new one is valid only once it is stored
 	}
 	if err := r.limiter.Enter(req.Owner); err != nil {
 		return Answer{}, err
@@ -221,8 +220,8 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 
 	p.Stage = StageComplete
 	p.Restarted, p.AgentError = ex.Restarted, agentErrorIn(done.Messages)
-	// Not failed when this fails: the acknowledgement may be what got lost, and
-	// the answer stored all the same.
+	// An error here does not fail the turn: only the acknowledgement may be lost, and
+	// the answer may be stored.
 	if err := r.commit(ctx, p, held, done); err != nil {
 		return Answer{}, err
 	}
@@ -230,8 +229,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 	return answerOf(req, done.Messages, ex), nil
 }
 
-// userMessage is the user's side of the turn, as it is stored; none for a
-// greeting.
+// userMessage is the user's message as it is stored; none for a greeting.
 func (r *Runner) userMessage(req *Request) []store.Message {
 	if !req.Kind.talks() {
 		return nil
@@ -246,7 +244,7 @@ func (r *Runner) timed(sum *time.Duration, f func() error) error {
 	return f()
 }
 
-// detached is a context that outlives the request but not its usefulness.
+// detached is a context that outlives the request, for limit at most.
 func detached(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }

@@ -7,7 +7,7 @@ import (
 	"parley/store"
 )
 
-// WorkflowContext is where the caller's own workflow stands.
+// WorkflowContext is the caller's position in its own workflow.
 type WorkflowContext struct {
 	Step          string
 	Constraints   []string
@@ -24,7 +24,7 @@ type WorkflowState struct {
 	Status             string          `json:"status"` // active, completed or error
 }
 
-// stored is the part of the context that the conversation remembers.
+// stored is the part of the context that is stored with the conversation.
 func (wc *WorkflowContext) stored() store.Workflow {
 	if wc == nil {
 		return store.Workflow{}
@@ -32,10 +32,9 @@ func (wc *WorkflowContext) stored() store.Workflow {
 	return store.Workflow{CurrentStep: wc.Step, StepData: wc.CollectedData}
 }
 
-// prefix puts the context as a block in front of what the user said. Every
-// value stays on its own line: with a line break inside a step, a caller's data
-// could end the block or fake a line of it, and the agent would take the words
-// of a document for the state of the workflow.
+// prefix puts the context as a block before the user's text. Every value is kept on
+// one line. With a line break in a value, a caller's data could end the block or fake
+// a line of it, and the agent would take a document's text for the workflow's state.
 func (wc *WorkflowContext) prefix(text string) string {
 	if wc == nil {
 		return text
@@ -54,7 +53,7 @@ func (wc *WorkflowContext) prefix(text string) string {
 		"[/WORKFLOW_CONTEXT]\n\n" + text
 }
 
-// oneLine replaces everything that some reader takes for the end of a line.
+// oneLine replaces every character that some reader takes for a line break.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
