@@ -323,7 +323,7 @@ func TestUpstreamConversationIsLost(t *testing.T) {
 	}
 }
 
-// A record of the predecessor knows no upstream conversation.
+// A legacy record knows no upstream conversation.
 func TestUpstreamConversationWasNeverKept(t *testing.T) {
 	w := newHarness(t, nil)
 	o := store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}

@@ -255,19 +255,6 @@ func shown(v string) string {
 	return bare.String() + "…"
 }
 
-// writeExample writes .env.example.
-func writeExample(w io.Writer) {
-	fmt.Fprint(w, "# Settings of Parley. Every line shows a default; uncomment to change it.\n")
-	group := ""
-	for _, s := range settings() {
-		if s.group != group {
-			group = s.group
-			fmt.Fprintf(w, "\n## %s\n", group)
-		}
-		fmt.Fprintf(w, "\n# %s\n# Expected: %s.\n#%s=%s\n", s.about, s.expects, s.name, s.def)
-	}
-}
-
 // writeUsage writes the text of --help.
 func writeUsage(w io.Writer) {
 	fmt.Fprint(w, `Parley is the state service behind a Copilot Studio chat front end.

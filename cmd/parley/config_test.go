@@ -285,8 +285,8 @@ func (e environment) set(name, value string) environment {
 	return environment{name: value}.over(e)
 }
 
-// The predecessor's environment file works unchanged, as a file.
-func TestPredecessorsFile(t *testing.T) {
+// The environment file of the legacy service works unchanged, as a file.
+func TestLegacyEnvFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), ".env")
 	static := t.TempDir()
 	err := os.WriteFile(file, []byte(`# the service that was here before

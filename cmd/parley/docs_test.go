@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -109,4 +110,17 @@ func routesTable(t *testing.T) string {
 		}
 	}
 	return b.String()
+}
+
+// writeExample writes .env.example.
+func writeExample(w io.Writer) {
+	fmt.Fprint(w, "# Settings of Parley. Every line shows a default; uncomment to change it.\n")
+	group := ""
+	for _, s := range settings() {
+		if s.group != group {
+			group = s.group
+			fmt.Fprintf(w, "\n## %s\n", group)
+		}
+		fmt.Fprintf(w, "\n# %s\n# Expected: %s.\n#%s=%s\n", s.about, s.expects, s.name, s.def)
+	}
 }

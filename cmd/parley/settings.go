@@ -39,7 +39,7 @@ type setting struct {
 	read func(c *config, value string) error
 }
 
-// settings is the table. Names that the predecessor had keep their meaning, so
+// settings is the table. Names that the legacy service had keep their meaning, so
 // that its environment file works unchanged.
 func settings() []setting {
 	return []setting{
