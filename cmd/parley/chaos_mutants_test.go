@@ -12,8 +12,12 @@ import (
 	"parley/store"
 )
 
-// asMutant makes the test binary be the program with a store that is wrong.
-const asMutant = "PARLEY_TEST_MUTANT"
+// asReplica makes the test binary be the program, with one of chaosMutants as its
+// store, and with a clock that is clockAhead of the others'.
+const (
+	asReplica  = "PARLEY_TEST_REPLICA"
+	clockAhead = "PARLEY_TEST_CLOCK_AHEAD"
+)
 
 // right is the mutant that is none: it must pass where the others fail.
 const right = "right"
@@ -51,18 +55,26 @@ func TestChaosMutants(t *testing.T) {
 	}
 }
 
-// mutantMain is the program around a wrong store.
-func mutantMain(name string) {
-	if err := runMutant(chaosMutants()[name]); err != nil {
+// replicaMain is the program around a store that may be wrong.
+func replicaMain(name string) {
+	if err := runReplica(chaosMutants()[name]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func runMutant(wrap func(store.Store) store.Store) error {
+func runReplica(wrap func(store.Store) store.Store) error {
 	c, err := load(processEnvironment())
 	if err != nil {
 		return err
 	}
-	return serve(untilSignal(syscall.SIGTERM), c, seams{store: wrap}, os.Stdout, io.Discard)
+	with := seams{store: wrap}
+	if ahead := os.Getenv(clockAhead); ahead != "" {
+		by, err := time.ParseDuration(ahead)
+		if err != nil {
+			return err
+		}
+		with.clock = func() time.Time { return time.Now().Add(by) }
+	}
+	return serve(untilSignal(syscall.SIGTERM), c, with, os.Stdout, io.Discard)
 }

@@ -32,7 +32,7 @@ const (
 // lose nothing that was acknowledged and say nothing twice.
 func TestChaos(t *testing.T) {
 	seconds, seed := setting64(t, chaosSeconds, 8), setting64(t, chaosSeed, rand.Uint64N(1_000_000))
-	c := chaos(t, seed, time.Duration(seconds)*time.Second, "", (*arena).something)
+	c := chaos(t, seed, time.Duration(seconds)*time.Second, right, (*arena).something)
 	c.report(t, int(seconds))
 	if t.Failed() {
 		t.Logf("again: %s=%d %s=%d go test -run TestChaos ./cmd/parley", chaosSeed, seed, chaosSeconds, seconds)
@@ -43,7 +43,7 @@ func TestChaos(t *testing.T) {
 // ends, loses nothing, and asks the agent nothing twice.
 func TestRollingRestart(t *testing.T) {
 	next := 0
-	c := chaos(t, 1, 5*time.Second, "", func(a *arena) {
+	c := chaos(t, 1, 5*time.Second, right, func(a *arena) {
 		r := a.replicas[next%2]
 		next++
 		a.end(r, syscall.SIGTERM)
@@ -95,10 +95,11 @@ type arena struct {
 
 // replica is one process of the service.
 type replica struct {
-	proxy *faultproxy.Proxy // between it and Redis
-	mu    sync.Mutex
-	base  string // "" while it is not there
-	cmd   *exec.Cmd
+	proxy    *faultproxy.Proxy // between it and Redis
+	settings []string          // of its own
+	mu       sync.Mutex
+	base     string // "" while it is not there
+	cmd      *exec.Cmd
 }
 
 // chaos lets users talk while things break one after the other, and checks what
@@ -117,10 +118,14 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration, mutant string, breaks
 	t.Cleanup(web.Close)
 	a.settings = []string{
 		"COPILOT_DIRECT_CONNECT_URL", web.URL + "/agent", "COPILOT_STUB_TOKEN", "stub",
-		"REDIS_TIMEOUT", "800", "SHUTDOWN_TIMEOUT", "10", asMutant, mutant,
+		"REDIS_TIMEOUT", "800", "SHUTDOWN_TIMEOUT", "10", asReplica, mutant,
 	}
 	for i := range a.replicas {
-		a.replicas[i] = &replica{proxy: faultproxy.Start(t, server.Addr())}
+		// Instances agree about nothing that they could have of their own: their
+		// clocks are hours apart, and so are their times to live.
+		a.replicas[i] = &replica{proxy: faultproxy.Start(t, server.Addr()), settings: []string{
+			"REDIS_TTL", []string{"86400", "7200"}[i], clockAhead, []string{"3h", "-5h"}[i],
+		}}
 		a.launch(a.replicas[i])
 	}
 	talking, stop := context.WithCancel(t.Context())
@@ -160,7 +165,7 @@ func (a *arena) bases() []string {
 
 func (a *arena) launch(r *replica) {
 	a.t.Helper()
-	base, cmd := process(a.t, append([]string{"REDIS_URL", "redis://" + r.proxy.Addr()}, a.settings...)...)
+	base, cmd := process(a.t, slices.Concat([]string{"REDIS_URL", "redis://" + r.proxy.Addr()}, a.settings, r.settings)...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cmd, r.base = cmd, base
@@ -189,7 +194,7 @@ func (a *arena) something() {
 		victims = a.replicas[n : n+1]
 	}
 	troubled := true
-	what := a.rand.IntN(12)
+	what := a.rand.IntN(13)
 	switch what {
 	case 0, 1: // killed
 		a.end(victims[0], syscall.SIGKILL)
@@ -222,6 +227,10 @@ func (a *arena) something() {
 	case 9: // what ran is told to nobody
 		a.suffer(victims, faultproxy.CutAfter(faultproxy.RST), a.between(100, 1500))
 		troubled = false
+	case 12: // what ran is told to nobody, and then nobody is left to tell it
+		a.suffer(victims, faultproxy.CutAfter(faultproxy.RST), a.between(100, 700))
+		a.end(victims[0], syscall.SIGKILL)
+		a.launch(victims[0])
 	case 10:
 		_ = a.redis.Do(a.t.Context(), "CLIENT", "PAUSE", a.between(100, 1500).Milliseconds(), "ALL").Err()
 		troubled = false

@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) {
 	switch {
-	case os.Getenv(asMutant) != "":
-		mutantMain(os.Getenv(asMutant))
+	case os.Getenv(asReplica) != "":
+		replicaMain(os.Getenv(asReplica))
 		return
 	case os.Getenv(asPeer) != "":
 		if err := peerMain(os.Getenv(asPeer)); err != nil {

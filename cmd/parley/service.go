@@ -30,6 +30,7 @@ type seams struct {
 	api        func(http.Handler) http.Handler   // wraps the API, likewise
 	verifier   auth.Verifier                     // replaces the configured one
 	agentRoots *x509.CertPool                    // trusted by the agent's client; the system's if nil
+	clock      func() time.Time                  // what this instance takes for the time; time.Now if nil
 }
 
 // service is everything that runs in this process, put together by newService and
@@ -71,10 +72,10 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 		return nil, err
 	}
 	s.health = server.NewHealth(server.HealthConfig{
-		Backend: s.store.name, Ping: s.store.Ping, Version: version(),
+		Backend: s.store.name, Ping: s.store.Ping, Version: version(), Now: with.clock,
 		Warnings: func() []string { return slices.Concat(s.auth.warnings, s.store.warnings()) },
 	})
-	if s.api, err = s.newAPI(); err != nil {
+	if s.api, err = s.newAPI(with); err != nil {
 		return nil, err
 	}
 	if err = errors.Join(s.tel.ObserveStore(s.health.StoreAlive), s.tel.ObserveCommits(s.api.PendingCommits)); err != nil {
@@ -89,13 +90,13 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 }
 
 // newAPI makes the HTTP API from the other parts.
-func (s *service) newAPI() (*server.Server, error) {
+func (s *service) newAPI(with seams) (*server.Server, error) {
 	c := s.config
 	cfg := server.Config{
 		Store: s.store.Store, Agent: s.agent.Agent, Health: s.health, Auth: s.auth.Verifier, AuthRequired: c.authRequired, Log: s.log,
 		CORSOrigin: c.corsOrigin, Loopback: server.IsLoopback(c.host), AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
-		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns,
+		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns, Now: with.clock,
 	}
 	if c.authRequired {
 		// Without sign-in, everybody is one user.
