@@ -21,6 +21,7 @@ var abilities = []struct {
 	{Scripts, "FlushScripts", func(p *Place) bool { return p.FlushScripts != nil }},
 	{Legacy, "PutLegacy", func(p *Place) bool { return p.PutLegacy != nil }},
 	{Damages, "Damage", func(p *Place) bool { return p.Damage != nil }},
+	{Tampers, "Tamper", func(p *Place) bool { return p.Tamper != nil }},
 }
 
 // open opens a place, and fails tb with a sentence if the backend or the place is

@@ -24,6 +24,7 @@ func complete() (Backend, *Place) {
 		FlushScripts: func(testing.TB) {},
 		PutLegacy:    func(testing.TB, store.Owner, string, float64, []byte) {},
 		Damage:       func(testing.TB, store.Owner, string) {},
+		Tamper:       func(testing.TB, store.Owner, string, Tampering) func() { return func() {} },
 	}
 	return Backend{Open: func(testing.TB) *Place { return p }}, p
 }
@@ -49,6 +50,7 @@ func TestBadBackends(t *testing.T) {
 		"Instance not declared":  {func(_ *Backend, p *Place) { p.Instance = nil }, Rule{}, `Place.Instance is missing; set it, or list "own clock"`},
 		"scripts not declared":   {func(_ *Backend, p *Place) { p.FlushScripts = nil }, Rule{}, `Place.FlushScripts is missing; set it, or list "scripts"`},
 		"legacy not declared":    {func(_ *Backend, p *Place) { p.PutLegacy = nil }, Rule{}, `Place.PutLegacy is missing; set it, or list "legacy"`},
+		"tampering not declared": {func(_ *Backend, p *Place) { p.Tamper = nil }, Rule{}, `Place.Tamper is missing; set it, or list "tampering"`},
 		"a lack it has not":      {func(b *Backend, _ *Place) { b.Lacks = []Ability{Legacy} }, Rule{}, `Backend.Lacks has "legacy", but the place has it`},
 		"that lack, to its rule": {func(b *Backend, _ *Place) { b.Lacks = []Ability{Keys} }, Rule{ID: "x", Needs: Keys}, `Backend.Lacks has "keys", but the place has it`},
 		"an unknown lack":        {func(b *Backend, _ *Place) { b.Lacks = []Ability{"speed"} }, Rule{}, `"speed", which is no ability`},

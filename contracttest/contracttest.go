@@ -34,6 +34,7 @@ const (
 	Scripts  Ability = "scripts"   // the place has a script cache that it can lose
 	Legacy   Ability = "legacy"    // records of the legacy service can be stored in the place
 	Damages  Ability = "damages"   // entries of lists can be damaged
+	Tampers  Ability = "tampering" // stored records can be changed behind the store's back
 )
 
 // Backend says how to reach an implementation.
@@ -76,7 +77,21 @@ type Place struct {
 	// Damage makes a conversation's entry in the list one that does not decode. Nil
 	// without Damages.
 	Damage func(tb testing.TB, o store.Owner, id string)
+	// Tamper changes a stored conversation, and undo takes it back. Nil without
+	// Tampers.
+	Tamper func(tb testing.TB, o store.Owner, id string, t Tampering) (undo func())
 }
+
+// Tampering is something that happens to a stored conversation.
+type Tampering string
+
+// The kinds of tampering.
+const (
+	NewerVersion Tampering = "newer version"   // it was written by a version that is not known
+	BadField     Tampering = "bad field"       // a field that means something means nothing
+	NoMessages   Tampering = "messages gone"   // evicted, or deleted by hand
+	NoFields     Tampering = "all fields gone" // likewise; the messages are left
+)
 
 // Key is one stored key.
 type Key struct {
@@ -121,7 +136,7 @@ func (r Rule) String() string { return r.ID + ": " + r.Sentence }
 
 // Rules returns all rules in the order of the interface.
 func Rules() []Rule {
-	return slices.Concat(recordRules(), turnRules(), repeatRules(), keyRules(), listRules(), pagingRules(), lifeRules(), legacyRules())
+	return slices.Concat(recordRules(), turnRules(), repeatRules(), keyRules(), listRules(), pagingRules(), lifeRules(), legacyRules(), damageRules())
 }
 
 // Run checks the backend and then every rule against it, each in a place of its

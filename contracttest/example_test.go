@@ -28,7 +28,7 @@ var yours = contracttest.Backend{
 		}
 	},
 	// The store lives in this process alone, so it has none of the abilities.
-	Lacks: []contracttest.Ability{contracttest.Keys, contracttest.OwnClock, contracttest.Scripts, contracttest.Legacy, contracttest.Damages},
+	Lacks: []contracttest.Ability{contracttest.Keys, contracttest.OwnClock, contracttest.Scripts, contracttest.Legacy, contracttest.Damages, contracttest.Tampers},
 }
 
 // The whole contract.

@@ -13,7 +13,7 @@ import (
 
 // lacking is what a store in memory lacks. The rules that need it are tried with
 // the mutants beside the Redis store.
-var lacking = []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Legacy, contracttest.Damages}
+var lacking = []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Legacy, contracttest.Damages, contracttest.Tampers}
 
 // mutated is a store in memory of which every handle is broken by m.
 func mutated(m mutants.Mutant) contracttest.Backend {

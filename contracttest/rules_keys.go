@@ -13,12 +13,14 @@ func keyRules() []Rule {
 		{ID: "S9.replay-later", Sentence: "a replay is the answer of its own turn, also after later turns", check: keyReplaysLater},
 		{ID: "S9.replay-closed", Sentence: "the turn that closed a conversation can still be replayed", check: keyReplaysClosed},
 		{ID: "S9.busy", Sentence: "the same key while its turn is held is refused as any begin", check: keyIsBusy},
+		{ID: "S9.busy-closed", Sentence: "a repeat of the turn that is held is told that it runs although the conversation was closed, and other input that it is closed", check: repeatIsBusyThoughClosed},
 		{ID: "S9.failed", Sentence: "the same key after its turn failed adopts it: same number, higher fence, no second user message", check: keyAdoptsFailed},
 		{ID: "S9.lapsed", Sentence: "the same key after its turn lapsed adopts it", check: keyAdoptsLapsed},
 		{ID: "S9.start", Sentence: "a start with a key is replayed when it completed and adopted when it lapsed", check: keyedStart},
 		{ID: "S9.handed-on", Sentence: "when a repeat without a key finishes the turn of a key, the key has its answer", check: keyHandedOn},
 		{ID: "S9.other", Sentence: "another key with the same input is another turn", check: otherKeyIsOther},
 		{ID: "S10.mismatch", Sentence: "the same key with another input is refused and changes nothing", check: keyMismatch},
+		{ID: "S10.start", Sentence: "the key of a start and the same key of a later turn are two", check: startKeyIsApart},
 	}
 }
 
@@ -76,6 +78,30 @@ func keyIsBusy(e *env) {
 	_, err := e.Store.BeginTurn(e.Context(), b)
 	e.busy(err, 1)
 	e.complete(t, reply("answer"))
+}
+
+func repeatIsBusyThoughClosed(e *env) {
+	for _, key := range []string{"", "k"} {
+		id := e.start()
+		b := e.keyed(id, "question", key)
+		t := e.begin(b)
+		_, err := e.Store.SetStatus(e.Context(), e.owner, id, store.StatusCompleted)
+		e.must(err, "SetStatus")
+		_, err = e.Store.BeginTurn(e.Context(), b)
+		e.busy(err, 1)
+		_, err = e.Store.BeginTurn(e.Context(), e.input(id, "other"))
+		e.refused(err, store.ErrClosed, "BeginTurn with other input")
+		e.complete(t, reply("answer"))
+		again, err := e.Store.BeginTurn(e.Context(), b)
+		if key == "" {
+			e.refused(err, store.ErrClosed, "BeginTurn after the turn completed")
+			continue
+		}
+		e.must(err, "BeginTurn after the turn completed")
+		if again.Replay == nil {
+			e.broken("no replay afterwards: %+v", again)
+		}
+	}
 }
 
 func keyAdoptsFailed(e *env) {
@@ -161,4 +187,21 @@ func keyMismatch(e *env) {
 	_, err = e.Store.BeginTurn(e.Context(), e.keyed(id, "other", "k"))
 	e.refused(err, store.ErrMismatch, "BeginTurn after it completed")
 	e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer"})
+}
+
+func startKeyIsApart(e *env) {
+	b := e.starting()
+	b.Key = "k"
+	e.complete(e.begin(b), reply("hello"))
+	turn := e.keyed(b.Conversation, "question", "k")
+	t := e.begin(turn)
+	e.same("number of the turn", t.Number, 1)
+	e.complete(t, reply("answer"))
+	for want, b := range map[string]store.Begin{"hello": b, "answer": turn} {
+		again := e.begin(b)
+		if again.Replay == nil {
+			e.broken("no replay of %s: %+v", want, again)
+		}
+		e.same("replayed", texts(again.Replay.Messages), []string{want})
+	}
 }

@@ -23,6 +23,7 @@ func lifeRules() []Rule {
 		{ID: "S18.canceled", Sentence: "a call whose context is done returns the context's error and has no effect", check: canceledDoesNothing},
 		{ID: "S20.handles", Sentence: "what is written through one handle is there for another", check: handlesAgree},
 		{ID: "S20.scripts", Sentence: "a server that lost its scripts is no reason to fail", Needs: Scripts, check: scriptsFlushed},
+		{ID: "S25.lost", Sentence: "when a conversation that is being started is gone, its turn says that it was lost, and failing it is no error", check: lostStart},
 	}
 }
 
@@ -219,4 +220,16 @@ func scriptsFlushed(e *env) {
 	}
 	e.FlushScripts(e)
 	e.must(e.Store.Delete(e.Context(), e.owner, id), "Delete")
+}
+
+func lostStart(e *env) {
+	b := e.starting()
+	t := e.begin(b)
+	e.Advance(e, e.TTL+time.Second)
+	e.refused(e.Store.CompleteTurn(e.Context(), t, reply("hello")), store.ErrLost, "CompleteTurn")
+	e.refused(e.Store.RenewLease(e.Context(), t), store.ErrLost, "RenewLease")
+	e.must(e.Store.FailTurn(e.Context(), t, "store_lost"), "FailTurn")
+	e.gone(b.Conversation)
+	e.complete(e.begin(b), reply("hello"))
+	e.same("texts", texts(e.get(b.Conversation).Messages), []string{"hello"})
 }

@@ -18,7 +18,8 @@ func repeatRules() []Rule {
 		{ID: "S11.repeat", Sentence: "without a key, the same input right after a failed turn takes that turn over without a second user message", check: repeatAdopts},
 		{ID: "S11.repeat-lapsed", Sentence: "without a key, the same input after a lapsed turn takes that turn over", check: repeatAdoptsLapsed},
 		{ID: "S11.other", Sentence: "other input after a lapsed turn is a new turn, and the lapsed one is kept as such", check: otherInputIsNew},
-		{ID: "S11.unheard", Sentence: "without a key, the same input after an answer that nobody heard gets that answer, once, and is no new turn", check: repeatHears},
+		{ID: "S11.unheard", Sentence: "without a key, the same input after an answer that nobody heard gets that answer, again and again until another turn begins or its time is over, and is no new turn", check: repeatHears},
+		{ID: "S11.hearing-ends", Sentence: "once an answer that nobody heard was replayed and HearingTime is over, the same input is a new turn", check: hearingEnds},
 		{ID: "S11.answered", Sentence: "the same input after an answered turn is a new turn", check: repeatAfterAnswer},
 		{ID: "S19.renew", Sentence: "a renewed lease holds the conversation for a whole lease from then on", check: renewHolds},
 		{ID: "S19.revive", Sentence: "a lapsed lease that nobody took can be renewed", check: renewRevives},
@@ -150,17 +151,35 @@ func repeatHears(e *env) {
 		}
 		c.Unheard = true
 		e.complete(t, c)
-		again := e.begin(e.input(id, "question"))
-		if again.Replay == nil {
-			e.broken("the repeat came as %+v", again)
+		e.Advance(e, 2*store.HearingTime) // it does not begin before the first replay
+		for range 3 {                     // each may have been lost on its way
+			again := e.begin(e.input(id, "question"))
+			if again.Replay == nil {
+				e.broken("the repeat came as %+v", again)
+			}
+			e.same("replay", *again.Replay, store.Outcome{Messages: of(1, c.Messages), Extra: c.Extra})
+			e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer"})
+			e.Advance(e, store.HearingTime/4)
 		}
-		e.same("replay", *again.Replay, store.Outcome{Messages: of(1, c.Messages), Extra: c.Extra})
-		e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer"})
-		e.complete(e.begin(e.input(id, "question")), reply("again"))
-		e.same("texts after another", texts(e.get(id).Messages), []string{"hello", "question", "answer", "question", "again"})
+		e.complete(e.begin(e.input(id, "other")), reply("another"))
 		if next := e.begin(e.input(id, "question")); next.Replay != nil {
-			e.broken("it was told a second time: %+v", next)
+			e.broken("it was told after another turn: %+v", next)
 		}
+		e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer", "other", "another", "question"})
+	}
+}
+
+func hearingEnds(e *env) {
+	id := e.start()
+	c := reply("sure?")
+	c.Unheard = true
+	e.complete(e.begin(e.input(id, "yes")), c)
+	if again := e.begin(e.input(id, "yes")); again.Replay == nil {
+		e.broken("the repeat came as %+v", again)
+	}
+	e.Advance(e, store.HearingTime+time.Second)
+	if again := e.begin(e.input(id, "yes")); again.Replay != nil || again.Number != 2 {
+		e.broken("the repeat after its time came as %+v", again)
 	}
 }
 

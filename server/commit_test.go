@@ -55,6 +55,24 @@ func TestBlinkInsideTheRequest(t *testing.T) {
 	})
 }
 
+// A start whose conversation the store lost may be repeated. Its answer does not
+// wait to be stored, which cannot come to pass.
+func TestLostStart(t *testing.T) {
+	for _, c := range []call{
+		post("/api/chat/start", "{}").with("Idempotency-Key", "k"),
+		post("/api/chat/orchestrate", `{"query":"x"}`).with("Idempotency-Key", "k"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTimedHarness(t, nil)
+			w.store.failOn("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: store.ErrLost})
+			rec := w.must(503, c)
+			if n := w.server.PendingCommits(); n != 0 || rec.Header().Get("Retry-After") == "" || w.lastDone().Class != "store_lost" {
+				t.Errorf("%d wait, done %+v, %v", n, w.lastDone(), rec.Header())
+			}
+		})
+	}
+}
+
 // An answer that could not be stored in time is told to nobody until it is
 // stored; then the same request gets it, and the agent was asked once.
 func TestOutageAtTheCommit(t *testing.T) {
@@ -96,7 +114,8 @@ func TestOutageAtTheCommit(t *testing.T) {
 }
 
 // Without a key, the same text after such a 503 is the same question, whoever
-// stored its answer meanwhile; after that it is a new one.
+// stored its answer meanwhile, and stays it while the answer may have been lost on
+// its way again; after that it is a new one.
 func TestOutageWithoutAKey(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"stored by the repeat": 0, "stored before": time.Minute} {
 		t.Run(name, func(t *testing.T) {
@@ -107,10 +126,13 @@ func TestOutageWithoutAKey(t *testing.T) {
 				w.must(503, send(id, "yes"))
 				w.store.failOn("CompleteTurn", nil)
 				time.Sleep(wait)
-				rec := w.must(200, send(id, "yes"))
-				if h := w.history(id); len(h.Messages) != 3 || w.agent.asked() != 2 || rec.Header().Get("Idempotency-Replayed") != "true" {
-					t.Errorf("asked %d times, stored %+v", w.agent.asked(), h)
+				for range 2 {
+					rec := w.must(200, send(id, "yes"))
+					if h := w.history(id); len(h.Messages) != 3 || w.agent.asked() != 2 || rec.Header().Get("Idempotency-Replayed") != "true" {
+						t.Errorf("asked %d times, stored %+v", w.agent.asked(), h)
+					}
 				}
+				time.Sleep(store.HearingTime)
 				w.must(200, send(id, "yes"))
 				if h := w.history(id); h.Turns != 2 || len(h.Messages) != 5 || w.agent.asked() != 3 {
 					t.Errorf("asked %d times, stored %+v", w.agent.asked(), h)

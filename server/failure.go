@@ -168,6 +168,11 @@ var failures = [...]Failure{
 		Title: storeTitle, Detail: storeBroken,
 	},
 	{
+		Class: "store_lost", Meaning: "Redis lost a conversation while it was being started: an eviction, a flush or a failover",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrLost},
+		Title: storeTitle, Detail: storeRetry,
+	},
+	{
 		Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is",
 		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrCorrupt},
 		Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.",

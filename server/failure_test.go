@@ -29,7 +29,7 @@ var sentinels = map[string]error{
 	"store.ErrUnreachable": store.ErrUnreachable, "store.ErrTimeout": store.ErrTimeout,
 	"store.ErrPoolExhausted": store.ErrPoolExhausted, "store.ErrAuth": store.ErrAuth,
 	"store.ErrNotReady": store.ErrNotReady, "store.ErrReadOnly": store.ErrReadOnly, "store.ErrFull": store.ErrFull,
-	"store.ErrProtocol": store.ErrProtocol, "store.ErrRejected": store.ErrRejected, "store.ErrCorrupt": store.ErrCorrupt,
+	"store.ErrProtocol": store.ErrProtocol, "store.ErrRejected": store.ErrRejected, "store.ErrCorrupt": store.ErrCorrupt, "store.ErrLost": store.ErrLost,
 	"copilot.ErrTimeout": copilot.ErrTimeout, "copilot.ErrUnreachable": copilot.ErrUnreachable,
 	"copilot.ErrThrottled": copilot.ErrThrottled, "copilot.ErrRejected": copilot.ErrRejected,
 	"copilot.ErrServer": copilot.ErrServer, "copilot.ErrProtocol": copilot.ErrProtocol,
@@ -142,7 +142,7 @@ func TestStoreAndAgentKeepTheirStatus(t *testing.T) {
 			t.Errorf("%s has the wrong origin", f.Class)
 		}
 	}
-	if len(seen) != 34 {
+	if len(seen) != 35 {
 		t.Errorf("%d classes in the table", len(seen))
 	}
 }

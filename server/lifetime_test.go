@@ -57,6 +57,7 @@ func TestLease(t *testing.T) {
 		"panics":     {turn.ErrPanic, 200, ""},
 		"taken over": {store.ErrStale, 409, "turn_conflict"},
 		"deleted":    {store.ErrNotFound, 404, "not_found"},
+		"lost":       {&store.Error{Op: "RenewLease", Kind: store.ErrLost}, 503, "store_lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -30,6 +30,10 @@ var (
 	ErrProtocol      = errors.New("store: answer not understood")
 	ErrRejected      = errors.New("store: command refused")
 	ErrCorrupt       = errors.New("store: record does not decode")
+	// ErrLost says that a conversation which was being started is gone. Nobody can
+	// delete it, so the store lost it: by an eviction, a flush, or a failover. The
+	// same call fails again; starting anew is safe.
+	ErrLost = errors.New("store: lost what it had stored")
 )
 
 // BusyError says that another turn holds the conversation. It matches ErrBusy.

@@ -129,7 +129,8 @@ type Begin struct {
 	// first turn come with the completion. The store sets their turn numbers.
 	Input []Message
 	// Key is the caller's idempotency key, at most 255 bytes; empty for none.
-	// It is scoped to the conversation and lives as long as it.
+	// It is scoped to the conversation and lives as long as it. The key of a New
+	// one is scoped apart from those of its later turns.
 	Key string
 	// Fingerprint identifies the input: equal for equal requests, whatever
 	// their key. 1 to 64 bytes of visible ASCII.
@@ -205,6 +206,11 @@ type Listing struct {
 // long a crashed instance blocks a conversation.
 const LeaseTime = 5 * time.Second
 
+// HearingTime is how long an answer that nobody heard is replayed to repeats
+// without a key, from the first replay on (S11). It outlasts the time after
+// which a client that got no answer repeats.
+const HearingTime = time.Minute
+
 // Store keeps conversations. An implementation must keep these rules. The one marked
 // with * can be tested only on a failing server: package contracttest/matrix does.
 //
@@ -231,14 +237,20 @@ const LeaseTime = 5 * time.Second
 //	     conversation it removes everything.
 //	 S9  The same Key and Fingerprint again: Replay when that turn completed
 //	     (even if the conversation is closed by now), *BusyError while it is
-//	     held, and adoption when it failed or lapsed and is still the last:
-//	     same number, higher fence, no second user message.
-//	S10  The same Key with another Fingerprint is ErrMismatch.
+//	     held (likewise), and adoption when it failed or lapsed and is still the
+//	     last: same number, higher fence, no second user message.
+//	S10  The same Key with another Fingerprint is ErrMismatch, unless one of the
+//	     two begins was New.
 //	S11  Without a Key, a repeat of the last turn's Fingerprint adopts that turn
-//	     if it failed or lapsed, and is a Replay, once, if it came without a Key
-//	     and was completed Unheard. Any other input begins a new turn, and a lapsed
-//	     one is kept as a failure of class Lapsed.
-//	S12  BeginTurn in a conversation that is not active is ErrClosed.
+//	     if it failed or lapsed, and is a Replay if it came without a Key and was
+//	     completed Unheard: until another turn begins, or HearingTime after the
+//	     first Replay, because a Replay can be lost on its way as well. Any other
+//	     input begins a new turn, and a lapsed one is kept as a failure of class
+//	     Lapsed. A completion that was not Unheard counts as heard, even if its
+//	     acknowledgement was lost: nobody could tell a repeat of it from a user
+//	     who says the same thing again.
+//	S12  BeginTurn in a conversation that is not active is ErrClosed, but for a
+//	     Replay and for a repeat of the turn that is held (S9, S11).
 //	S13  Conversation(after) returns the messages of turns later than after;
 //	     after < 0 returns all, the greeting (turn 0) included.
 //	S14  List is newest first by UpdatedAt, at most MaxPage, and pages without
@@ -260,11 +272,21 @@ const LeaseTime = 5 * time.Second
 //	     same place; and so is what the service before Parley left there (legacy
 //	     records), where there can be such.
 //	S21* A failure of the place itself is one of the outage errors, never
-//	     ErrNotFound and never an empty success.
+//	     ErrNotFound and never an empty success. An answer that does not name the
+//	     call it answers is ErrProtocol.
 //	S22  The clock of the place decides, and no caller's: when something was
 //	     written, in which order, and when it ends. Handles may have clocks hours
 //	     apart and times to live of their own: a conversation lives as long as
 //	     its last writer wanted, and is listed exactly as long.
+//	S23  A record is judged before it is changed. One of a version that the store
+//	     does not know, or with a field that makes no sense, is ErrCorrupt to every
+//	     method that reads or changes it, and nothing of it changes. What is judged
+//	     is all fields, how many messages and keys there are, the last message,
+//	     and of the others what the method reads. List counts what it cannot read.
+//	S24  Delete also removes a conversation that is damaged, or has lost a part.
+//	     What has lost its fields is ErrNotFound to every other method.
+//	S25  When the conversation of a New turn is gone before its end, CompleteTurn
+//	     and RenewLease are ErrLost, and FailTurn has nothing to do.
 //
 // A nil error from a write means that the primary has stored it. Replication
 // behind the primary is not promised. All methods may be called at the same

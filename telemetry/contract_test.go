@@ -96,7 +96,7 @@ func TestContractThroughTheDecorator(t *testing.T) {
 			l := newLab(t)
 			counted := &countingStore{}
 			contracttest.Check(t, contracttest.Backend{
-				Lacks: []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Legacy, contracttest.Damages},
+				Lacks: []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Legacy, contracttest.Damages, contracttest.Tampers},
 				Open: func(testing.TB) *contracttest.Place {
 					clock := contracttest.NewClock()
 					counted.Store = memory.New(memory.Options{TTL: time.Hour, Now: clock.Now})

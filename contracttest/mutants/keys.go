@@ -13,16 +13,16 @@ func keys() []Mutant {
 		{
 			Name: "ignores-keys", Wrong: "It ignores idempotency keys.",
 			Rules: []string{
-				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.start", "S9.handed-on", "S9.other", "S10.mismatch",
-				"S15.renewed", "S20.handles",
+				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.start", "S9.handed-on", "S9.other", "S10.mismatch", "S15.renewed",
+				"S20.handles", "S9.busy-closed", "S10.start",
 			},
 			Break: changingBegin(func(b *store.Begin) { b.Key = "" }),
 		},
 		{
 			Name: "takes-every-key-for-new", Wrong: "It never recognises an idempotency key.",
 			Rules: []string{
-				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.start", "S9.handed-on", "S10.mismatch",
-				"S15.renewed", "S20.handles",
+				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.start", "S9.handed-on", "S10.mismatch", "S15.renewed",
+				"S20.handles", "S9.busy-closed", "S10.start",
 			},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key != "" {
@@ -31,13 +31,18 @@ func keys() []Mutant {
 			}),
 		},
 		{
+			Name: "has-one-scope-for-all-keys", Wrong: "It takes the key of a start for used when a turn comes with the same.",
+			Rules: []string{"S10.start"},
+			Break: breaking(oneScope),
+		},
+		{
 			Name: "replays-the-last-answer", Wrong: "It replays the answer that it stored last, whatever the key.",
-			Rules: []string{"S11.unheard", "S9.replay", "S9.replay-later"},
+			Rules: []string{"S11.unheard", "S9.replay", "S9.replay-later", "S10.start"},
 			Break: breaking(replaysLast),
 		},
 		{
 			Name: "asks-for-the-status-first", Wrong: "It refuses every call on a conversation that is closed, also what belongs to an earlier turn.",
-			Rules: []string{"S9.replay-closed", "S15.renewed", "S16.held"},
+			Rules: []string{"S9.replay-closed", "S9.busy-closed", "S15.renewed", "S16.held"},
 			Break: breaking(asksStatusFirst),
 		},
 		{
@@ -45,6 +50,20 @@ func keys() []Mutant {
 			History: true, Chaos: true,
 			Break: breaking(replaysUnstored),
 		},
+	}
+}
+
+func oneScope(m *broken, _ Options) {
+	var started table[string] // fingerprint by conversation and key
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		at := b.Conversation + " " + b.Key
+		if first, ok := started.get(at); ok && !b.New && b.Key != "" && first != b.Fingerprint {
+			return store.Turn{}, store.ErrMismatch
+		}
+		if b.New {
+			started.set(at, b.Fingerprint)
+		}
+		return m.Store.BeginTurn(ctx, b)
 	}
 }
 

@@ -28,7 +28,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "does-not-store-the-status", Wrong: "It reports the new status and does not store it.",
-			Rules: []string{"S12.closed", "S14.order", "S15.renewed", "S16.status", "S16.held"},
+			Rules: []string{"S12.closed", "S14.order", "S15.renewed", "S16.status", "S16.held", "S9.busy-closed"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.status = func(ctx context.Context, o store.Owner, id string, s store.Status) (store.Conversation, error) {
 					c, err := m.Store.Conversation(ctx, o, id, -1)
@@ -39,7 +39,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "closes-instead-of-deleting", Wrong: "It closes a conversation that it was asked to delete.",
-			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S20.legacy-case", "S20.legacy-unreadable", "S2.legacy-owner"},
+			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S20.legacy-case", "S20.legacy-unreadable", "S2.legacy-owner", "S24.delete"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.remove = func(ctx context.Context, o store.Owner, id string) error {
 					_, err := m.Store.SetStatus(ctx, o, id, store.StatusAbandoned)
@@ -60,8 +60,33 @@ func life() []Mutant {
 		},
 		{
 			Name: "leaves-a-key", Wrong: "It deletes a conversation and starts to create it anew, which leaves a key that nobody sees.",
-			Rules: []string{"S17.delete", "S17.no-trace"},
+			Rules: []string{"S17.delete", "S17.no-trace", "S24.delete"},
 			Break: breaking(leavesKey),
+		},
+		{
+			Name: "takes-a-lost-start-for-none", Wrong: "It reports a start that the place has lost as a conversation that never was.",
+			Rules: []string{"S25.lost"},
+			Break: changingErrors(func(err error, _ Options) error {
+				if errors.Is(err, store.ErrLost) {
+					return store.ErrNotFound
+				}
+				return err
+			}),
+		},
+		{
+			Name: "takes-damage-for-the-end", Wrong: "It reports a record that is damaged as a conversation that is closed.",
+			Rules: []string{"S2.legacy-owner", "S23.damaged", "S20.legacy-unreadable"},
+			Break: changingErrors(func(err error, _ Options) error {
+				if errors.Is(err, store.ErrCorrupt) {
+					return store.ErrClosed
+				}
+				return err
+			}),
+		},
+		{
+			Name: "completes-what-is-gone", Wrong: "It acknowledges the completion of a turn whose conversation the place has lost.",
+			Rules: []string{"S24.gone"},
+			Break: breaking(completesGone),
 		},
 		{
 			Name: "ignores-its-context", Wrong: "It reads although its context is done.",
@@ -142,5 +167,20 @@ func needsScripts(m *broken, o Options) {
 			return store.Turn{}, &store.Error{Op: "BeginTurn", Kind: store.ErrRejected, Code: "NOSCRIPT"}
 		}
 		return m.Store.BeginTurn(ctx, b)
+	}
+}
+
+func completesGone(m *broken, _ Options) {
+	var deleted table[bool]
+	m.remove = func(ctx context.Context, o store.Owner, id string) error {
+		deleted.set(id, true)
+		return m.Store.Delete(ctx, o, id)
+	}
+	m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
+		err := m.Store.CompleteTurn(ctx, t, c)
+		if asked, _ := deleted.get(t.Conversation); errors.Is(err, store.ErrNotFound) && !asked {
+			return nil
+		}
+		return err
 	}
 }

@@ -27,7 +27,7 @@ func records() []Mutant {
 		},
 		{
 			Name: "hides-absence", Wrong: "It reports success for a conversation that does not exist.",
-			Rules: []string{"S2.absent", "S2.owners", "S2.starting", "S8.failed-start", "S9.start", "S15.expires", "S17.delete"},
+			Rules: []string{"S2.absent", "S2.owners", "S2.starting", "S8.failed-start", "S9.start", "S15.expires", "S17.delete", "S25.lost"},
 			Break: hiding(store.ErrNotFound),
 		},
 		{

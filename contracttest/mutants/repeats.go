@@ -13,12 +13,17 @@ func repeats() []Mutant {
 	return []Mutant{
 		{
 			Name: "forgets-unheard", Wrong: "It treats every answer as one that its caller has heard.",
-			Rules: []string{"S11.unheard"},
+			Rules: []string{"S11.unheard", "S11.hearing-ends"},
 			Break: changingCompletion(func(c *store.Completion) { c.Unheard = false }),
 		},
 		{
+			Name: "replays-for-ever", Wrong: "It replays an answer that nobody heard for as long as it lives.",
+			Rules: []string{"S11.unheard", "S11.hearing-ends"},
+			Break: breaking(replaysForEver),
+		},
+		{
 			Name: "ends-only-once", Wrong: "It refuses to complete or fail a turn a second time.",
-			Rules: []string{"S6.complete-twice", "S6.fail-twice", "S11.unheard", "S17.delete", "S18.canceled"},
+			Rules: []string{"S6.complete-twice", "S6.fail-twice", "S11.unheard", "S17.delete", "S18.canceled", "S25.lost"},
 			Break: breaking(endsOnce),
 		},
 		{
@@ -28,17 +33,17 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "ends-with-the-lease", Wrong: "It takes a turn away when its lease lapses, although nobody wants it.",
-			Rules: []string{"S7.lapsed", "S19.revive", "S15.renewed"},
+			Rules: []string{"S7.lapsed", "S19.revive", "S15.renewed", "S25.lost"},
 			Break: breaking(endsWithLease),
 		},
 		{
 			Name: "tells-no-inputs-apart", Wrong: "It treats all inputs as the same.",
-			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch"},
+			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch", "S11.unheard", "S9.busy-closed"},
 			Break: changingBegin(func(b *store.Begin) { b.Fingerprint = "same" }),
 		},
 		{
 			Name: "takes-all-inputs-for-new", Wrong: "It never recognises the same input without a key.",
-			Rules: []string{"S7.stale", "S11.repeat", "S11.repeat-lapsed", "S11.unheard", "S19.renew", "S9.handed-on"},
+			Rules: []string{"S7.stale", "S11.repeat", "S11.repeat-lapsed", "S11.unheard", "S19.renew", "S9.handed-on", "S11.hearing-ends", "S9.busy-closed"},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key == "" {
 					b.Fingerprint = rand.Text()
@@ -47,16 +52,30 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "adopts-what-was-answered", Wrong: "It takes a repeat of an answered input for the turn that it was before.",
-			Rules: []string{"S3.begin", "S11.unheard", "S11.answered"},
+			Rules: []string{"S3.begin", "S11.unheard", "S11.answered", "S11.hearing-ends", "S9.busy-closed", "S25.lost"},
 			Break: breaking(adoptsAnswered),
 		},
 		{
 			Name: "does-not-renew-leases", Wrong: "It acknowledges the renewal of a lease and does not renew it.",
-			Rules: []string{"S7.stale", "S7.ended", "S19.renew", "S19.revive", "S17.delete", "S18.canceled"},
+			Rules: []string{"S7.stale", "S7.ended", "S19.renew", "S19.revive", "S17.delete", "S18.canceled", "S25.lost"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.renew = func(context.Context, store.Turn) error { return nil }
 			}),
 		},
+	}
+}
+
+func replaysForEver(m *broken, _ Options) {
+	var told table[store.Turn] // by conversation and fingerprint
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		if t, ok := told.get(b.Conversation + b.Fingerprint); ok && b.Key == "" {
+			return t, nil
+		}
+		t, err := m.Store.BeginTurn(ctx, b)
+		if t.Replay != nil && b.Key == "" {
+			told.set(b.Conversation+b.Fingerprint, t)
+		}
+		return t, err
 	}
 }
 

@@ -47,9 +47,9 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 		r.cfg.OnAgent("")
 		done, ex = said.completion(req, user, held)
 		class = ""
-	case errors.Is(cause, store.ErrStale) || errors.Is(cause, store.ErrNotFound):
-		// Another turn took over, or the conversation was deleted: this turn can no
-		// longer be recorded as failed.
+	case isVoid(cause):
+		// Another turn took over, or the conversation was deleted or lost: this turn
+		// can no longer be recorded as failed.
 		class, err = "", cause
 	case errors.Is(cause, ErrShuttingDown):
 		class, err = r.cfg.Class(cause), cause

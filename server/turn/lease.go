@@ -2,7 +2,6 @@ package turn
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -38,7 +37,7 @@ func (r *Runner) renewLease(ctx context.Context, held *store.Turn) (_ context.Co
 		switch err := r.renewOnce(ctx, held); {
 		case err == nil:
 			next.Reset(renewInterval)
-		case errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound):
+		case isVoid(err):
 			cancel(err)
 		default:
 			next.Reset(renewRetryInterval)

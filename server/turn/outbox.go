@@ -66,6 +66,12 @@ func isRefusal(err error) bool {
 	return ok && !e.Transient()
 }
 
+// isVoid reports whether a turn can never be completed: it was taken over, or its
+// conversation is gone.
+func isVoid(err error) bool {
+	return errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrLost)
+}
+
 // outbox holds results of turns that could not be stored while their request
 // waited. Each is retried until it is stored, is void, or exceeds a bound. No answer
 // is ever served from here: a client gets only what is stored.

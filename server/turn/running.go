@@ -2,7 +2,6 @@ package turn
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -73,7 +72,7 @@ func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
 		return nil
 	}
 	err := r.cfg.Store.RenewLease(ctx, *t.held)
-	if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrNotFound) {
+	if isVoid(err) {
 		return nil // the turn is lost; its runner will find out
 	}
 	return err

@@ -7,6 +7,7 @@ package memory
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -105,57 +106,72 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 	defer s.mu.Unlock()
 	now := s.now()
 	k := key{wire.OwnerTag(b.Owner), b.Conversation}
-	c := s.get(k, now)
-	if c == nil && !b.New || c != nil && !b.New && c.fields[wire.FieldState] == wire.StateStarting {
+	c, err := s.judged("BeginTurn", b.Owner, b.Conversation, now)
+	switch {
+	case err != nil:
+		return store.Turn{}, err
+	case !b.New && (c == nil || c.fields[wire.FieldState] == wire.StateStarting):
 		return store.Turn{}, store.ErrNotFound
-	}
-	if c == nil {
+	case c == nil:
 		fields := wire.NewFields(b)
 		fields[wire.FieldCreated] = wire.Time(now)
 		c = &conversation{key: k, fields: fields, records: map[string]string{}}
 		s.insert(c)
 		return s.hold(c, b, now, wire.StateStarting, false), nil
 	}
-	tag := wire.KeyTag(b.Key)
-	if encoded, ok := c.records[tag]; ok && tag != "" {
-		rec, err := wire.DecodeRecord(encoded)
-		if err != nil {
+	repeated := b.Key == "" && c.fields[wire.FieldInput] == b.Fingerprint
+	if encoded, ok := c.records[wire.KeyTag(b)]; ok {
+		rec, err := c.record(encoded)
+		switch {
+		case err != nil:
 			return store.Turn{}, corrupt("BeginTurn", err)
-		}
-		if rec.Fingerprint != b.Fingerprint {
+		case rec.Fingerprint != b.Fingerprint:
 			return store.Turn{}, store.ErrMismatch
-		}
-		if rec.Done {
+		case rec.Done:
 			return s.replay(c, b, rec)
 		}
+		repeated = rec.Turn == c.int(wire.FieldTurns)
 	}
-	if tag == "" && c.fields[wire.FieldInput] == b.Fingerprint && c.fields[wire.FieldUnheard] != "" && c.fields[wire.FieldHeard] == "" {
-		rec, err := wire.DecodeRecord(c.fields[wire.FieldUnheard])
-		if err != nil {
-			return store.Turn{}, corrupt("BeginTurn", err)
+	if b.Key == "" && repeated && c.fields[wire.FieldUnheard] != "" {
+		if t, ok, err := s.hear(c, b, now); ok || err != nil {
+			return t, err
 		}
-		c.fields[wire.FieldHeard] = wire.NewToken()
-		return s.replay(c, b, rec)
 	}
-	if c.fields[wire.FieldStatus] != string(store.StatusActive) {
-		return store.Turn{}, store.ErrClosed
-	}
-	if left := c.lease.until.Sub(now); left > 0 {
+	closed := c.fields[wire.FieldStatus] != string(store.StatusActive)
+	// A repeat of what runs can wait for it.
+	if left := c.lease.until.Sub(now); left > 0 && (repeated || !closed) {
 		return store.Turn{}, &store.BusyError{Turn: c.int(wire.FieldTurns), RetryAfter: left}
 	}
-	return s.next(c, b, input, now)
+	if closed {
+		return store.Turn{}, store.ErrClosed
+	}
+	return s.next(c, b, input, repeated, now)
+}
+
+// hear replays an answer that nobody heard, as long as its time lasts.
+func (s *Store) hear(c *conversation, b store.Begin, now time.Time) (t store.Turn, ok bool, err error) {
+	first := c.fields[wire.FieldHeardAt]
+	if first != "" && now.UnixMilli()-int64(c.int(wire.FieldHeardAt)) >= store.HearingTime.Milliseconds() {
+		return store.Turn{}, false, nil
+	}
+	rec, err := c.record(c.fields[wire.FieldUnheard])
+	if err != nil {
+		return store.Turn{}, false, corrupt("BeginTurn", err)
+	}
+	if t, err = s.replay(c, b, rec); err != nil {
+		return store.Turn{}, false, err
+	}
+	if first == "" {
+		c.fields[wire.FieldHeardAt] = strconv.FormatInt(now.UnixMilli(), 10)
+	}
+	return t, true, nil
 }
 
 // next takes a turn in a conversation that nobody holds: the last one over
 // again if it is unfinished and this is its repetition, else a new one.
-func (s *Store) next(c *conversation, b store.Begin, input []string, now time.Time) (store.Turn, error) {
-	state, turn, tag := c.fields[wire.FieldState], c.int(wire.FieldTurns), wire.KeyTag(b.Key)
-	unfinished := state != wire.StateDone
-	repeated := b.Key == "" && c.fields[wire.FieldInput] == b.Fingerprint
-	if rec, err := wire.DecodeRecord(c.records[tag]); err == nil && rec.Turn == turn {
-		repeated = true
-	}
-	if unfinished && repeated {
+func (s *Store) next(c *conversation, b store.Begin, input []string, repeated bool, now time.Time) (store.Turn, error) {
+	state, turn := c.fields[wire.FieldState], c.int(wire.FieldTurns)
+	if repeated && state != wire.StateDone {
 		delete(c.fields, wire.FieldFailPrefix+strconv.Itoa(turn))
 		if state != wire.StateStarting {
 			state = wire.StateRunning
@@ -181,14 +197,14 @@ func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string
 	turn, fence, token := c.int(wire.FieldTurns), c.int(wire.FieldFence)+1, wire.NewToken()
 	set(c.fields, wire.WorkflowFields(b.Workflow))
 	delete(c.fields, wire.FieldUnheard) // the next turn begins: it was heard, or never will be
-	delete(c.fields, wire.FieldHeard)
+	delete(c.fields, wire.FieldHeardAt)
 	set(c.fields, map[string]string{
 		wire.FieldState: state, wire.FieldFence: strconv.Itoa(fence), wire.FieldToken: token,
 		wire.FieldInput: b.Fingerprint, wire.FieldCount: strconv.Itoa(len(c.messages)),
 	})
-	if tag := wire.KeyTag(b.Key); tag != "" {
+	if tag := wire.KeyTag(b); tag != "" {
 		c.records[tag] = wire.Record{Fingerprint: b.Fingerprint, Turn: turn}.Encode()
-		c.fields[wire.FieldKey] = tag
+		c.fields[wire.FieldKey], c.fields[wire.FieldKeys] = tag, strconv.Itoa(len(c.records))
 	} else if !adopted { // a turn taken over keeps the key it was begun with
 		delete(c.fields, wire.FieldKey)
 	}
@@ -200,11 +216,7 @@ func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string
 }
 
 func (s *Store) replay(c *conversation, b store.Begin, rec wire.Record) (store.Turn, error) {
-	end := rec.First + rec.Count
-	if end > len(c.messages) {
-		return store.Turn{}, corrupt("BeginTurn", fmt.Errorf("record ends at %d of %d", end, len(c.messages)))
-	}
-	messages, err := wire.DecodeElements(c.messages[rec.First:end])
+	messages, err := wire.DecodeElements(c.messages[rec.First : rec.First+rec.Count])
 	if err != nil {
 		return store.Turn{}, corrupt("BeginTurn", err)
 	}
@@ -233,12 +245,12 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	c := s.get(key{wire.OwnerTag(t.Owner), t.Conversation}, now)
+	c, err := s.ofTurn("CompleteTurn", t, now)
 	switch {
-	case c == nil:
-		return store.ErrNotFound
+	case err != nil:
+		return err
 	case c.fields[wire.FieldDone] == t.Token:
-		if done.Unheard {
+		if done.Unheard && c.fields[wire.FieldUnheard] == "" && len(elements) <= len(c.messages) {
 			c.unheard(t, len(c.messages)-len(elements), len(elements), done)
 		}
 		return nil
@@ -246,7 +258,7 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 		return store.ErrStale
 	}
 	if tag := c.fields[wire.FieldKey]; tag != "" {
-		old, err := wire.DecodeRecord(c.records[tag])
+		old, err := c.record(c.records[tag])
 		if err != nil {
 			return corrupt("CompleteTurn", err)
 		}
@@ -286,12 +298,12 @@ func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	c := s.get(key{wire.OwnerTag(t.Owner), t.Conversation}, now)
+	c, err := s.ofTurn("FailTurn", t, now)
 	switch {
-	case c == nil && t.New:
-		return nil
-	case c == nil:
-		return store.ErrNotFound
+	case errors.Is(err, store.ErrLost):
+		return nil // what was asked for
+	case err != nil:
+		return err
 	case c.fields[wire.FieldToken] != t.Token, c.fields[wire.FieldState] == wire.StateDone:
 		return store.ErrStale
 	case c.fields[wire.FieldState] == wire.StateFailed:
@@ -315,9 +327,9 @@ func (s *Store) RenewLease(ctx context.Context, t store.Turn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	c := s.get(key{wire.OwnerTag(t.Owner), t.Conversation}, now)
-	if c == nil {
-		return store.ErrNotFound
+	c, err := s.ofTurn("RenewLease", t, now)
+	if err != nil {
+		return err
 	}
 	state := c.fields[wire.FieldState]
 	if c.fields[wire.FieldToken] != t.Token || state != wire.StateRunning && state != wire.StateStarting {

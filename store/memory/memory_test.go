@@ -12,7 +12,7 @@ import (
 // STORE-02: the memory store keeps the whole contract.
 func TestContract(t *testing.T) {
 	contracttest.Run(t, contracttest.Backend{
-		Lacks: []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Legacy},
+		Lacks: []contracttest.Ability{contracttest.Keys, contracttest.Scripts, contracttest.OwnClock, contracttest.Legacy, contracttest.Tampers},
 		Open: func(testing.TB) *contracttest.Place {
 			clock := contracttest.NewClock()
 			s := memory.New(memory.Options{TTL: time.Hour, Now: clock.Now})

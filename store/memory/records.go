@@ -17,9 +17,9 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, afte
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.visible(o, id)
-	if c == nil {
-		return store.Conversation{}, store.ErrNotFound
+	c, err := s.visible("Conversation", o, id)
+	if err != nil {
+		return store.Conversation{}, err
 	}
 	out, err := wire.DecodeConversation(o, id, c.fields)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Li
 			continue
 		}
 		c := s.peek(key{wire.OwnerTag(o), e.id})
-		if !now.Before(c.expires) { // not removed here: the entries are being read
+		if c == nil || !now.Before(c.expires) { // not removed here: the entries are being read
 			continue
 		}
 		if len(out.Conversations) == limit {
@@ -72,7 +72,7 @@ func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Li
 		f := c.fields
 		listed, err := wire.DecodeSummary(o, e.id, wire.EncodeSummary(
 			f[wire.FieldCreated], f[wire.FieldUpdated], f[wire.FieldStatus], f[wire.FieldTurns], f[wire.FieldStep]))
-		if err != nil {
+		if err != nil || c.judge(o) != nil {
 			out.Corrupt++
 			continue
 		}
@@ -88,9 +88,9 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.visible(o, id)
-	if c == nil {
-		return store.Conversation{}, store.ErrNotFound
+	c, err := s.visible("SetStatus", o, id)
+	if err != nil {
+		return store.Conversation{}, err
 	}
 	c.fields[wire.FieldStatus] = string(status)
 	s.touch(c, s.now())
@@ -108,18 +108,78 @@ func (s *Store) Delete(ctx context.Context, o store.Owner, id string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.visible(o, id)
-	if c == nil {
+	c := s.get(key{wire.OwnerTag(o), id}, s.now())
+	if c == nil || c.fields[wire.FieldState] == wire.StateStarting && c.judge(o) == nil {
 		return store.ErrNotFound
 	}
 	s.remove(c)
 	return nil
 }
 
+// judged finds a conversation, nil if there is none, and judges it before
+// anything of it is believed or changed.
+func (s *Store) judged(op string, o store.Owner, id string, now time.Time) (*conversation, error) {
+	c := s.get(key{wire.OwnerTag(o), id}, now)
+	if c == nil {
+		return nil, nil //nolint:nilnil // absence is no error to a start
+	}
+	if err := c.judge(o); err != nil {
+		return nil, corrupt(op, err)
+	}
+	return c, nil
+}
+
+func (c *conversation) judge(o store.Owner) error {
+	if err := wire.Judge(o, c.fields, len(c.messages), len(c.records)); err != nil {
+		return err
+	}
+	if tag := c.fields[wire.FieldKey]; tag != "" {
+		if _, err := c.record(c.records[tag]); err != nil {
+			return err
+		}
+	}
+	if len(c.messages) == 0 {
+		return nil
+	}
+	return wire.JudgeLast(c.fields, c.messages[len(c.messages)-1])
+}
+
+// record reads an idempotency record of the conversation.
+func (c *conversation) record(encoded string) (wire.Record, error) {
+	r, err := wire.DecodeRecord(encoded)
+	if err != nil {
+		return r, err
+	}
+	return r, r.Judge(c.fields)
+}
+
 // visible finds a conversation that was not just begun to be started.
-func (s *Store) visible(o store.Owner, id string) *conversation {
-	c := s.get(key{wire.OwnerTag(o), id}, s.now())
-	if c == nil || c.fields[wire.FieldState] == wire.StateStarting {
+func (s *Store) visible(op string, o store.Owner, id string) (*conversation, error) {
+	c, err := s.judged(op, o, id, s.now())
+	if err == nil && (c == nil || c.fields[wire.FieldState] == wire.StateStarting) {
+		err = store.ErrNotFound
+	}
+	return c, err
+}
+
+// ofTurn finds the conversation of a turn. Nobody can delete one that is being
+// started.
+func (s *Store) ofTurn(op string, t store.Turn, now time.Time) (*conversation, error) {
+	c, err := s.judged(op, t.Owner, t.Conversation, now)
+	switch {
+	case err != nil || c != nil:
+		return c, err
+	case t.New:
+		return nil, &store.Error{Op: op, Kind: store.ErrLost}
+	}
+	return nil, store.ErrNotFound
+}
+
+// get finds a conversation that has not expired.
+func (s *Store) get(k key, now time.Time) *conversation {
+	c := s.peek(k)
+	if c != nil && !now.Before(c.expires) {
+		s.remove(c)
 		return nil
 	}
 	return c
@@ -132,16 +192,6 @@ func (s *Store) peek(k key) *conversation {
 		return nil
 	}
 	c, _ := e.Value.(*conversation)
-	return c
-}
-
-// get finds a conversation that has not expired.
-func (s *Store) get(k key, now time.Time) *conversation {
-	c := s.peek(k)
-	if c != nil && !now.Before(c.expires) {
-		s.remove(c)
-		return nil
-	}
 	return c
 }
 

@@ -90,6 +90,9 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 				tb.Fatal(err)
 			}
 		},
+		Tamper: func(tb testing.TB, _ store.Owner, id string, t contracttest.Tampering) func() {
+			return tamper(tb, raw, prefix, id, t)
+		},
 		PutLegacy: func(tb testing.TB, o store.Owner, id string, score float64, record []byte) {
 			ctx := tb.Context()
 			index := "user:" + o.User + ":conversations"
@@ -105,6 +108,30 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 			})
 		},
 	}
+}
+
+// tamper changes a conversation, and gives what takes it back.
+func tamper(tb testing.TB, c *goredis.Client, prefix, id string, d contracttest.Tampering) (undo func()) {
+	tb.Helper()
+	ctx, name := tb.Context(), ""
+	find := func(letter string) {
+		each(tb, c, prefix+"*}:"+letter+":"+id, func(_ context.Context, key string, _ time.Duration) { name = key })
+	}
+	find("c")
+	if d == contracttest.NoMessages {
+		find("m")
+	}
+	kept, err := c.Dump(ctx, name).Result()
+	put(tb, err)
+	switch d {
+	case contracttest.NewerVersion:
+		put(tb, c.HSet(ctx, name, "v", "99").Err())
+	case contracttest.BadField:
+		put(tb, c.HSet(ctx, name, "turns", "many").Err())
+	case contracttest.NoMessages, contracttest.NoFields:
+		put(tb, c.Del(ctx, name).Err())
+	}
+	return func() { put(tb, c.RestoreReplace(ctx, name, ttl, kept).Err()) }
 }
 
 func put(tb testing.TB, err error) {

@@ -20,6 +20,9 @@ import (
 // errCorrupt stands for a stored record that does not decode.
 var errCorrupt = errors.New("redis: record does not decode")
 
+// errLost stands for a conversation that was begun and is not there any more.
+var errLost = errors.New("redis: conversation being started is gone")
+
 // classify gives an error of a call its kind, where it happened: later nobody
 // could tell it from an equal error of the agent's. ctx is the caller's
 // context, budget the call's own.
@@ -35,6 +38,8 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return err
 	case errors.Is(err, errCorrupt):
 		return &store.Error{Op: op, Kind: store.ErrCorrupt, Cause: err}
+	case errors.Is(err, errLost):
+		return &store.Error{Op: op, Kind: store.ErrLost, Cause: err}
 	case errors.Is(err, errShape), errors.Is(err, errReply), errors.As(err, new(*panicked)):
 		return &store.Error{Op: op, Kind: store.ErrProtocol, Cause: err}
 	case errors.Is(err, errTooLarge):

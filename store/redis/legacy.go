@@ -8,37 +8,45 @@ import (
 	"parley/store/internal/wire"
 )
 
-// The legacy keys. They carry no prefix and no hash tag, so they are
-// never named in a script together with ours.
+// The legacy keys. They carry no prefix and no hash tag: a script that names them
+// together with ours works on a single node only.
 func legacyKey(name string) string { return "conv:" + name }
 
 func legacyIndexKey(o store.Owner) string { return "user:" + o.User + ":conversations" }
 
-// converting runs a write and, if it finds nothing, looks for a legacy record,
-// stores it in today's form and runs the write again. Somebody else's record and no record at all cost the same.
-func (s *Store) converting(ctx context.Context, o store.Owner, id string, write func() error) error {
-	err := write()
-	if !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	old, found, lerr := s.findLegacy(ctx, o, id)
-	if lerr != nil {
-		return lerr
-	}
-	if !found {
-		return err
-	}
-	if err := s.convert(ctx, old); err != nil {
-		return err
-	}
-	return write()
+// withLegacy is the spot of a conversation with its legacy record. The two are
+// moved, or removed, in one step.
+func (s *Store) withLegacy(o store.Owner, old legacyRecord) spot {
+	at := s.at(o, old.id)
+	at.keys = append(at.keys, legacyKey(old.name), legacyIndexKey(o))
+	return at
 }
 
-// convert stores a legacy conversation in today's form and removes
-// the old one. Its time to live begins anew, and so updatedAt has to: the index
-// would take it for expired. Should the removal not happen, the new form is what counts from
-// then on: the old is read only where the new is missing.
-func (s *Store) convert(ctx context.Context, old legacyRecord) error {
+// converting runs a write and, if it finds nothing, looks for a legacy record,
+// moves it to today's form and runs the write again. Somebody else's record and
+// no record at all cost the same.
+func (s *Store) converting(ctx context.Context, o store.Owner, id string, write func() error) error {
+	err := write()
+	for s.readsLegacy && errors.Is(err, store.ErrNotFound) {
+		old, found, lerr := s.findLegacy(ctx, o, id)
+		if lerr != nil {
+			return lerr
+		}
+		if !found {
+			return write() // somebody may have moved it between the two
+		}
+		if err = s.convert(ctx, o, old); err == nil {
+			return write()
+		}
+	}
+	return err
+}
+
+// convert moves a legacy conversation to today's form, if the record is still
+// what was read; else it was deleted or written to meanwhile, and the error is
+// store.ErrNotFound. Its time to live begins anew, and so updatedAt has to: the
+// index would take it for expired.
+func (s *Store) convert(ctx context.Context, o store.Owner, old legacyRecord) error {
 	c, err := old.decode()
 	if err != nil {
 		return err
@@ -52,32 +60,12 @@ func (s *Store) convert(ctx context.Context, old legacyRecord) error {
 		elements = append(elements, wire.Element(m.Turn, e))
 	}
 	now, ttl := s.times()
-	args := []any{c.ID, now, ttl}
+	args := []any{now, ttl, old.name, old.data}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.ImportFields(c))
-	r, err := s.eval(ctx, s.scripts.imp, s.keys(c.Owner, c.ID), args...)
+	r, err := s.eval(ctx, s.scripts.imp, s.withLegacy(o, old), args...)
 	if err != nil {
 		return err
 	}
-	if err := outcome(r); err != nil {
-		return err
-	}
-	return s.removeLegacy(ctx, c.Owner, old.name)
-}
-
-func (s *Store) removeLegacy(ctx context.Context, o store.Owner, name string) error {
-	if err := s.rdb().ZRem(ctx, legacyIndexKey(o), name).Err(); err != nil && !isWrongType(err) {
-		return err
-	}
-	return s.rdb().Unlink(ctx, legacyKey(name)).Err()
-}
-
-// deleteLegacy removes o's legacy record and says whether there
-// was one.
-func (s *Store) deleteLegacy(ctx context.Context, o store.Owner, id string) (bool, error) {
-	old, found, err := s.findLegacy(ctx, o, id)
-	if err != nil || !found {
-		return false, err
-	}
-	return true, s.removeLegacy(ctx, o, old.name)
+	return outcome(r)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 
 	"parley/store"
 	"parley/store/internal/wire"
@@ -22,72 +21,33 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, afte
 		if after >= 0 {
 			from = -tail
 		}
-		var whole bool
-		var err error
-		if c, whole, err = s.read(ctx, o, id, from, after); err == nil && !whole {
-			c, _, err = s.read(ctx, o, id, 0, after)
-		}
-		if errors.Is(err, store.ErrNotFound) {
-			// Read as it is: only a write converts it.
-			old, found, lerr := s.legacy(ctx, o, id)
-			if lerr != nil {
-				return lerr
+		read := func() (err error) {
+			var whole bool
+			if c, whole, err = s.read(ctx, o, id, from, after); err == nil && !whole {
+				c, _, err = s.read(ctx, o, id, 0, after)
 			}
-			if found {
-				c, err = old, nil
-				c.Messages = slices.DeleteFunc(c.Messages, func(m store.Message) bool { return m.Turn <= after })
-			}
+			return err
 		}
-		return err
+		err := read()
+		if !s.readsLegacy || !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		// Read as it is: only a write converts it.
+		old, found, err := s.legacy(ctx, o, id)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return read() // it may have been converted between the two
+		}
+		c = old
+		c.Messages = slices.DeleteFunc(c.Messages, func(m store.Message) bool { return m.Turn <= after })
+		return nil
 	})
 	if err != nil {
 		return store.Conversation{}, err
 	}
 	return c, nil
-}
-
-// read gets the fields and the messages from an index on in one round trip.
-// Whole is false if messages after that turn stand before that index. The two
-// commands do not run as one: a turn that commits between them shows its
-// messages early, which harms nobody; a delete between them leaves fewer
-// messages than the fields count, and is the delete it was.
-func (s *Store) read(ctx context.Context, o store.Owner, id string, from int64, after int) (c store.Conversation, whole bool, err error) {
-	k := s.keys(o, id)
-	p := s.rdb().Pipeline()
-	fieldsCmd := p.HGetAll(ctx, k[keyConversation])
-	listCmd := p.LRange(ctx, k[keyMessages], from, -1)
-	if _, err := p.Exec(ctx); err != nil {
-		return c, false, err
-	}
-	fields, elements := fieldsCmd.Val(), listCmd.Val()
-	if len(fields) == 0 || fields[wire.FieldState] == wire.StateStarting {
-		return c, false, store.ErrNotFound
-	}
-	if c, err = wire.DecodeConversation(o, id, fields); err != nil {
-		return c, false, errCorrupt
-	}
-	count, err := strconv.Atoi(fields[wire.FieldCount])
-	if err != nil {
-		return c, false, errCorrupt
-	}
-	if from < 0 {
-		count = min(count, tail)
-	}
-	if len(elements) < count {
-		return c, false, store.ErrNotFound
-	}
-	whole = from == 0 || len(elements) < tail
-	first := len(elements)
-	for first > 0 && wire.ElementTurn(elements[first-1]) > after {
-		first--
-	}
-	if first > 0 {
-		whole = true
-	}
-	if c.Messages, err = wire.DecodeElements(elements[first:]); err != nil {
-		return c, false, errCorrupt
-	}
-	return c, whole, nil
 }
 
 // SetStatus implements store.Store.
@@ -96,7 +56,7 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 	err := s.do(ctx, "SetStatus", func(ctx context.Context) error {
 		return s.converting(ctx, o, id, func() error {
 			now, ttl := s.times()
-			r, err := s.eval(ctx, s.scripts.status, s.keys(o, id), id, now, ttl, string(status))
+			r, err := s.eval(ctx, s.scripts.status, s.at(o, id), now, ttl, string(status))
 			if err != nil {
 				return err
 			}
@@ -133,22 +93,21 @@ func (s *Store) Delete(ctx context.Context, o store.Owner, id string) error {
 	})
 }
 
+// remove looks for a legacy record first, because only Go can tell whose it is.
+// One script removes that and everything of ours: an import between the two
+// finds the record gone, or is removed as well.
 func (s *Store) remove(ctx context.Context, o store.Owner, id string) error {
-	r, err := s.eval(ctx, s.scripts.del, s.keys(o, id), id)
+	at := s.at(o, id)
+	old, found, err := s.findLegacy(ctx, o, id)
 	if err != nil {
 		return err
 	}
-	err = outcome(r)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if found {
+		at = s.withLegacy(o, old)
+	}
+	r, err := s.eval(ctx, s.scripts.del, at, old.name)
+	if err != nil {
 		return err
 	}
-	// A legacy record may stand behind it, or be all there is.
-	gone, lerr := s.deleteLegacy(ctx, o, id)
-	switch {
-	case lerr != nil:
-		return lerr
-	case gone:
-		return nil
-	}
-	return err
+	return outcome(r)
 }

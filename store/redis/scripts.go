@@ -8,6 +8,9 @@ import (
 	"errors"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"parley/store"
+	"parley/store/internal/wire"
 )
 
 //go:embed scripts/prelude.lua
@@ -68,23 +71,37 @@ type once struct{ *goredis.Cmd }
 // NoRetry is what the library asks before it repeats a command.
 func (once) NoRetry() bool { return true }
 
+// spot is the conversation that a script works on, and its keys.
+type spot struct {
+	owner store.Owner
+	id    string
+	keys  []string
+}
+
+// at is a conversation's spot.
+func (s *Store) at(o store.Owner, id string) spot { return spot{o, id, s.keys(o, id)} }
+
 // eval runs a script by name and, when the server does not know it (it was
 // restarted, or its script cache was flushed), by text: NOSCRIPT says that
 // nothing has run. The reply is a tag followed by strings.
-func (s *Store) eval(ctx context.Context, sc script, keys []string, args ...any) (reply, error) {
-	r, err := s.evalOnce(ctx, "evalsha", sc.sha, keys, args)
+func (s *Store) eval(ctx context.Context, sc script, at spot, args ...any) (reply, error) {
+	r, err := s.evalOnce(ctx, "evalsha", sc.sha, at, args)
 	if errors.Is(err, goredis.ErrNoScript) || goredis.HasErrorPrefix(err, "NOSCRIPT") {
-		r, err = s.evalOnce(ctx, "eval", sc.text, keys, args)
+		r, err = s.evalOnce(ctx, "eval", sc.text, at, args)
 	}
 	return r, err
 }
 
-func (s *Store) evalOnce(ctx context.Context, command, body string, keys []string, args []any) (reply, error) {
-	all := make([]any, 0, 3+len(keys)+len(args))
-	all = append(all, command, body, len(keys))
-	for _, k := range keys {
+// evalOnce gives the call a token, which the script's answer repeats. An answer
+// that does not is one to something else, and nothing of it is believed.
+func (s *Store) evalOnce(ctx context.Context, command, body string, at spot, args []any) (reply, error) {
+	call := wire.NewToken()
+	all := make([]any, 0, 7+len(at.keys)+len(args))
+	all = append(all, command, body, len(at.keys))
+	for _, k := range at.keys {
 		all = append(all, k)
 	}
+	all = append(all, call, at.owner.Tenant, at.owner.User, at.id)
 	all = append(all, args...)
 	size := commandSize(all)
 	if size > s.maxWrite {
@@ -98,25 +115,27 @@ func (s *Store) evalOnce(ctx context.Context, command, body string, keys []strin
 		}
 		return nil, err
 	}
-	return parseReply(cmd.Val())
+	return parseReply(cmd.Val(), call)
 }
 
-// reply is what a script returns. Its shape is checked before anything in it is
-// believed: an answer that belongs to another command would otherwise pass for
-// one of ours.
+// reply is what a script returns, without the token of the call.
 type reply []string
 
 var errShape = errors.New("redis: reply has the wrong shape")
 
-func parseReply(v any) (reply, error) {
+func parseReply(v any, call string) (reply, error) {
 	list, ok := v.([]any)
-	if !ok || len(list) == 0 {
+	if !ok || len(list) < 2 || list[1] != call {
 		return nil, errShape
 	}
-	out := make(reply, len(list))
+	out := make(reply, 0, len(list)-1)
 	for i, e := range list {
-		if out[i], ok = e.(string); !ok {
+		text, ok := e.(string)
+		if !ok {
 			return nil, errShape
+		}
+		if i != 1 {
+			out = append(out, text)
 		}
 	}
 	return out, nil

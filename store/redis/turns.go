@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -38,11 +39,11 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 	if b.New {
 		isNew, created = "1", wire.NewFields(b)
 	}
-	args := []any{b.Conversation, token, b.Fingerprint, wire.KeyTag(b.Key), now, ttl, store.LeaseTime.Milliseconds(), isNew}
+	args := []any{token, b.Fingerprint, wire.KeyTag(b), now, ttl, store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), isNew}
 	args = appendList(args, input)
 	args = appendFields(args, created)
 	args = appendFields(args, wire.WorkflowFields(b.Workflow))
-	r, err := s.eval(ctx, s.scripts.begin, s.keys(b.Owner, b.Conversation), args...)
+	r, err := s.eval(ctx, s.scripts.begin, s.at(b.Owner, b.Conversation), args...)
 	if err != nil {
 		return store.Turn{}, err
 	}
@@ -70,7 +71,7 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 		}
 		messages, err := wire.DecodeElements(f[10:])
 		if err != nil || len(messages) != count {
-			return store.Turn{}, errCorrupt
+			return store.Turn{}, errCorrupt // the messages; the rest was judged
 		}
 		t.Replay = &store.Outcome{Messages: messages, Extra: rawJSON(f[1])}
 		return t, about(&t, f[4:10])
@@ -118,17 +119,17 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 	if c.Unheard {
 		unheard = "1"
 	}
-	args := []any{t.Conversation, t.Token, now, ttl, string(c.Extra), unheard}
+	args := []any{t.Token, now, ttl, string(c.Extra), unheard}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.CompletionFields(t, c))
-	return s.write(ctx, "CompleteTurn", s.scripts.complete, t.Owner, t.Conversation, args...)
+	return s.write(ctx, "CompleteTurn", s.scripts.complete, t, args...)
 }
 
 // FailTurn implements store.Store.
 func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error {
 	now, ttl := s.times()
-	err := s.write(ctx, "FailTurn", s.scripts.fail, t.Owner, t.Conversation, t.Conversation, t.Token, now, ttl, class)
-	if t.New && err == store.ErrNotFound { //nolint:errorlint // write returns the sentinel itself
+	err := s.write(ctx, "FailTurn", s.scripts.fail, t, t.Token, now, ttl, class)
+	if t.New && errors.Is(err, store.ErrLost) {
 		return nil // it was removed, which is what was asked for
 	}
 	return err
@@ -136,17 +137,22 @@ func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error 
 
 // RenewLease implements store.Store.
 func (s *Store) RenewLease(ctx context.Context, t store.Turn) error {
-	return s.write(ctx, "RenewLease", s.scripts.renew, t.Owner, t.Conversation, t.Token, store.LeaseTime.Milliseconds())
+	return s.write(ctx, "RenewLease", s.scripts.renew, t, t.Token, store.LeaseTime.Milliseconds())
 }
 
-// write runs a script whose only result is its outcome.
-func (s *Store) write(ctx context.Context, op string, sc script, o store.Owner, id string, args ...any) error {
+// write runs a script on a turn whose only result is its outcome. Nobody can
+// delete a conversation that is being started: if it is not there, Redis lost it.
+func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, args ...any) error {
 	return s.do(ctx, op, func(ctx context.Context) error {
-		r, err := s.eval(ctx, sc, s.keys(o, id), args...)
+		r, err := s.eval(ctx, sc, s.at(t.Owner, t.Conversation), args...)
 		if err != nil {
 			return err
 		}
-		return outcome(r)
+		err = outcome(r)
+		if t.New && errors.Is(err, store.ErrNotFound) {
+			return errLost
+		}
+		return err
 	})
 }
 

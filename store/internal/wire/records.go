@@ -21,11 +21,14 @@ func DecodeSummary(o store.Owner, id, s string) (store.Conversation, error) {
 	if len(part) != 6 {
 		return store.Conversation{}, errors.New("wire: summary")
 	}
-	return DecodeConversation(o, id, map[string]string{
+	f := map[string]string{
 		FieldVersion: part[0], FieldTenant: o.Tenant, FieldUser: o.User,
-		FieldCreated: part[1], FieldUpdated: part[2], FieldStatus: part[3],
-		FieldTurns: part[4], FieldStep: part[5],
-	})
+		FieldCreated: part[1], FieldUpdated: part[2], FieldStatus: part[3], FieldTurns: part[4],
+	}
+	if part[5] != "" {
+		f[FieldStep] = part[5]
+	}
+	return DecodeConversation(o, id, f)
 }
 
 // Record is what is kept of an idempotency key.
@@ -50,16 +53,18 @@ func (r Record) Encode() string {
 	}, " ")
 }
 
+// errRecord is all that is said of an idempotency record that makes no sense.
+var errRecord = errors.New("wire: idempotency record")
+
 // DecodeRecord reads a record of Encode.
 func DecodeRecord(s string) (Record, error) {
 	part := strings.SplitN(s, " ", 6)
-	if len(part) != 6 || part[0] == "" || (part[2] != "0" && part[2] != "1") {
-		return Record{}, errors.New("wire: idempotency record")
+	if len(part) != 6 || !isFingerprint(part[0]) || part[2] != "0" && part[2] != "1" ||
+		!isNumber(part[1]) || !isNumber(part[3]) || !isNumber(part[4]) || part[5] != "" && !isJSON(part[5]) {
+		return Record{}, errRecord
 	}
-	var d decoder
-	r := Record{
-		Fingerprint: part[0], Turn: d.int("turn", part[1]), Done: part[2] == "1",
-		First: d.int("first", part[3]), Count: d.int("count", part[4]), Extra: part[5],
-	}
-	return r, d.err
+	return Record{
+		Fingerprint: part[0], Turn: number(part[1]), Done: part[2] == "1",
+		First: number(part[3]), Count: number(part[4]), Extra: part[5],
+	}, nil
 }

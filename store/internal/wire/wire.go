@@ -51,7 +51,8 @@ const (
 	FieldInput      = "fp"      // fingerprint of the last turn's input
 	FieldKey        = "key"     // KeyTag of the last turn, empty if it came without one
 	FieldUnheard    = "unheard" // Record of the last turn, if its caller was told that it failed
-	FieldHeard      = "heard"   // token of the begin that was given that
+	FieldHeardAt    = "heardAt" // when that was given for the first time, Unix milliseconds
+	FieldKeys       = "keys"    // how many idempotency records there are; missing where nobody counted
 	FieldFailPrefix = "f"       // f3 = class: turn 3 failed
 )
 
@@ -83,13 +84,18 @@ func OwnerTag(o store.Owner) string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:26])
 }
 
-// KeyTag is the stored name of an idempotency key; empty for none. Clients put
-// anything into keys, so only the digest is kept.
-func KeyTag(key string) string {
-	if key == "" {
+// KeyTag is the stored name of a begin's idempotency key; empty for none. Clients
+// put anything into keys, so only the digest is kept. The key of a start has a
+// name of its own, because a client may use the same for a turn.
+func KeyTag(b store.Begin) string {
+	if b.Key == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(key))
+	scoped := b.Key
+	if b.New {
+		scoped = "\x00" + b.Key // which no key has
+	}
+	sum := sha256.Sum256([]byte(scoped))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
@@ -143,36 +149,24 @@ func raw(s string) json.RawMessage {
 	return json.RawMessage(s)
 }
 
-// DecodeConversation reads a conversation's hash. A field that did not exist
-// when the record was written has its default; one that is there and makes no
-// sense is an error, as is a record of another owner.
+// DecodeConversation reads a conversation's hash, which is judged first: a field
+// that makes no sense is an error, as is a record of another owner.
 //
 // The id is that of the key it was found under, and is not stored again.
 func DecodeConversation(o store.Owner, id string, f map[string]string) (store.Conversation, error) {
 	var d decoder
-	if f[FieldVersion] != Version {
-		d.fail(FieldVersion)
+	if d.judge(o, f); d.err != nil {
+		return store.Conversation{}, d.err
 	}
 	c := store.Conversation{
 		ID:         id,
-		Owner:      store.Owner{Tenant: or(f[FieldTenant], store.DefaultTenant), User: or(f[FieldUser], store.DefaultUser)},
+		Owner:      o,
 		CreatedAt:  d.time(FieldCreated, f[FieldCreated]),
-		UpdatedAt:  d.time(FieldUpdated, or(f[FieldUpdated], f[FieldCreated])),
-		Status:     store.Status(or(f[FieldStatus], string(store.StatusActive))),
+		UpdatedAt:  d.time(FieldUpdated, value(f, FieldUpdated, f[FieldCreated])),
+		Status:     store.Status(value(f, FieldStatus, string(store.StatusActive))),
 		UpstreamID: f[FieldUpstream],
-		Turns:      d.int(FieldTurns, or(f[FieldTurns], "0")),
+		Turns:      number(f[FieldTurns]),
 		Workflow:   Workflow(f),
-	}
-	if c.Owner != o {
-		d.fail(FieldUser)
-	}
-	if !c.Status.Valid() {
-		d.fail(FieldStatus)
-	}
-	for name, value := range map[string]json.RawMessage{FieldStepData: c.Workflow.StepData, FieldMetadata: c.Workflow.Metadata} {
-		if value != nil && !json.Valid(value) {
-			d.fail(name)
-		}
 	}
 	if f[FieldState] == StateRunning {
 		c.PendingTurn = c.Turns
@@ -203,14 +197,6 @@ func (d *decoder) fail(field string) {
 	if d.err == nil {
 		d.err = fmt.Errorf("wire: field %s", field)
 	}
-}
-
-func (d *decoder) int(field, s string) int {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
-		d.fail(field)
-	}
-	return n
 }
 
 func (d *decoder) time(field, s string) time.Time {

@@ -1,37 +1,38 @@
 -- Commits the agent's answer.
--- ARGV: id, token, times, extra, '1' when nobody heard of it, messages, fields.
-local id, token = shift(), shift()
+-- ARGV: token, times, extra, '1' when nobody heard of it, messages, fields.
+local own = shift()
 local now, score, ttl = times()
 local extra, unheard = shift(), shift() == '1'
 local answer, fields = list(), list()
 
-local h = redis.call('HMGET', conv, 'token', 'state', 'done', 'n', 'key', 'fp', 'turns')
-if not h[1] then return {'NOTFOUND'} end
-unheard = unheard and h[1] == token and (not h[5] or h[5] == '')
-local function record(first) return h[6] .. ' ' .. h[7] .. ' 1 ' .. first .. ' ' .. #answer .. ' ' .. extra end
-if h[3] == token then -- the answer to this commit was lost
-  if unheard then redis.call('HSET', conv, 'unheard', record(h[4] - #answer)) end
-  return {'OK'}
+local h, damaged = record()
+if damaged then return say('CORRUPT') end
+if not h then return say('NOTFOUND') end
+unheard = unheard and h.token == own and (h.key or '') == ''
+local function untold(first) return h.fp .. ' ' .. h.turns .. ' 1 ' .. first .. ' ' .. #answer .. ' ' .. extra end
+if h.done == own then -- the answer to this commit was lost
+  if unheard and (h.unheard or '') == '' and #answer <= tonumber(h.n) then
+    redis.call('HSET', conv, 'unheard', untold(h.n - #answer))
+  end
+  return say('OK')
 end
-if h[1] ~= token or h[2] == 'failed' then return {'STALE'} end
+if h.token ~= own or h.state == 'failed' then return say('STALE') end
 
-local count, rec = tonumber(h[4]), nil
-if h[5] and h[5] ~= '' then
-  local old = redis.call('HGET', recs, h[5])
-  local fp, turn = string.match(old or '', '^(%S+) (%d+) ')
-  if not fp then return {'CORRUPT'} end
+local count, rec = tonumber(h.n), nil
+if (h.key or '') ~= '' then
+  local fp, turn = outcome(h, redis.call('HGET', recs, h.key))
   rec = fp .. ' ' .. turn .. ' 1 ' .. count .. ' ' .. #answer .. ' ' .. extra
 end
 if unheard then
   fields[#fields + 1] = 'unheard'
-  fields[#fields + 1] = record(count)
+  fields[#fields + 1] = untold(count)
 end
 fields[#fields + 1] = 'n'
 fields[#fields + 1] = count + #answer
 commit(id, now, score, ttl, fields)
 for i = 1, #answer do redis.call('RPUSH', msgs, answer[i]) end
-if rec then redis.call('HSET', recs, h[5], rec) end
+if rec then redis.call('HSET', recs, h.key, rec) end
 redis.call('DEL', lease)
-if h[2] == 'starting' then sweep(score, ttl) end
+if h.state == 'starting' then sweep(score, ttl) end
 keep(ttl)
-return {'OK'}
+return say('OK')

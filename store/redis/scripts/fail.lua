@@ -1,18 +1,19 @@
 -- Records that the agent gave no answer.
--- ARGV: id, token, times, class.
-local id, token = shift(), shift()
+-- ARGV: token, times, class.
+local own = shift()
 local now, score, ttl = times()
 local class = shift()
 
-local h = redis.call('HMGET', conv, 'token', 'state', 'turns')
-if not h[1] then return {'NOTFOUND'} end
-if h[1] ~= token or h[2] == 'done' then return {'STALE'} end
-if h[2] == 'failed' then return {'OK'} end -- the answer to this call was lost
-if h[2] == 'starting' then -- nothing of a failed start is kept
+local h, damaged = record()
+if damaged then return say('CORRUPT') end
+if not h then return say('NOTFOUND') end
+if h.token ~= own or h.state == 'done' then return say('STALE') end
+if h.state == 'failed' then return say('OK') end -- the answer to this call was lost
+if h.state == 'starting' then -- nothing of a failed start is kept
   redis.call('DEL', conv, msgs, recs, lease)
-  return {'OK'}
+  return say('OK')
 end
-commit(id, now, score, ttl, {'state', 'failed', 'f' .. h[3], class})
+commit(id, now, score, ttl, {'state', 'failed', 'f' .. h.turns, class})
 redis.call('DEL', lease)
 keep(ttl)
-return {'OK'}
+return say('OK')

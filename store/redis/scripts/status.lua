@@ -1,13 +1,13 @@
 -- Closes or reopens a conversation and returns its fields.
--- ARGV: id, times, status.
-local id = shift()
+-- ARGV: times, status.
 local now, score, ttl = times()
 local status = shift()
 
-local state = redis.call('HGET', conv, 'state')
-if not state or state == 'starting' then return {'NOTFOUND'} end
+local h, damaged = record()
+if damaged then return say('CORRUPT') end
+if not h or h.state == 'starting' then return say('NOTFOUND') end
 commit(id, now, score, ttl, {'status', status})
 keep(ttl)
-local out = redis.call('HGETALL', conv)
-table.insert(out, 1, 'OK')
+local out = say('OK')
+for _, v in ipairs(redis.call('HGETALL', conv)) do out[#out + 1] = v end
 return out
