@@ -53,7 +53,7 @@ func TestLegacyRaces(t *testing.T) {
 		}
 	}
 	const old, renewed = "old", "renewed"
-	for call, make := range map[string]func(s *Store, o store.Owner, id string) error{
+	for call, run := range map[string]func(s *Store, o store.Owner, id string) error{
 		"BeginTurn": func(s *Store, o store.Owner, id string) error {
 			_, err := s.BeginTurn(ctx, store.Begin{Owner: o, Conversation: id, Fingerprint: "f"})
 			return err
@@ -94,7 +94,7 @@ func TestLegacyRaces(t *testing.T) {
 				if call == "Conversation" { // which was before it
 					want = nil
 				}
-				if err := make(s, o, id); !errors.Is(err, want) {
+				if err := run(s, o, id); !errors.Is(err, want) {
 					t.Errorf("the call: %v, want %v", err, want)
 				}
 				got, err := other.Conversation(ctx, o, id, -1)
