@@ -75,6 +75,7 @@ type entry struct {
 	legacy bool
 
 	gone    bool   // what it names is not there, or not by that entry
+	damaged bool   // what it names is there and cannot be read
 	size    int64  // of a legacy record
 	text    string // summary or legacy record; empty for none
 	fetched bool   // text was read
@@ -220,19 +221,25 @@ func (p *page) take(ctx context.Context, entries []entry) (int, error) {
 	return len(entries), nil
 }
 
-// probe finds out, in one round trip, which entries name something that is there,
-// and reads the summaries. An index is never believed: an entry has ended when
-// its conversation has, by Redis's clock and whatever time to live it was given.
+// probe finds out, in one round trip, which entries name something that is there
+// and can be read, and reads the summaries. An index is never believed: an entry
+// has ended when its conversation has, by Redis's clock and whatever time to live
+// it was given.
 func (p *page) probe(ctx context.Context, entries []entry) error {
 	s := p.store
 	pipe := s.rdb().Pipeline()
 	var ids []string
+	heads := make([]head, len(entries))
 	here, size, twin := make([]*goredis.IntCmd, len(entries)), make([]*goredis.IntCmd, len(entries)), make([]*goredis.IntCmd, len(entries))
 	for i, e := range entries {
-		here[i] = pipe.Exists(ctx, s.keys(p.owner, e.id)[keyConversation])
-		switch {
-		case !e.legacy:
+		k := s.keys(p.owner, e.id)
+		if !e.legacy {
 			ids = append(ids, e.id)
+			heads[i].ask(ctx, pipe, k)
+			continue
+		}
+		here[i] = pipe.Exists(ctx, k[keyConversation])
+		switch {
 		case e.id != e.at.ID: // the same id may be there as we would write it
 			twin[i] = pipe.Exists(ctx, legacyKey(e.id))
 			fallthrough
@@ -258,14 +265,18 @@ func (p *page) probe(ctx context.Context, entries []entry) error {
 	}
 	for i := range entries {
 		e := &entries[i]
-		if err := here[i].Err(); err != nil {
-			return err
-		}
 		if !e.legacy {
-			e.gone, e.fetched = here[i].Val() == 0, true
+			var err error
+			if e.gone, e.damaged, err = heads[i].answer(p.owner); err != nil {
+				return err
+			}
+			e.fetched = true
 			e.text, _ = texts[0].(string) // none is no summary, which does not decode
 			texts = texts[1:]
 			continue
+		}
+		if err := here[i].Err(); err != nil {
+			return err
 		}
 		if err := size[i].Err(); err != nil && !isWrongType(err) {
 			return err
@@ -328,6 +339,9 @@ func (p *page) fetch(ctx context.Context, entries []entry) error {
 
 // decode reads what an entry names, and says whether it is the owner's.
 func (p *page) decode(e entry) (c store.Conversation, mine bool, err error) {
+	if e.damaged {
+		return c, true, errCorrupt
+	}
 	if !e.legacy {
 		c, err = wire.DecodeSummary(p.owner, e.id, e.text)
 		return c, true, err
