@@ -58,13 +58,15 @@ func TestBadBackends(t *testing.T) {
 		"a lack twice":           {func(b *Backend, p *Place) { b.Lacks, p.Keys = []Ability{Keys, Keys}, nil }, Rule{}, `"keys" twice`},
 		"Reopen returns nil": {
 			func(_ *Backend, p *Place) { p.Reopen = func(testing.TB) store.Store { return nil } },
-			Rule{check: func(e *env) { e.Reopen(e) }}, "Place.Reopen returned nil",
+			Rule{check: func(e *env) { e.Reopen(e) }},
+			"Place.Reopen returned nil",
 		},
 		"Instance returns nil": {
 			func(_ *Backend, p *Place) {
 				p.Instance = func(testing.TB, time.Duration, time.Duration) store.Store { return nil }
 			},
-			Rule{check: func(e *env) { e.Instance(e, time.Second, 0) }}, "Place.Instance returned nil",
+			Rule{check: func(e *env) { e.Instance(e, time.Second, 0) }},
+			"Place.Instance returned nil",
 		},
 		"a store that panics": {func(*Backend, *Place) {}, Rule{ID: "x", Sentence: "it works", check: func(e *env) { e.start() }}, "rule: it works\n\tcame: a panic"},
 		"Open that fails": {

@@ -59,7 +59,8 @@ func TestPagesOfOtherSites(t *testing.T) {
 		}
 		id := w.start()
 		for _, ask := range []call{
-			{Method: "POST", Path: "/api/chat/start"}, post("/api/chat/start", "{}"), send(id, "hello"),
+			{Method: "POST", Path: "/api/chat/start"},
+			post("/api/chat/start", "{}"), send(id, "hello"),
 			{Method: "PATCH", Path: "/api/chat/conversations/" + id, Body: `{"status":"completed"}`, Headers: map[string]string{"Content-Type": "application/json"}},
 			{Method: "DELETE", Path: "/api/chat/conversations/" + id},
 		} {

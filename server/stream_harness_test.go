@@ -104,9 +104,15 @@ func (w *harness) serve() *httptest.Server {
 	return web
 }
 
-// sendTo sends a request over a connection. The answer may still be coming; its body
-// is closed with the test.
-func (c call) sendTo(ctx context.Context, t testing.TB, base string) *http.Response {
+// incoming is an answer that may still be coming. It is closed with the test.
+type incoming struct {
+	StatusCode      int
+	Header, Trailer http.Header
+	Body            io.Reader
+}
+
+// sendTo sends a request over a connection.
+func (c call) sendTo(ctx context.Context, t testing.TB, base string) incoming {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, c.Method, base+c.Path, strings.NewReader(c.Body))
 	if err != nil {
@@ -120,5 +126,5 @@ func (c call) sendTo(ctx context.Context, t testing.TB, base string) *http.Respo
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
+	return incoming{resp.StatusCode, resp.Header, resp.Trailer, resp.Body}
 }

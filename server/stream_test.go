@@ -29,7 +29,7 @@ func TestStreamTellsAsItComes(t *testing.T) {
 	agent, steps := steppedAgent()
 	w := newHarness(t, agent)
 	id := w.start()
-	answer := make(chan *http.Response)
+	answer := make(chan incoming)
 	base := w.serve().URL
 	go func() { answer <- asStream(send(id, "hello")).sendTo(t.Context(), t, base) }()
 	steps <- deltaEvent("s1", "You")

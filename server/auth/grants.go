@@ -10,7 +10,7 @@ import (
 // grants is what a token must have been granted, beside its tenant.
 type grants struct{ scopes, roles []string }
 
-const idTokenShown = "The token is an ID token; an access token is required."
+const idTokenShown = "The token is an ID token; an access token is required." //nolint:gosec // a sentence, no credential
 
 // check decides whether a token of the issuer was issued for this: who signed in
 // and to what service says nothing of what the client may do there.

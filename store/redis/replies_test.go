@@ -133,19 +133,19 @@ func elements(n, size int) string {
 // BenchmarkReplies compares connections with and without the bound, to be read
 // as ratios: "memory" is the client library alone, "redis" a real server.
 func BenchmarkReplies(b *testing.B) {
-	real := redistest.Start(b).Addr()
+	server := redistest.Start(b).Addr()
 	for _, length := range []int{1, 10, 1000} {
 		reply := elements(length, 300)
 		dials := map[string]func(context.Context, string, string) (net.Conn, error){
 			"memory": func(context.Context, string, string) (net.Conn, error) { return canned(reply), nil },
 			"redis": func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, network, real)
+				return (&net.Dialer{}).DialContext(ctx, network, server)
 			},
 		}
 		for where, dial := range dials {
 			for _, limited := range []bool{false, true} {
 				b.Run(fmt.Sprintf("%s/%d/limited=%v", where, length, limited), func(b *testing.B) {
-					c := goredis.NewClient(&goredis.Options{Addr: real, Protocol: 2, Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c := goredis.NewClient(&goredis.Options{Addr: server, Protocol: 2, Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 						conn, err := dial(ctx, network, addr)
 						if err == nil && limited {
 							conn = limitReplies(conn)

@@ -28,7 +28,7 @@ func admin(t *testing.T, server *redistest.Server) *goredis.Client {
 func replicate(t *testing.T, replica *goredis.Client, primary *redistest.Server) {
 	t.Helper()
 	host, port := primary.ContainerAddr(t)
-	if err := replica.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := replica.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the replica follows", func() bool {
@@ -90,7 +90,7 @@ func TestFailoverUnderReads(t *testing.T) {
 	reader := newStore(t, "redis://"+p.Addr(), 5*time.Second)
 	connect(t, reader, p, 4)
 
-	if err := adminB.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := adminB.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	replicate(t, adminA, b)
@@ -101,7 +101,7 @@ func TestFailoverUnderReads(t *testing.T) {
 			t.Errorf("during the failover: %v", err)
 		}
 	}
-	if err := adminA.SlaveOf(t.Context(), "127.0.0.1", "1").Err(); err != nil { // it gets nothing from now on
+	if err := adminA.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil { // it gets nothing from now on
 		t.Fatal(err)
 	}
 	id := uuid.NewString()

@@ -202,7 +202,7 @@ func attributes(v string) error {
 }
 
 func certificates(file string) error {
-	pem, err := os.ReadFile(file)
+	pem, err := os.ReadFile(file) //nolint:gosec // the operator says which
 	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return errors.New("cannot be read; expected a file of PEM certificates")
 	}
