@@ -142,9 +142,10 @@ func (c *agentCall) end(ctx context.Context) {
 		}
 		c.span.SetAttributes(list...)
 		c.span.AddEvent(eventEnd)
-		c.t.mark(c.span, class)
+		c.t.markCall(c.span, class)
 	}
-	c.t.agent.Record(ctx, time.Since(c.began).Seconds(), c.t.agentSets.of(agentSet{c.op, class}, agentSet.attributes).record...)
+	errorType, outcome := c.t.callResult(class)
+	c.t.agent.Record(ctx, time.Since(c.began).Seconds(), c.t.agentSets.of(agentSet{c.op, errorType, outcome}, agentSet.attributes).record...)
 	c.t.asking.of(struct{}{}).Add(-1)
 	c.span.End()
 }
@@ -154,14 +155,15 @@ func (c *agentCall) end(ctx context.Context) {
 // reason, because the agent did not fail.
 func (c *agentCall) failure(ctx context.Context) string {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
-		return c.t.errorType(cause)
+		return c.t.class(cause)
 	}
-	return c.t.errorType(c.err)
+	return c.t.class(c.err)
 }
 
 // agentSet are the attributes of a call's duration.
-type agentSet struct{ op, class string }
+type agentSet struct{ op, errorType, outcome string }
 
 func (s agentSet) attributes() []attribute.KeyValue {
-	return text([]attribute.KeyValue{keyAgentOperation.String(s.op)}, keyErrorType, s.class)
+	list := []attribute.KeyValue{keyAgentOperation.String(s.op)}
+	return text(text(list, keyErrorType, s.errorType), keyOutcome, s.outcome)
 }

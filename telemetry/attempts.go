@@ -41,7 +41,7 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 	list := []attribute.KeyValue{keySystem.String(call.system), keyOperation.String(r.Command), keyStoreAttempt.Int64(n)}
 	list = peer(text(list, keyProcedure, r.Script), r.Peer)
 	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(now.Add(-r.Took)), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(list...))
-	t.mark(span, t.errorType(r.Err))
+	t.markCall(span, t.class(r.Err))
 	span.End(trace.WithTimestamp(now))
 }
 
@@ -49,7 +49,8 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 // server. It makes no span: the client dials in the background, so the span would
 // belong to no request.
 func (t *Telemetry) StoreDialed(ctx context.Context, took time.Duration, err error) {
-	t.dials.Record(ctx, took.Seconds(), t.dialSets.of(t.errorType(err), dialAttributes).record...)
+	errorType, _ := t.callResult(t.class(err)) // a caller that no longer waits is no failure
+	t.dials.Record(ctx, took.Seconds(), t.dialSets.of(errorType, dialAttributes).record...)
 }
 
 func dialAttributes(class string) []attribute.KeyValue {

@@ -57,7 +57,10 @@ const (
 
 // Attributes of our own.
 const (
-	keyOutcome        attribute.Key = "parley.outcome"       // ok or the failure class
+	// keyOutcome is ok or the failure class on a request's span. On the span of a
+	// call of the store or the agent it is there only when the call came to a class
+	// that is no failure of that system; a failure is the span's error.type.
+	keyOutcome        attribute.Key = "parley.outcome"
 	keyStage          attribute.Key = "parley.failure.stage" // auth, begin, upstream or complete
 	keyConversation   attribute.Key = "parley.conversation.id"
 	keyOwnerHash      attribute.Key = "parley.owner.hash" // keyed, see Options.OwnerKey

@@ -84,7 +84,7 @@ type storeSet struct {
 	system, operation, script, method string
 	address                           string
 	port                              int
-	class, code                       string
+	errorType, outcome, code          string
 }
 
 func (s storeSet) attributes() []attribute.KeyValue {
@@ -93,7 +93,7 @@ func (s storeSet) attributes() []attribute.KeyValue {
 	if s.address != "" && s.port != 0 {
 		list = append(list, keyServerPort.Int(s.port))
 	}
-	return text(text(list, keyErrorType, s.class), keyDBStatus, s.code)
+	return text(text(text(list, keyErrorType, s.errorType), keyOutcome, s.outcome), keyDBStatus, s.code)
 }
 
 type observedStore struct {
@@ -139,16 +139,16 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 	return ctx, c
 }
 
-// end ends the span. An outcome such as "not found" sets its class but not the
-// status Error, because the store did not fail.
+// end ends the span and records the measurement.
 func (c storeCall) end(ctx context.Context, err error) {
 	key := c.method.key
 	if err != nil {
-		key.class = c.t.errorType(err)
+		class := c.t.class(err)
+		key.errorType, key.outcome = c.t.callResult(class)
 		if e, ok := errors.AsType[*store.Error](err); ok {
 			key.code = e.Code
 		}
-		c.t.mark(c.span, key.class)
+		c.t.markCall(c.span, class)
 		if key.code != "" {
 			c.span.SetAttributes(keyDBStatus.String(key.code))
 		}

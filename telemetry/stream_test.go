@@ -14,6 +14,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"parley/server/copilot"
+	"parley/store"
 	"parley/telemetry"
 )
 
@@ -48,17 +49,19 @@ func (a scripted) Turn(ctx context.Context, _ copilot.Turn) iter.Seq2[copilot.Ev
 func TestStreamsEnd(t *testing.T) {
 	two := []copilot.Event{{Kind: copilot.EventConversation, ConversationID: "c-1"}, {Kind: copilot.EventEnded}}
 	for name, c := range map[string]struct {
-		agent  scripted
-		stop   bool   // the caller leaves the loop
-		cause  error  // why the caller's context is done
-		class  string // on the span
-		events int64
+		agent   scripted
+		stop    bool   // the caller leaves the loop
+		cause   error  // why the caller's context is done
+		class   string // on the span, a failure
+		outcome string // on the span, no failure of the agent
+		events  int64
 	}{
 		"to its end":       {agent: scripted{events: two}, events: 2},
 		"left early":       {agent: scripted{events: two}, stop: true, events: 1},
 		"failed":           {agent: scripted{events: two, err: &copilot.Error{Kind: copilot.ErrServer}}, class: "internal", events: 2},
 		"panicked":         {agent: scripted{events: two, boom: true}, class: "panic", events: 2},
-		"client left":      {agent: scripted{err: &copilot.Error{Kind: copilot.ErrInterrupted}}, cause: errLeft},
+		"client left":      {agent: scripted{err: &copilot.Error{Kind: copilot.ErrInterrupted}}, cause: errLeft, outcome: "client_canceled"},
+		"turn lost":        {agent: scripted{err: &copilot.Error{Kind: copilot.ErrInterrupted}}, cause: store.ErrNotFound, outcome: "not_found"},
 		"ended on purpose": {agent: scripted{err: &copilot.Error{Kind: copilot.ErrInterrupted}}, cause: errors.New("stop"), class: "internal"},
 		"never began":      {},
 	} {
@@ -82,7 +85,7 @@ func TestStreamsEnd(t *testing.T) {
 				t.Fatalf("%d spans", len(spans))
 			}
 			s := spans[0]
-			if s.Name() != "invoke_agent" || attr(s, "error.type").AsString() != c.class || attr(s, "parley.stream.events").AsInt64() != c.events {
+			if s.Name() != "invoke_agent" || attr(s, "error.type").AsString() != c.class || attr(s, "parley.outcome").AsString() != c.outcome || attr(s, "parley.stream.events").AsInt64() != c.events {
 				t.Errorf("%s %v", s.Name(), s.Attributes())
 			}
 			if attr(s, "server.address").AsString() != "agent.example" || attr(s, "server.port").AsInt64() != 443 {

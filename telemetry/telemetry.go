@@ -98,18 +98,29 @@ func (t *Telemetry) TraceID(ctx context.Context) string {
 	return ""
 }
 
-// errorType returns the error.type of an error. A client that left is not a
-// failure, so it has none.
-func (t *Telemetry) errorType(err error) string {
-	class := t.class(err)
-	if class == classCanceled {
-		return ""
+// callResult says what a class means for a call of the store or of the agent. A
+// failure is the error.type of the call. Anything else is an outcome that the
+// caller brought about (no such conversation, another turn runs, the client left):
+// the system that was called did its work, so its spans and metrics must not show
+// an error.
+func (t *Telemetry) callResult(class string) (errorType, outcome string) {
+	if failed, known := t.failed[class]; known && !failed {
+		return "", class
 	}
-	return class
+	return class, ""
 }
 
-// mark sets the class of a span, and its status to Error if the table of failures
-// says so for that class.
+// markCall sets the result of a span of the store or of the agent.
+func (t *Telemetry) markCall(span trace.Span, class string) {
+	errorType, outcome := t.callResult(class)
+	t.mark(span, errorType)
+	if outcome != "" {
+		span.SetAttributes(keyOutcome.String(outcome))
+	}
+}
+
+// mark sets the error.type of a span, and its status to Error if the table of
+// failures says so for that class.
 func (t *Telemetry) mark(span trace.Span, class string) {
 	if class == "" {
 		return

@@ -140,7 +140,7 @@ func (a *attempt) broken(err error) string {
 	case ok && timeout.Timeout():
 		kind = copilot.ErrTimeout
 	}
-	return a.t.errorType(&copilot.Error{Kind: kind})
+	return a.t.class(&copilot.Error{Kind: kind})
 }
 
 // neverConnected reports whether no connection could be made. It goes by the error

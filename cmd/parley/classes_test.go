@@ -164,7 +164,12 @@ func (w *watched) check(f server.Failure, p provoked, answer told) {
 	if p.origin != "" {
 		found := false
 		for _, s := range w.collector.named(p.origin) {
-			found = found || s.trace == request.trace && s.attrs["error.type"] == errorType && s.failed == f.SpanError && !s.described
+			// What is no failure of the system that was called is an outcome there.
+			said, silent := "error.type", "parley.outcome"
+			if !f.SpanError {
+				said, silent = silent, said
+			}
+			found = found || s.trace == request.trace && s.attrs[said] == f.Class && s.attrs[silent] == "" && s.failed == f.SpanError && !s.described
 		}
 		if !found {
 			t.Errorf("no span %s says so: %+v", p.origin, w.collector.named(p.origin))
