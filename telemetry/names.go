@@ -121,6 +121,7 @@ const (
 	metricBreakerOpen    = "parley.store.breaker.open"
 	metricCommits        = "parley.commits.pending"
 	metricDropped        = "parley.commits.dropped"
+	metricLogsDropped    = "parley.logs.dropped"
 	metricPoolWaits      = "parley.store.pool.waits"
 	metricPoolWaitTime   = "parley.store.pool.wait_time"
 	metricAgentActive    = "parley.agent.active_calls"

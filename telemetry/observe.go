@@ -92,6 +92,18 @@ func (t *Telemetry) ObserveCommits(pending func() int) error {
 	return err
 }
 
+// ObserveLogs registers the metric that counts the lines of the log that were
+// dropped because standard error did not take them. It calls dropped at each export.
+func (t *Telemetry) ObserveLogs(dropped func() int64) error {
+	_, err := t.meter.Int64ObservableCounter(metricLogsDropped, metric.WithUnit("{line}"),
+		metric.WithDescription("Lines of the log that were dropped because standard error did not take them."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(dropped())
+			return nil
+		}))
+	return err
+}
+
 func oneIf(b bool) int64 {
 	if b {
 		return 1

@@ -19,6 +19,7 @@ func TestObserved(t *testing.T) {
 		l.ObserveStore(func() bool { return on }),
 		l.ObserveBreaker(func() bool { return !on }),
 		l.ObserveCommits(func() int { return 5 }),
+		l.ObserveLogs(func() int64 { return 4 }),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +27,7 @@ func TestObserved(t *testing.T) {
 	l.CommitDropped("store_unreachable")
 	l.CommitDropped("store_unreachable")
 	for _, want := range []map[string]int64{
-		{"parley.store.up": 1, "parley.store.breaker.open": 0, "parley.commits.pending": 5, "parley.commits.dropped": 2, "db.client.connection.count": 5, "db.client.connection.max": 32, "db.client.connection.idle.min": 2, "db.client.connection.pending_requests": 1, "db.client.connection.timeouts": 7, "parley.store.pool.waits": 9},
+		{"parley.store.up": 1, "parley.store.breaker.open": 0, "parley.commits.pending": 5, "parley.commits.dropped": 2, "parley.logs.dropped": 4, "db.client.connection.count": 5, "db.client.connection.max": 32, "db.client.connection.idle.min": 2, "db.client.connection.pending_requests": 1, "db.client.connection.timeouts": 7, "parley.store.pool.waits": 9},
 		{"parley.store.up": 0, "parley.store.breaker.open": 1},
 	} {
 		var all metricdata.ResourceMetrics

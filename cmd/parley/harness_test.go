@@ -115,10 +115,26 @@ func child(t *testing.T, pairs ...string) (base string, kill func()) {
 // process is a child to which signals can be sent; it ends with the test.
 func process(t *testing.T, pairs ...string) (base string, cmd *exec.Cmd) {
 	t.Helper()
-	cmd = exec.CommandContext(t.Context(), os.Args[0])
+	return processWith(t, nil, pairs...)
+}
+
+// childCommand is the command that runs the program.
+func childCommand(t *testing.T, pairs ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), asChild+"=1", "AUTH_REQUIRED=false", "HOST=127.0.0.1", "PORT=0")
 	for i := 0; i < len(pairs); i += 2 {
 		cmd.Env = append(cmd.Env, pairs[i]+"="+pairs[i+1])
+	}
+	return cmd
+}
+
+// processWith is a process that logs to stderr, unless that is nil.
+func processWith(t *testing.T, stderr *os.File, pairs ...string) (base string, cmd *exec.Cmd) {
+	t.Helper()
+	cmd = childCommand(t, pairs...)
+	if stderr != nil {
+		cmd.Stderr = stderr
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,7 +51,7 @@ type service struct {
 }
 
 // newService builds the service. It connects to nothing, but begins to fetch
-// signing keys. Log lines go to logs.
+// signing keys. Log lines go to logs, for which nothing waits.
 func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *service, err error) {
 	s := &service{config: c}
 	defer func() {
@@ -78,7 +79,8 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 	if s.api, err = s.newAPI(with); err != nil {
 		return nil, err
 	}
-	if err = errors.Join(s.tel.ObserveStore(s.health.StoreAlive), s.tel.ObserveCommits(s.api.PendingCommits)); err != nil {
+	if err = errors.Join(s.tel.ObserveStore(s.health.StoreAlive), s.tel.ObserveCommits(s.api.PendingCommits),
+		s.tel.ObserveLogs(s.provider.DroppedLines)); err != nil {
 		return nil, err
 	}
 	var handler http.Handler = s.api
@@ -121,6 +123,9 @@ func serve(ctx context.Context, c config, with seams, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
+	// Process-wide, so here and not in newService.
+	stdlog.SetFlags(stdlog.Lshortfile)
+	stdlog.SetOutput(libraryLog{s.log})
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
 	if err != nil {
 		s.discard(ctx)
@@ -141,7 +146,7 @@ func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writ
 	for _, w := range slices.Concat(s.config.warnings, s.auth.warnings) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, w)
 	}
-	announce(stdout, s.config, listener.Addr(), s.store.name, s.agent.name)
+	printWithin(printTime, func() { announce(stdout, s.config, listener.Addr(), s.store.name, s.agent.name) })
 
 	served := make(chan error, 1)
 	go func() { served <- s.web.Serve(listener) }()
@@ -153,7 +158,10 @@ func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writ
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "stopping")
 	s.health.SetDraining()
-	return errors.Join(failed, s.shutdown(life, stopProbes, stopWatch))
+	if err := s.shutdown(life, failed, stopProbes, stopWatch); err != nil {
+		return loggedError{err}
+	}
+	return nil
 }
 
 // announce tells a person what is active and what to try.

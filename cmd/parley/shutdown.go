@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -14,7 +15,7 @@ const (
 	recordedBy = 750 * time.Millisecond  // turns that were ended are recorded, or their calls are cut off
 	answeredBy = 1250 * time.Millisecond // the last answers are written, or their connections are cut off
 	closedBy   = 1400 * time.Millisecond // the parts are closed
-	flushedBy  = 1850 * time.Millisecond // telemetry is sent
+	flushedBy  = 1800 * time.Millisecond // telemetry is sent, and the log written 100 ms later
 )
 
 // How long closing and flushing may take in any case: with nothing to wait for, a
@@ -27,8 +28,8 @@ const (
 // shutdown lets running turns finish within SHUTDOWN_TIMEOUT, ends those that do
 // not, and closes everything; the functions given end what runs in the background.
 // It returns less than two seconds after that time, whatever hangs. Its error
-// says what was cut off.
-func (s *service) shutdown(ctx context.Context, background ...func()) error {
+// says what had failed before and what was cut off, and the log has it too.
+func (s *service) shutdown(ctx context.Context, failed error, background ...func()) error {
 	over := time.Now().Add(s.config.shutdownTimeout)
 	by := func(d time.Duration) (context.Context, context.CancelFunc) {
 		return context.WithDeadline(ctx, over.Add(d))
@@ -50,7 +51,7 @@ func (s *service) shutdown(ctx context.Context, background ...func()) error {
 	s.conns.closeUnused()
 	answered, cancel := by(answeredBy)
 	defer cancel()
-	var errs []error
+	errs := []error{failed}
 	if err := s.web.Shutdown(answered); err != nil {
 		errs = append(errs, s.web.Close(), fmt.Errorf("SHUTDOWN_TIMEOUT: requests were cut off: %w", err))
 	}
@@ -76,14 +77,18 @@ func (s *service) shutdown(ctx context.Context, background ...func()) error {
 	case <-closed.Done():
 		errs = append(errs, errors.New("SHUTDOWN_TIMEOUT: the store could not be closed"))
 	}
+	err = errors.Join(errs...)
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelError, "the service did not end as it should", slog.String("error", err.Error()))
+	}
 	flushed, cancel := by(flushedBy)
 	defer cancel()
 	s.flush(flushed)
-	return errors.Join(errs...)
+	return err
 }
 
-// flush sends what telemetry has left. What the collector does not take in time
-// is lost, and the log says so.
+// flush sends what telemetry has left and ends the log. What the collector does not
+// take in time is lost, and the log says so.
 func (s *service) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()

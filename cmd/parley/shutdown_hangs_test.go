@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -21,6 +22,7 @@ import (
 type hang struct {
 	settings []string
 	with     seams
+	stderr   io.Writer // nil discards
 	// begin brings about what hangs, once the service answers.
 	begin func(t *testing.T, base string)
 	fails bool // something is cut off, and the service says so
@@ -79,6 +81,20 @@ func (s *stuckStore) Close() error {
 	return s.Store.Close()
 }
 
+// stuckWriter takes nothing until the test ends.
+type stuckWriter struct{ over chan struct{} }
+
+func newStuckWriter(t *testing.T) stuckWriter {
+	w := stuckWriter{make(chan struct{})}
+	t.Cleanup(func() { close(w.over) })
+	return w
+}
+
+func (w stuckWriter) Write(p []byte) (int, error) {
+	<-w.over
+	return len(p), nil
+}
+
 // asks sends a request and waits until the agent, or whatever stands for it, has
 // it. What becomes of it does not matter.
 func asks(t *testing.T, url, body string, reached func() bool) {
@@ -109,7 +125,7 @@ func TestShutdownIsBounded(t *testing.T) {
 			defer stop()
 			out, in := io.Pipe()
 			ended := make(chan error, 1)
-			go func() { ended <- serve(ctx, c, h.with, in, io.Discard) }()
+			go func() { ended <- serve(ctx, c, h.with, in, cmp.Or[io.Writer](h.stderr, io.Discard)) }()
 			base := address(t, out)
 			h.begin(t, base)
 			machine := latency.Watch(t)
@@ -154,12 +170,18 @@ func hangs() map[string]func(*testing.T) hang {
 		}
 	}
 	return map[string]func(*testing.T) hang{
-		"nothing":                   func(*testing.T) hang { return hang{settings: emulated, begin: nothing} },
-		"collector over HTTP":       collector("http/protobuf"),
-		"collector over gRPC":       collector("grpc"),
-		"call of the store":         stuck(true, false),
-		"close of the store":        stuck(false, true),
-		"the whole store":           stuck(true, true),
+		"nothing":             func(*testing.T) hang { return hang{settings: emulated, begin: nothing} },
+		"collector over HTTP": collector("http/protobuf"),
+		"collector over gRPC": collector("grpc"),
+		"call of the store":   stuck(true, false),
+		"close of the store":  stuck(false, true),
+		"the whole store":     stuck(true, true),
+		"standard error":      func(t *testing.T) hang { return hang{settings: emulated, stderr: newStuckWriter(t), begin: nothing} },
+		"standard error and the whole store": func(t *testing.T) hang {
+			h := stuck(true, true)(t)
+			h.stderr = newStuckWriter(t)
+			return h
+		},
 		"agent":                     hangingAgent,
 		"client that reads nothing": deafClient,
 		"issuer": func(t *testing.T) hang {

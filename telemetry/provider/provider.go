@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -43,7 +42,8 @@ type Options struct {
 	Version string // of the service
 	// Prometheus makes Metrics answer scrapes.
 	Prometheus bool
-	// Log receives the JSON lines. Level is the lowest level that is written.
+	// Log receives the JSON lines, through a LineQueue: nobody waits for it. Level is
+	// the lowest level that is written.
 	Log   io.Writer
 	Level slog.Level
 }
@@ -58,18 +58,33 @@ type Provider struct {
 	// Metrics answers scrapes by Prometheus; nil unless asked for.
 	Metrics http.Handler
 
-	own  *slog.Logger // for errors of the SDK; never exported
-	ends []func(context.Context) error
+	lines *LineQueue
+	own   *slog.Logger // for errors of the SDK; never exported
+	ends  []func(context.Context) error
 }
+
+// How long the log may take to be written at the end: as long as the rest of
+// telemetry may, but not longer than endTime, and lastTime even when that has
+// used up its own time.
+const (
+	endTime  = time.Second
+	lastTime = 100 * time.Millisecond
+)
+
+// DroppedLines is how many lines of the log were dropped so far.
+func (p *Provider) DroppedLines() int64 { return p.lines.Dropped() }
 
 // New makes a Provider. It does not connect to anything; its errors are about
 // variables that cannot mean anything.
 func New(ctx context.Context, o Options) (*Provider, error) {
-	lines := slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: o.Level})
-	p := &Provider{Logs: traceHandler{lines}}
-	p.own = slog.New(&throttle{next: discreet{lines, secrets(os.Getenv)}, every: time.Minute, now: time.Now})
 	if err := errors.Join(Check(os.Getenv)...); err != nil {
 		return nil, err
+	}
+	queue := NewLineQueue(o.Log)
+	lines := slog.NewJSONHandler(queue, &slog.HandlerOptions{Level: o.Level})
+	p := &Provider{
+		lines: queue, Logs: traceHandler{lines},
+		own: slog.New(&throttle{next: discreet{lines, secrets(os.Getenv)}, every: time.Minute, now: time.Now}),
 	}
 	want := wanted()
 	if !want.traces && !want.metrics && !want.logs && !o.Prometheus {
@@ -82,6 +97,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		resource.WithFromEnv(), // wins over what stands above
 	)
 	if err != nil {
+		p.Shutdown(ctx)
 		return nil, errors.New("OTEL_RESOURCE_ATTRIBUTES: cannot be read; expected name=value, separated by commas")
 	}
 	err = errors.Join(p.openTraces(ctx, want.traces, res), p.openMetrics(ctx, want.metrics, o.Prometheus, res), p.openLogs(ctx, want.logs, res, lines))
@@ -197,15 +213,43 @@ func (p *Provider) openLogs(ctx context.Context, want bool, res *resource.Resour
 }
 
 // Shutdown flushes and ends everything, until ctx is done. What could not be
-// exported by then is lost, and the log says so.
+// exported by then is lost, and the log says so. Then the log itself is written and
+// ended: that takes at most a second, and at most 100 ms when ctx is done. Lines that
+// come later are dropped.
 func (p *Provider) Shutdown(ctx context.Context) {
-	var wg sync.WaitGroup
-	errs := make([]error, len(p.ends))
-	for i, end := range p.ends {
-		wg.Go(func() { errs[i] = end(ctx) })
+	ended := make(chan error, len(p.ends))
+	for _, end := range p.ends {
+		go func() { ended <- end(ctx) }() // an exporter that ignores ctx is left to the end of the process
 	}
-	wg.Wait()
+	var errs []error
+	for range p.ends {
+		select {
+		case err := <-ended:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			select {
+			case err := <-ended: // both are: it has ended
+				errs = append(errs, err)
+			default:
+				errs = append(errs, ctx.Err())
+			}
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		p.own.LogAttrs(ctx, slog.LevelWarn, "telemetry was lost at the end", slog.String("error", short(err)))
 	}
+	p.endLog(ctx)
+}
+
+// endLog writes what waits in the log. Nobody is left who could be told that it
+// could not be written.
+func (p *Provider) endLog(ctx context.Context) {
+	waiting, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	if p.lines.Close(waiting) == nil {
+		return
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+	defer cancel()
+	_ = p.lines.Close(last)
 }

@@ -167,6 +167,9 @@ func TestTraceIDsInLines(t *testing.T) {
 	l.LogAttrs(ctx, slog.LevelInfo, "a")
 	l.LogAttrs(ctx, slog.LevelInfo, "b", slog.String("trace_id", span.SpanContext().TraceID().String()))
 	l.LogAttrs(t.Context(), slog.LevelInfo, "c")
+	if err := p.lines.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	for i, line := range lines {
 		var got map[string]string
