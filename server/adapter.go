@@ -21,6 +21,7 @@ func (a *adapter) adapt(rt route) http.Handler {
 		x, r := a.begin(rt, r)
 		w := &statusWriter{ResponseWriter: raw}
 		w.Header().Set("X-Request-Id", x.requestID)
+		w.Header().Set("Traceparent", x.traceparent)
 		secure(w.Header())
 
 		err := a.carry(rt, w, r)
@@ -40,17 +41,19 @@ func (a *adapter) adapt(rt route) http.Handler {
 // begin opens the exchange of a request.
 func (a *adapter) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 	x := &exchange{
-		route:     rt.pattern,
-		isTurn:    rt.turn,
-		requestID: r.Header.Get("X-Request-Id"),
-		traceID:   a.cfg.TraceID(r.Context()),
-		began:     a.cfg.Now(),
+		route:       rt.pattern,
+		isTurn:      rt.turn,
+		requestID:   r.Header.Get("X-Request-Id"),
+		traceparent: a.cfg.Traceparent(r.Context()),
+		began:       a.cfg.Now(),
 	}
 	if !isVisible(x.requestID, 128) {
-		x.requestID = randomHex()
+		x.requestID = randomHex(16)
 	}
-	if x.traceID == "" {
-		x.traceID = traceOf(r.Header)
+	if len(x.traceparent) != traceparentLength {
+		// What a caller sends is not taken over: others could then send requests under
+		// the trace of somebody else.
+		x.traceparent = "00-" + randomHex(16) + "-" + randomHex(8) + "-00"
 	}
 	return x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 }

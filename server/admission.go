@@ -105,6 +105,9 @@ func (a *admission) identify(r *http.Request) error {
 		// Owners without a user id, or without a tenant, would all be the same owner.
 		err = auth.ErrUnauthenticated
 	}
+	if e, ok := errors.AsType[*auth.ForbiddenError](err); ok {
+		x.owner = store.Owner{Tenant: e.Tenant, User: e.User} // so that the log tells who was turned away
+	}
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {challenge(header, err)}}}

@@ -147,8 +147,8 @@ func TestOwnerIsTheTokens(t *testing.T) {
 	if rec := w.doAs(c, token); rec.Code != 200 {
 		t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
-	if o := w.lastDone().Owner; o.Tenant != authtest.Tenant || o.User != authtest.User {
-		t.Errorf("owner %+v", o)
+	if got := w.lastDone().OwnerHash; got != hashOf(authtest.Tenant, authtest.User) {
+		t.Errorf("owner %s", got)
 	}
 	identity := w.agent.starts[0].Identity
 	if identity.Tenant != authtest.Tenant || identity.User != authtest.User || "Bearer "+identity.Assertion != token {

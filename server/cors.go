@@ -24,7 +24,7 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 		AllowedOrigins: []string{s.cfg.CORSOrigin},
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Accept", "traceparent"},
-		ExposedHeaders: []string{"Retry-After", "Idempotency-Replayed", "Server-Timing", "X-Request-Id"},
+		ExposedHeaders: []string{"Retry-After", "Idempotency-Replayed", "Server-Timing", "X-Request-Id", "traceparent"},
 		MaxAge:         600,
 		// Preflights are passed on, so that they are logged and counted like any request.
 		OptionsPassthrough: true,

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
-	"regexp"
 	"time"
 
 	"parley/server/auth"
@@ -24,7 +23,7 @@ type Done struct {
 
 	Conversation string // "" where there is none
 	TraceID      string
-	Owner        store.Owner // zero when the caller was not authenticated; for keyed hashes only
+	OwnerHash    string // of who asked, as Config.OwnerHash gives it; "" where that is not known
 
 	Replayed   bool   // answered with the stored answer of an earlier request
 	Streamed   bool   // answered as server-sent events; Status is 200 even when Class says that it failed
@@ -39,15 +38,15 @@ const stageAuth turn.Stage = "auth"
 // exchange is the state of one request while it is handled.
 type exchange struct {
 	turn.Progress
-	route     string
-	isTurn    bool
-	streamed  bool
-	told      bool // the failure was sent as the stream's last event
-	cut       bool // the client may have only a part of the answer
-	requestID string
-	traceID   string
-	began     time.Time
-	who       auth.Principal
+	route       string
+	isTurn      bool
+	streamed    bool
+	told        bool // the failure was sent as the stream's last event
+	cut         bool // the client may have only a part of the answer
+	requestID   string
+	traceparent string // of the request's span
+	began       time.Time
+	who         auth.Principal
 	// releaseBody gives back the bytes that were set aside for the body, when it is
 	// read and decoded; nil for open routes. It may be called twice.
 	releaseBody func()
@@ -59,28 +58,20 @@ type exchangeKey struct{}
 // of returns the exchange of a request; the adapter put it into the context.
 func of(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
 
-// traceparent is the header of the W3C trace context. Versions after 00 may
-// append fields.
-var traceparent = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$`)
+// traceparentLength is how long a traceparent of version 00 is.
+const traceparentLength = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-00")
 
-// traceOf is the trace id in a valid traceparent header, else a new one.
-func traceOf(h http.Header) string {
-	const noTrace, noSpan = "00000000000000000000000000000000", "0000000000000000"
-	values := h.Values("Traceparent")
-	if len(values) == 1 {
-		m := traceparent.FindStringSubmatch(values[0])
-		if m != nil && m[1] != "ff" && (m[1] != "00" || m[4] == "") && m[2] != noTrace && m[3] != noSpan {
-			return m[2]
-		}
-	}
-	return randomHex()
+// traceID is the trace that the request belongs to: 32 hexadecimal digits.
+func (x *exchange) traceID() string {
+	const version, length = len("00-"), 32
+	return x.traceparent[version : version+length]
 }
 
-// randomHex gives 16 random bytes.
-func randomHex() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+// randomHex gives n random bytes.
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
 }
 
 // isVisible reports whether s is 1 to limit bytes of visible ASCII.

@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -52,6 +54,12 @@ func (w *harness) allDone() []Done {
 	return append([]Done{}, w.done...)
 }
 
+// hashOf stands for the keyed hash of an owner.
+func hashOf(tenant, user string) string {
+	sum := sha256.Sum256([]byte(tenant + " " + user))
+	return hex.EncodeToString(sum[:8])
+}
+
 // newHarness makes a server on an empty memory store. Ids count up, and the clock
 // stands still unless a test sets Config.Now.
 func newHarness(t *testing.T, agent *fakeAgent, change ...func(*Config)) *harness {
@@ -66,6 +74,10 @@ func newHarness(t *testing.T, agent *fakeAgent, change ...func(*Config)) *harnes
 	cfg := Config{
 		Agent: agent, Store: w.store, Now: now,
 		Log: slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Traceparent: func(context.Context) string {
+			return "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+		},
+		OwnerHash: func(o store.Owner) string { return hashOf(o.Tenant, o.User) },
 		NewID: func() string {
 			mu.Lock()
 			defer mu.Unlock()
@@ -205,6 +217,9 @@ func goldenOf(t *testing.T, rec *httptest.ResponseRecorder) goldenAnswer {
 	t.Helper()
 	a := goldenAnswer{Status: rec.Code, Headers: map[string]string{}}
 	for name, values := range rec.Header() {
+		if name == "Traceparent" {
+			continue // on every answer: TestIDsOfARequest
+		}
 		a.Headers[name] = strings.Join(values, "; ")
 	}
 	if rec.Body.Len() > 0 {

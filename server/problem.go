@@ -34,7 +34,7 @@ func problemOf(r *http.Request, err error) problem {
 	x, f := of(r), failureOf(r, err)
 	p := problem{
 		Type: "urn:parley:problem:" + f.Class, Title: f.Title, Status: f.Status, Detail: f.Detail,
-		Class: f.Class, Error: f.Class, Retryable: f.Retryable, TraceID: x.traceID, Conversation: x.Conversation,
+		Class: f.Class, Error: f.Class, Retryable: f.Retryable, TraceID: x.traceID(), Conversation: x.Conversation,
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
 		if e.detail != "" {

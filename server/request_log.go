@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net/http"
 
+	"parley/server/auth"
 	"parley/server/turn"
+	"parley/store"
 )
 
 // done reports a finished request: one log line, one call of OnDone.
@@ -14,8 +16,11 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	x := of(r)
 	d := Done{
 		Method: r.Method, Route: x.route, Turn: x.isTurn, Status: w.status, Duration: a.cfg.Now().Sub(x.began),
-		Conversation: x.Conversation, TraceID: x.traceID, Owner: x.owner,
+		Conversation: x.Conversation, TraceID: x.traceID(),
 		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.Joined, Restarted: x.Restarted, AgentError: x.AgentError,
+	}
+	if x.owner != (store.Owner{}) {
+		d.OwnerHash = a.cfg.OwnerHash(x.owner)
 	}
 	level := slog.LevelInfo
 	switch {
@@ -35,6 +40,14 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	}
 	if d.Conversation != "" {
 		attrs = append(attrs, slog.String("conversation_id", d.Conversation))
+	}
+	if d.OwnerHash != "" {
+		attrs = append(attrs, slog.String("owner_hash", d.OwnerHash))
+	}
+	if e, ok := errors.AsType[*auth.TokenError](err); ok {
+		// All that is said of who showed a bad token: a fixed sentence. The rest may
+		// be made up.
+		attrs = append(attrs, slog.String("reason", e.Description))
 	}
 	if d.Streamed {
 		// Explains a status of 200 beside a failure class.

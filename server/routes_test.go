@@ -1,11 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,7 +103,7 @@ func TestCrossOrigin(t *testing.T) {
 		}
 	}
 	h = w.do(get("/livez").with("Origin", "https://chat.example")).Header()
-	if got := h.Get("Access-Control-Expose-Headers"); got != "Retry-After, Idempotency-Replayed, Server-Timing, X-Request-Id" {
+	if got := h.Get("Access-Control-Expose-Headers"); got != "Retry-After, Idempotency-Replayed, Server-Timing, X-Request-Id, Traceparent" {
 		t.Errorf("exposed: %q", got)
 	}
 }
@@ -171,33 +174,41 @@ func TestWhoIsLetIn(t *testing.T) {
 	}
 }
 
+// Every answer names its trace: the one of the span, else one of its own. What the
+// caller sends is not taken over.
 func TestIDsOfARequest(t *testing.T) {
-	w := newHarness(t, nil)
-	const trace = "0123456789abcdef0123456789abcdef"
-	for header, kept := range map[string]bool{
-		"00-" + trace + "-0123456789abcdef-01":                    true,
-		"01-" + trace + "-0123456789abcdef-01-more":               true,
-		"00-" + trace + "-0123456789abcdef-01-more":               false,
-		"ff-" + trace + "-0123456789abcdef-01":                    false,
-		"00-" + strings.ToUpper(trace) + "-0123456789abcdef-01":   false,
-		"00-00000000000000000000000000000000-0123456789abcdef-01": false,
-		"00-" + trace + "-0000000000000000-01":                    false,
-		"00-" + trace + "-0123456789abcdef-01\n":                  false,
-		"":                                                        false,
+	const theirs = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+	const ours = "00-11111111111111111111111111111111-2222222222222222-01"
+	for name, span := range map[string]func(context.Context) string{
+		"telemetry": func(context.Context) string { return ours },
+		"no span":   func(context.Context) string { return "" },
+		"none":      nil,
 	} {
-		got := field[string](t, w.do(get("/x").with("Traceparent", header)), "traceId")
-		if (got == trace) != kept || len(got) != 32 {
-			t.Errorf("%q gives %q", header, got)
+		var log bytes.Buffer
+		w := newHarness(t, nil, func(c *Config) {
+			c.Traceparent, c.CORSOrigin = span, "https://chat.example"
+			c.Log = slog.New(slog.NewJSONHandler(&log, nil))
+		})
+		for _, req := range []call{get("/x"), get("/livez"), get("/api/chat/conversations"), post("/api/chat/start", "{}"), post("/livez", "{}")} {
+			log.Reset()
+			rec := w.do(req.with("Traceparent", theirs).with("Origin", "https://chat.example"))
+			got := rec.Header().Get("Traceparent")
+			if (got == ours) != (name == "telemetry") || !regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$`).MatchString(got) || got[3:35] == theirs[3:35] {
+				t.Errorf("%s: %s answers with traceparent %q", name, req.Path, got)
+			}
+			if !strings.Contains(log.String(), `"trace_id":"`+got[3:35]+`"`) || rec.Code >= 400 && field[string](t, rec, "traceId") != got[3:35] {
+				t.Errorf("%s: %s: other ids in %s or %s", name, req.Path, rec.Body, &log)
+			}
+			if exposed := rec.Header().Get("Access-Control-Expose-Headers"); !strings.Contains(strings.ToLower(exposed), "traceparent") {
+				t.Errorf("exposed: %s", exposed)
+			}
 		}
 	}
+	w := newHarness(t, nil)
 	for id, kept := range map[string]bool{"abc-1": true, "a b": false, "": false, strings.Repeat("a", 129): false, "é": false} {
 		if got := w.do(get("/x").with("X-Request-Id", id)).Header().Get("X-Request-Id"); (got == id) != kept || got == "" {
 			t.Errorf("%q gives %q", id, got)
 		}
-	}
-	other := newHarness(t, nil, func(c *Config) { c.TraceID = func(context.Context) string { return "from-the-span" } })
-	if got := field[string](t, other.do(get("/x")), "traceId"); got != "from-the-span" {
-		t.Errorf("traceId %q", got)
 	}
 }
 

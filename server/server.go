@@ -82,9 +82,14 @@ type Config struct {
 	// being stored, with the failure class that kept it from being stored; may be nil.
 	// It must not call the Server.
 	OnCommitDropped func(class string)
-	// TraceID returns the trace id of a request, for problem bodies and the log. If it
-	// is nil or returns "", the id is that of the traceparent header, else random.
-	TraceID func(context.Context) string
+	// Traceparent gives the span that answers a request as a traceparent of the W3C
+	// trace context, version 00. Every answer carries it in that header, and problem
+	// bodies and the log carry its trace id. When nil, or when it returns "", random
+	// ids are made.
+	Traceparent func(context.Context) string
+	// OwnerHash is how an owner appears in the log and in Done: a keyed hash. When
+	// nil, or when it returns "", owners do not appear.
+	OwnerHash func(store.Owner) string
 
 	Now   func() time.Time // nil means time.Now
 	NewID func() string    // makes UUIDs; nil means version 7
@@ -209,8 +214,11 @@ func (c *Config) fill() {
 	if c.OnCommitDropped == nil {
 		c.OnCommitDropped = func(string) {}
 	}
-	if c.TraceID == nil {
-		c.TraceID = func(context.Context) string { return "" }
+	if c.Traceparent == nil {
+		c.Traceparent = func(context.Context) string { return "" }
+	}
+	if c.OwnerHash == nil {
+		c.OwnerHash = func(store.Owner) string { return "" }
 	}
 	c.AllowedActions = slices.Clone(c.AllowedActions)
 }

@@ -9,19 +9,17 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
-
-	"parley/store"
 )
 
 // Outcome is the result of a request, as the API reports it.
 type Outcome struct {
-	Route        string      // pattern without its method; "" where no route matched
-	Status       int         // 499 when the client had left
-	Class        string      // failure class, "" when all went well
-	Stage        string      // where the failure happened, or ""
-	Turn         bool        // the request asked for a turn
-	Conversation string      // id, or ""
-	Owner        store.Owner // for the keyed hash only
+	Route        string // pattern without its method; "" where no route matched
+	Status       int    // 499 when the client had left
+	Class        string // failure class, "" when all went well
+	Stage        string // where the failure happened, or ""
+	Turn         bool   // the request asked for a turn
+	Conversation string // id, or ""
+	OwnerHash    string // as OwnerHash gives it, or ""
 	Replayed     bool
 	Restarted    bool
 	AgentError   string // the platform's code, at most 64 letters, digits and underscores
@@ -59,8 +57,7 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 		}
 		active := t.active.of(activeSet{method, scheme})
 		active.Add(1)
-		ctx := t.propagator.Extract(hr.Context(), carrier(hr.Header))
-		ctx, span := t.tracer.Start(ctx, method, serverKind...)
+		ctx, span := t.startRequest(hr, method)
 		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError}}
 		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
 		defer func() {
@@ -83,8 +80,32 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// propagate only reads the caller's trace context, so that it reaches the agent.
+// startRequest starts the span of a request, in the caller's trace or in one of our
+// own.
+func (t *Telemetry) startRequest(hr *http.Request, method string) (context.Context, trace.Span) {
+	ctx := hr.Context()
+	if t.trust == TrustNone {
+		return t.tracer.Start(ctx, method, serverKind...)
+	}
+	theirs := t.propagator.Extract(ctx, carrier(hr.Header))
+	if t.trust == TrustParent {
+		return t.tracer.Start(theirs, method, serverKind...)
+	}
+	sc := trace.SpanContextFromContext(theirs)
+	if !sc.IsRemote() {
+		return t.tracer.Start(ctx, method, serverKind...)
+	}
+	// Only the ids: a stranger's flags and tracestate must not reach an exporter.
+	link := trace.NewSpanContext(trace.SpanContextConfig{TraceID: sc.TraceID(), SpanID: sc.SpanID(), Remote: true})
+	return t.tracer.Start(ctx, method, serverKind[0], trace.WithLinks(trace.Link{SpanContext: link}))
+}
+
+// propagate only reads the trace context of a caller that is trusted, so that it
+// reaches the agent.
 func (t *Telemetry) propagate(next http.Handler) http.Handler {
+	if t.trust != TrustParent {
+		return next
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ctx := t.propagator.Extract(r.Context(), carrier(r.Header)); ctx != r.Context() {
 			r = r.WithContext(ctx)
@@ -138,9 +159,7 @@ func (t *Telemetry) describe(span trace.Span, hr *http.Request, method, scheme s
 	list = text(list, keyStage, o.Stage)
 	list = text(list, keyConversation, o.Conversation)
 	list = text(list, keyAgentError, o.AgentError)
-	if hash, ok := t.ownerHash(o.Owner); ok {
-		list = append(list, hash)
-	}
+	list = text(list, keyOwnerHash, o.OwnerHash)
 	if o.Replayed {
 		list = append(list, keyReplayed.Bool(true))
 	}

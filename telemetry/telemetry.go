@@ -9,13 +9,13 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
@@ -41,10 +41,27 @@ type Options struct {
 	Class func(error) string
 	// Classes are all classes that Class may return.
 	Classes []Class
-	// OwnerKey is the key of the hash by which an owner appears on spans. Without
-	// it owners do not appear. All replicas must use the same key.
+	// OwnerKey is the key of the hash by which an owner appears on spans and in the
+	// log. Without it owners do not appear. All replicas must use the same key.
 	OwnerKey []byte
+	// Trust says what the trace context of a request is taken for; "" is TrustLink.
+	Trust Trust
 }
+
+// Trust is what the trace context that a caller sends is taken for.
+type Trust string
+
+const (
+	// TrustLink begins a trace of our own for every request and links it to the
+	// caller's. Of the caller's context only the two ids are kept: its flags and its
+	// tracestate decide nothing here, and are not passed on.
+	TrustLink Trust = "link"
+	// TrustParent goes on with the caller's trace, heeds its sampling and passes its
+	// tracestate on to the agent. For callers of our own.
+	TrustParent Trust = "parent"
+	// TrustNone begins a trace of our own and does not look at the caller's.
+	TrustNone Trust = "none"
+)
 
 // Telemetry is safe for use from many goroutines.
 type Telemetry struct {
@@ -54,7 +71,8 @@ type Telemetry struct {
 	class      func(error) string
 	failed     map[string]bool // by class: whether a span gets the status Error
 	ownerKey   []byte
-	off        bool // nothing is recorded; only the caller's trace context is propagated
+	trust      Trust
+	off        bool // nothing is recorded; only a trusted caller's trace context is propagated
 
 	instruments
 }
@@ -78,6 +96,7 @@ func New(o Options) (*Telemetry, error) {
 		class:    o.Class,
 		failed:   map[string]bool{},
 		ownerKey: o.OwnerKey,
+		trust:    cmp.Or(o.Trust, TrustLink),
 		off:      off,
 	}
 	for _, c := range o.Classes {
@@ -90,12 +109,19 @@ func New(o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// TraceID returns the id of the trace that ctx belongs to, "" if there is none.
-func (t *Telemetry) TraceID(ctx context.Context) string {
-	if id := trace.SpanContextFromContext(ctx).TraceID(); id.IsValid() {
-		return id.String()
+// Traceparent returns the span of ctx as a traceparent of the W3C trace context,
+// version 00, and "" if there is none.
+func (t *Telemetry) Traceparent(ctx context.Context) string {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsValid() {
+		return ""
 	}
-	return ""
+	id, span := sc.TraceID(), sc.SpanID()
+	b := make([]byte, 0, len("00-")+2*len(id)+len("-")+2*len(span)+len("-00"))
+	b = hex.AppendEncode(append(b, "00-"...), id[:])
+	b = hex.AppendEncode(append(b, '-'), span[:])
+	b = hex.AppendEncode(append(b, '-'), []byte{byte(sc.TraceFlags() & trace.FlagsSampled)})
+	return string(b)
 }
 
 // callResult says what a class means for a call of the store or of the agent. A
@@ -131,12 +157,13 @@ func (t *Telemetry) mark(span trace.Span, class string) {
 	}
 }
 
-// ownerHash returns the keyed hash of an owner, which does not reveal who it is.
-func (t *Telemetry) ownerHash(o store.Owner) (attribute.KeyValue, bool) {
-	if len(t.ownerKey) == 0 || o == (store.Owner{}) {
-		return attribute.KeyValue{}, false
+// OwnerHash returns the keyed hash of an owner, which does not reveal who it is: 16
+// hexadecimal digits, or "" without Options.OwnerKey.
+func (t *Telemetry) OwnerHash(o store.Owner) string {
+	if len(t.ownerKey) == 0 {
+		return ""
 	}
 	mac := hmac.New(sha256.New, t.ownerKey)
 	mac.Write([]byte(o.Tenant + "\x00" + o.User))
-	return keyOwnerHash.String(hex.EncodeToString(mac.Sum(nil)[:8])), true
+	return hex.EncodeToString(mac.Sum(nil)[:8])
 }

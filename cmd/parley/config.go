@@ -14,6 +14,7 @@ import (
 	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store/redis"
+	"parley/telemetry"
 	"parley/telemetry/provider"
 )
 
@@ -48,6 +49,7 @@ type config struct {
 	logLevel                       slog.Level
 	prometheus                     bool
 	ownerKey                       string
+	traceTrust                     telemetry.Trust
 
 	warnings []string // what is likely wrong, and no fault
 }

@@ -17,6 +17,7 @@ import (
 
 	"parley/server"
 	"parley/server/auth"
+	"parley/telemetry"
 )
 
 // The values of COPILOT_TOKEN_FLOW.
@@ -93,7 +94,8 @@ func settings() []setting {
 		{name: "LOG_LEVEL", group: "Log", def: "info", expects: "debug, info, warn or error", about: "Least severe lines that are logged.", read: logLevel},
 
 		{name: "METRICS_PROMETHEUS", group: "Telemetry", def: "false", expects: "true or false", about: "Whether GET /metrics answers Prometheus. Exporters are set by the standard OTEL_* variables.", read: boolean(func(c *config) *bool { return &c.prometheus })},
-		{name: "TELEMETRY_OWNER_KEY", group: "Telemetry", expects: "16 characters or more, the same for every replica", about: "Key of the hash by which users appear in traces; empty leaves them out.", secret: true, read: ownerKey},
+		{name: "TELEMETRY_OWNER_KEY", group: "Telemetry", expects: "16 characters or more, the same for every replica", about: "Key of the hash by which users appear in traces and in the log; empty leaves them out.", secret: true, read: ownerKey},
+		{name: "TRACE_TRUST", group: "Telemetry", def: string(telemetry.TrustLink), expects: "link, parent or none", about: "What a caller's traceparent is taken for: a trace to link to, the parent of our spans (only for callers of our own), or nothing.", read: traceTrust},
 	}
 }
 
@@ -338,6 +340,15 @@ func token(c *config, v string) error {
 	}
 	c.stubToken = v
 	return nil
+}
+
+func traceTrust(c *config, v string) error {
+	switch t := telemetry.Trust(v); t {
+	case telemetry.TrustLink, telemetry.TrustParent, telemetry.TrustNone:
+		c.traceTrust = t
+		return nil
+	}
+	return errors.New("is none of them")
 }
 
 // ownerKey must not be one that can be guessed: with it anybody could tell whose

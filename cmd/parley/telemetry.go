@@ -21,7 +21,7 @@ func openTelemetry(ctx context.Context, c config, log io.Writer) (*telemetry.Tel
 	}
 	tel, err := telemetry.New(telemetry.Options{
 		Tracers: p.Tracers, Meters: p.Meters, Version: version(),
-		Class: server.Class, Classes: classes(), OwnerKey: []byte(c.ownerKey),
+		Class: server.Class, Classes: classes(), OwnerKey: []byte(c.ownerKey), Trust: c.traceTrust,
 	})
 	return tel, p, err
 }
@@ -37,12 +37,12 @@ func classes() []telemetry.Class {
 
 // observeAPI has a server report to telemetry what its requests come to.
 func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
-	cfg.TraceID = tel.TraceID
+	cfg.Traceparent, cfg.OwnerHash = tel.Traceparent, tel.OwnerHash
 	cfg.OnCommitDropped = tel.CommitDropped
 	cfg.OnDone = func(ctx context.Context, d server.Done) {
 		tel.Done(ctx, telemetry.Outcome{
 			Route: d.Route, Status: d.Status, Class: d.Class, Stage: string(d.Stage), Turn: d.Turn,
-			Conversation: d.Conversation, Owner: d.Owner,
+			Conversation: d.Conversation, OwnerHash: d.OwnerHash,
 			Replayed: d.Replayed, Restarted: d.Restarted, AgentError: d.AgentError,
 		})
 	}

@@ -38,6 +38,17 @@ func (e *TokenError) Error() string { return ErrUnauthenticated.Error() + ": " +
 // Unwrap makes errors.Is(err, ErrUnauthenticated) true.
 func (e *TokenError) Unwrap() error { return ErrUnauthenticated }
 
+// ForbiddenError is an ErrForbidden that knows who was turned away: the tenant and
+// user of a token whose signature is right. It is for the record only. Of a token that
+// is not valid nothing is told, because its content may be made up.
+type ForbiddenError struct{ Tenant, User string }
+
+// Error implements error. It names nobody.
+func (e *ForbiddenError) Error() string { return ErrForbidden.Error() }
+
+// Unwrap makes errors.Is(err, ErrForbidden) true.
+func (e *ForbiddenError) Unwrap() error { return ErrForbidden }
+
 // refused is a TokenError.
 func refused(description string) error { return &TokenError{Description: description} }
 

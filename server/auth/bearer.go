@@ -107,7 +107,7 @@ func (b *Bearer) Close() {
 }
 
 // Verify implements Verifier. A token of the issuer for somebody who is not
-// allowed, or without a scope or role that it needs, is ErrForbidden; any other that
+// allowed, or without a scope or role that it needs, is a *ForbiddenError; any other that
 // is not valid, a *TokenError; one whose key cannot be fetched now, an
 // *UnavailableError.
 func (b *Bearer) Verify(ctx context.Context, authorization string) (Principal, error) {
@@ -175,11 +175,15 @@ func (b *Bearer) admit(token string, header map[string]any, claims jwt.MapClaims
 	if iss, _ := claims["iss"].(string); iss == "" || iss != of(issuer, tenant) {
 		return Principal{}, refused("The token is from another issuer.")
 	}
-	if err := b.grants.check(header, claims); err != nil {
-		return Principal{}, err
+	err := b.grants.check(header, claims)
+	if err == nil && !slices.Contains(b.tenants, tenant) {
+		err = ErrForbidden
 	}
-	if !slices.Contains(b.tenants, tenant) {
-		return Principal{}, ErrForbidden
+	switch {
+	case errors.Is(err, ErrForbidden):
+		return Principal{}, &ForbiddenError{Tenant: tenant, User: user}
+	case err != nil:
+		return Principal{}, err
 	}
 	return Principal{Tenant: tenant, User: user, Token: token}, nil
 }

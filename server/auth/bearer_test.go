@@ -112,8 +112,9 @@ func TestAttacks(t *testing.T) {
 			t.Errorf("%s: let in as %v", name, who)
 		}
 		if a.Forbidden {
-			if !errors.Is(err, ErrForbidden) {
-				t.Errorf("%s: %v, want forbidden", name, err)
+			turnedAway, ok := errors.AsType[*ForbiddenError](err)
+			if !ok || !errors.Is(err, ErrForbidden) || turnedAway.Tenant == "" || turnedAway.User == "" || strings.Contains(err.Error(), turnedAway.User) {
+				t.Errorf("%s: %v, want forbidden, for somebody without a name", name, err)
 			}
 			continue
 		}
