@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"parley/server/auth"
 	"parley/server/turn"
 )
 
@@ -30,6 +31,9 @@ func (a *adapter) adapt(rt route) http.Handler {
 			err = writeProblem(w, r, err)
 		}
 		a.done(w, r, err)
+		// The end of a turn that waits for the store keeps the request's context. It
+		// needs the trace in it, and must not keep the caller's token.
+		x.who = auth.Principal{}
 		if broken {
 			// The client has half an answer. Only a cut connection can still tell it
 			// that the answer is not whole.

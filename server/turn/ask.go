@@ -68,7 +68,7 @@ func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class 
 		return store.AsTimeout("FailTurn", r.cfg.Store.FailTurn(ctx, *held, class))
 	})
 	if isTransient(err) {
-		r.outbox.push(&entry{turn: *held, class: class}, err)
+		r.outbox.push(&entry{request: context.WithoutCancel(ctx), turn: *held, class: class}, err)
 	}
 	if err != nil {
 		r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "turn could not be recorded as failed",

@@ -25,7 +25,7 @@ func (r *Runner) commit(ctx context.Context, p *Progress, held *store.Turn, done
 func (r *Runner) tryCommit(ctx context.Context, held *store.Turn, done *store.Completion) error {
 	ctx, cancel := detached(ctx, r.cfg.CommitTimeout)
 	defer cancel()
-	e := &entry{turn: *held, done: done}
+	e := &entry{request: context.WithoutCancel(ctx), turn: *held, done: done}
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(r.life, stop)() // a running attempt may finish; no other is started

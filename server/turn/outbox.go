@@ -27,6 +27,10 @@ const (
 
 // entry is the result of a turn that waits to be stored.
 type entry struct {
+	// request is the context of the request that the turn was of, without its end.
+	// Attempts and log lines take its values, so that they belong to its trace.
+	request context.Context
+
 	turn  store.Turn
 	done  *store.Completion // nil when the turn failed
 	class string            // failure class
@@ -35,6 +39,15 @@ type entry struct {
 	bytes int
 	cause string // class of what kept it from being stored
 }
+
+// attemptContext ends with one context and has the values of another.
+type attemptContext struct {
+	context.Context
+	values context.Context
+}
+
+// Value implements context.Context.
+func (c attemptContext) Value(key any) any { return c.values.Value(key) }
 
 func (e *entry) key() conversationKey { return conversationKey{e.turn.Owner, e.turn.Conversation} }
 
@@ -206,7 +219,7 @@ func (o *outbox) next() *entry {
 // try makes one attempt. Writes are idempotent, so a request and the worker may try
 // at the same time. The error is nil unless the entry still waits.
 func (o *outbox) try(ctx context.Context, e *entry) error {
-	attempt, cancel := context.WithTimeout(ctx, o.cfg.CommitTimeout)
+	attempt, cancel := context.WithTimeout(attemptContext{ctx, e.request}, o.cfg.CommitTimeout)
 	defer cancel()
 	err := e.write(attempt, o.cfg.Store)
 	o.mu.Lock()
@@ -226,7 +239,7 @@ func (o *outbox) try(ctx context.Context, e *entry) error {
 		e.cause = o.cfg.Class(err)
 		o.drop(e, "refused")
 		if e.done != nil { // the turn ends as failed instead
-			o.keep(&entry{turn: e.turn, class: e.cause, since: o.cfg.Now(), cause: e.cause, bytes: sizeOf(&entry{})})
+			o.keep(&entry{request: e.request, turn: e.turn, class: e.cause, since: o.cfg.Now(), cause: e.cause, bytes: sizeOf(&entry{})})
 		}
 		return nil
 	case err != nil:
@@ -234,7 +247,7 @@ func (o *outbox) try(ctx context.Context, e *entry) error {
 		o.drop(e, "void")
 		return nil
 	}
-	o.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "end of a turn stored late", e.attrs(o.cfg.Now())...)
+	o.cfg.Log.LogAttrs(e.request, slog.LevelInfo, "end of a turn stored late", e.attrs(o.cfg.Now())...)
 	return nil
 }
 
@@ -262,7 +275,7 @@ func (o *outbox) drop(e *entry, reason string) {
 		level = slog.LevelError // an answer is lost
 	}
 	attrs := append(e.attrs(o.cfg.Now()), slog.String("reason", reason), slog.String("class", e.cause))
-	o.cfg.Log.LogAttrs(o.life, level, "end of a turn dropped", attrs...)
+	o.cfg.Log.LogAttrs(e.request, level, "end of a turn dropped", attrs...)
 	o.cfg.OnCommitDropped(e.cause)
 }
 
@@ -298,9 +311,9 @@ func (o *outbox) close(ctx context.Context) {
 	}
 }
 
-// sizeOf estimates the memory of a result, in bytes.
+// sizeOf estimates the memory of a result and of its request's context, in bytes.
 func sizeOf(e *entry) int {
-	size := 1 << 10
+	size := 4 << 10
 	if e.done == nil {
 		return size
 	}

@@ -24,8 +24,9 @@ func TestOutboxIsBounded(t *testing.T) {
 	end := func(n, size int, fence int64) *entry {
 		text := strings.Repeat("x", size)
 		return &entry{
-			turn: store.Turn{Conversation: fmt.Sprint(n), Fence: fence},
-			done: &store.Completion{Outcome: store.Outcome{Messages: []store.Message{{Text: text}}}},
+			request: t.Context(),
+			turn:    store.Turn{Conversation: fmt.Sprint(n), Fence: fence},
+			done:    &store.Completion{Outcome: store.Outcome{Messages: []store.Message{{Text: text}}}},
 		}
 	}
 	o.push(end(0, maxOutboxBytes, 1), away)
