@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -17,6 +18,7 @@ const (
 	maxSpans  = 64   // buffered of one trace
 	turnSpans = 6    // of most traces: room for them is made at once
 	shards    = 16
+	maxEnded  = 256 // ids of each shard that are remembered of traces that failed and have ended
 )
 
 // tailSampler exports the traces that hold a failure, whatever the head sampler
@@ -26,6 +28,9 @@ const (
 //
 // A trace counts as failed when any of its spans has an error.type or the status
 // Error. So a request that succeeded at its second attempt counts as well.
+//
+// A failed trace is remembered for a while after it has ended: what is done for its
+// request later, such as another attempt to store an answer, is exported with it.
 //
 // Memory is bounded: when too many traces are buffered, the oldest is discarded.
 // From then on its failing spans are exported one by one, so that a failure still
@@ -40,6 +45,9 @@ type shard struct {
 	mu     sync.Mutex
 	traces map[trace.TraceID]*buffered
 	begun  uint64 // number of traces so far; gives each its age
+
+	ended [maxEnded]trace.TraceID // failed, the oldest at next
+	next  int
 }
 
 // buffered is a trace whose last span has not ended.
@@ -112,15 +120,20 @@ func (sh *shard) end(s sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
 	defer sh.mu.Unlock()
 	w := sh.traces[id]
 	if w == nil {
-		if bad {
+		if bad || slices.Contains(sh.ended[:], id) {
 			return []sdktrace.ReadOnlySpan{s}
 		}
 		return nil
 	}
+	w.failed = w.failed || bad
 	if w.open--; w.open == 0 {
 		delete(sh.traces, id)
+		if w.failed {
+			sh.ended[sh.next] = id
+			sh.next = (sh.next + 1) % maxEnded
+		}
 	}
-	if w.failed = w.failed || bad; w.failed {
+	if w.failed {
 		now := append(w.spans, s)
 		w.spans = nil
 		return now

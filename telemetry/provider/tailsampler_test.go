@@ -114,6 +114,24 @@ func TestLateSpan(t *testing.T) {
 	}
 }
 
+// What is done for a request after a failure has ended it is exported too, and what
+// is done after a success is not.
+func TestSpanAfterTheEnd(t *testing.T) {
+	for failed, want := range map[bool]int{true: 2, false: 0} {
+		tracer, ts, out := behind(sdktrace.NeverSample(), maxTraces)
+		ctx, root := tracer.Start(t.Context(), "root")
+		if failed {
+			root.SetStatus(codes.Error, "")
+		}
+		root.End()
+		_, after := tracer.Start(ctx, "after")
+		after.End()
+		if n := len(out.Ended()); n != want || ts.buffered() != 0 {
+			t.Errorf("failed %v: %d spans, %d held", failed, n, ts.buffered())
+		}
+	}
+}
+
 // However many traces are open, the buffer is bounded, and every failure is exported.
 func TestTailSamplerIsBounded(t *testing.T) {
 	const limit = 64
