@@ -9,7 +9,7 @@ import (
 	"parley/server/auth/authtest"
 )
 
-// The line of every request tells whose it is by a keyed hash, as far as that is
+// TEL-10: the line of every request tells whose it is by a keyed hash, as far as that is
 // known for certain, and nothing else of the user.
 func TestLinesTellTheOwner(t *testing.T) {
 	w, issuer, key := newAuthHarness(t)

@@ -54,6 +54,9 @@ func (w *harness) allDone() []Done {
 	return append([]Done{}, w.done...)
 }
 
+// harnessTraceparent is what every answer of a harness names as its trace.
+const harnessTraceparent = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+
 // hashOf stands for the keyed hash of an owner.
 func hashOf(tenant, user string) string {
 	sum := sha256.Sum256([]byte(tenant + " " + user))
@@ -73,11 +76,9 @@ func newHarness(t *testing.T, agent *fakeAgent, change ...func(*Config)) *harnes
 	w := &harness{t: t, agent: agent, store: &countingStore{}, logs: &lockedBuffer{}}
 	cfg := Config{
 		Agent: agent, Store: w.store, Now: now,
-		Log: slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Traceparent: func(context.Context) string {
-			return "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
-		},
-		OwnerHash: func(o store.Owner) string { return hashOf(o.Tenant, o.User) },
+		Log:         slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Traceparent: func(context.Context) string { return harnessTraceparent },
+		OwnerHash:   func(o store.Owner) string { return hashOf(o.Tenant, o.User) },
 		NewID: func() string {
 			mu.Lock()
 			defer mu.Unlock()
@@ -218,7 +219,7 @@ func goldenOf(t *testing.T, rec *httptest.ResponseRecorder) goldenAnswer {
 	a := goldenAnswer{Status: rec.Code, Headers: map[string]string{}}
 	for name, values := range rec.Header() {
 		if name == "Traceparent" {
-			continue // on every answer: TestIDsOfARequest
+			continue // on every answer; openapi.yaml requires it
 		}
 		a.Headers[name] = strings.Join(values, "; ")
 	}

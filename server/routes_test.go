@@ -174,7 +174,7 @@ func TestWhoIsLetIn(t *testing.T) {
 	}
 }
 
-// Every answer names its trace: the one of the span, else one of its own. What the
+// TEL-09: every answer names its trace: the one of the span, else one of its own. What the
 // caller sends is not taken over.
 func TestIDsOfARequest(t *testing.T) {
 	const theirs = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"

@@ -69,7 +69,7 @@ func trusting(t *testing.T, trust telemetry.Trust, off bool, flags string) (s sd
 	return s, sent, named
 }
 
-// A stranger's trace is linked to, or left alone. Its sampling and its tracestate
+// TEL-08: a stranger's trace is linked to, or left alone. Its sampling and its tracestate
 // decide nothing and go nowhere.
 func TestStrangersTrace(t *testing.T) {
 	for _, trust := range []telemetry.Trust{"", telemetry.TrustLink, telemetry.TrustNone} {

@@ -12,7 +12,7 @@ import (
 	"parley/store"
 )
 
-// An answer that is stored after its request is over is stored in the trace of that
+// TEL-07: an answer that is stored after its request is over is stored in the trace of that
 // request: each attempt, and the line that says so. So whoever looks at the 503 finds
 // what became of the answer. That holds for an attempt of our own accord and for one
 // that the conversation's next request asks for.

@@ -51,7 +51,7 @@ func pipe(t *testing.T) (read, write *os.File) {
 	return read, write
 }
 
-// Whatever becomes of standard error, the process answers everybody as before,
+// TEL-06: whatever becomes of standard error, the process answers everybody as before,
 // counts the lines that are missing, and ends when it is told to.
 func TestNothingWaitsForStandardError(t *testing.T) {
 	for name, c := range standardErrors() {
@@ -75,7 +75,7 @@ func TestNothingWaitsForStandardError(t *testing.T) {
 	}
 }
 
-// Not even standard output may keep the service from its work, and at the end its
+// TEL-06: not even standard output may keep the service from its work, and at the end its
 // last words wait for nobody either.
 func TestNothingWaitsForFullPipes(t *testing.T) {
 	address := unusedAddress(t)

@@ -45,6 +45,9 @@ const (
 	problem = `{"type":"urn:parley:problem:store_full","title":"t","status":503,"detail":"d","class":"store_full","error":"store_full","retryable":true,"traceId":"x"}`
 )
 
+// traceparent is on every answer of the service.
+const traceparent = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+
 func event(name, data string) string { return "event: " + name + "\ndata: " + data + "\n\n" }
 
 var exchanges = map[string]exchange{
@@ -92,13 +95,28 @@ func (x exchange) request(base string) *http.Request {
 func TestCheck(t *testing.T) {
 	d := parse(t)
 	for name, x := range exchanges {
-		header := http.Header{}
+		header := http.Header{"Traceparent": {traceparent}}
 		if x.media != "" {
 			header.Set("Content-Type", x.media)
 		}
 		err := d.Check(Exchange{Request: x.request("http://parley"), Sent: []byte(x.sent), Status: x.status, Header: header, Body: []byte(x.body)})
 		if (err != nil) != x.wrong {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// An answer that does not name its trace, or not as it should, is not documented.
+func TestCheckWantsTheTrace(t *testing.T) {
+	d := parse(t)
+	for _, named := range []string{"", "x", strings.ToUpper(traceparent), traceparent + "-more"} {
+		x := exchanges["an answer"]
+		header := http.Header{"Content-Type": {x.media}}
+		if named != "" {
+			header.Set("Traceparent", named)
+		}
+		if d.Check(Exchange{Request: x.request("http://parley"), Sent: []byte(x.sent), Status: x.status, Header: header, Body: []byte(x.body)}) == nil {
+			t.Errorf("traceparent %q is let through", named)
 		}
 	}
 }
@@ -119,6 +137,7 @@ func TestTransport(t *testing.T) {
 				if got, _ := io.ReadAll(r.Body); string(got) != x.sent {
 					t.Errorf("%s: the server gets %q", name, got)
 				}
+				w.Header().Set("Traceparent", traceparent)
 				if x.media != "" {
 					w.Header().Set("Content-Type", x.media)
 				}

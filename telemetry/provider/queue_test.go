@@ -54,7 +54,7 @@ func (g *gate) text() string {
 	return g.got.String()
 }
 
-// Nobody waits for a writer that hangs. What has no room is counted, and told once
+// TEL-06: nobody waits for a writer that hangs. What has no room is counted, and told once
 // when the writer goes on.
 func TestLineQueueDropsWhatHasNoRoom(t *testing.T) {
 	for name, line := range map[string]string{"by lines": "x", "by bytes": strings.Repeat("x", 64<<10)} {
