@@ -1,7 +1,7 @@
-// Package history checks what single rules cannot: that a store explains itself
-// whatever order its calls come in. Linearizable runs clients at the same time
-// and lets requests and answers get lost; Same runs one client against two
-// stores and wants the same of both.
+// Package history checks sequences of calls, which single rules cannot cover.
+// Linearizable runs concurrent clients, some of whose requests and replies are lost,
+// and checks that the history is linearizable. Same runs random calls of one client
+// against two stores and checks that both return the same results.
 package history
 
 import (
@@ -28,27 +28,28 @@ const (
 	checkTime = 20 * time.Second
 )
 
-// Linearizable runs clients on one conversation of the place, by a seed, and
-// reports "" when what they saw can be explained by their calls having happened
-// one after another, each between its beginning and its end. A call whose
-// outcome is unknown, because its request or its answer got lost, may have
-// happened at any time since, or never. With lapses, leases lapse now and then.
+// Linearizable runs concurrent clients on one conversation of the place. The seed
+// decides what they do. It returns "" if the history is linearizable: the results are
+// those of some sequential order in which each call takes effect between its start
+// and its end. A call whose request or reply was lost may take effect at any later
+// time, or never. With lapses, the clock is sometimes advanced until leases expire.
 func Linearizable(tb testing.TB, p *contracttest.Place, seed uint64, lapses bool) string {
 	tb.Helper()
 	r := &run{tb: tb, place: p, lapses: lapses, owner: contracttest.NewOwner(), id: uuid.NewString(), began: time.Now()}
 	r.start()
 	handles := []store.Store{p.Store, p.Reopen(tb)}
 	if lapses {
-		// What the race may bring or not is brought about once for certain.
+		// The concurrent clients may or may not run into an expired lease, so one
+		// client does so first.
 		c := &client{run: r, number: clients, store: handles[0], rand: rand.New(rand.NewPCG(seed, clients)), reliable: true}
 		c.overtaken()
 	}
-	var talking sync.WaitGroup
+	var running sync.WaitGroup
 	for n := range clients {
 		c := &client{run: r, number: n, store: handles[n%len(handles)], rand: rand.New(rand.NewPCG(seed, uint64(n)))}
-		talking.Go(c.talk)
+		running.Go(c.runTurns)
 	}
-	talking.Wait()
+	running.Wait()
 	r.late.Wait()
 	last := &client{run: r, store: p.Store}
 	last.get()
@@ -58,11 +59,11 @@ func Linearizable(tb testing.TB, p *contracttest.Place, seed uint64, lapses bool
 	case porcupine.Unknown:
 		return fmt.Sprintf("seed %d: not decided within %v", seed, checkTime)
 	default:
-		return fmt.Sprintf("seed %d: no order explains\n%s", seed, r.tell())
+		return fmt.Sprintf("seed %d: no order explains\n%s", seed, r.describe())
 	}
 }
 
-// run is one history.
+// run is one history of concurrent calls.
 type run struct {
 	tb     testing.TB
 	place  *contracttest.Place
@@ -70,7 +71,7 @@ type run struct {
 	owner  store.Owner
 	id     string
 	began  time.Time
-	late   sync.WaitGroup // requests that are still under way
+	late   sync.WaitGroup // calls whose client no longer waits
 
 	mu    sync.Mutex
 	calls []porcupine.Operation
@@ -96,10 +97,10 @@ func message(role store.Role, text string) []store.Message {
 	return []store.Message{{ID: uuid.NewString(), Role: role, Kind: store.KindText, Text: text}}
 }
 
-// never is when a call ends whose outcome nobody knows.
+// never is the end of a call whose result is unknown.
 const never = int64(1) << 62
 
-// add notes a call.
+// add records a call.
 func (r *run) add(client int, in input, began int64, out output) {
 	ended := time.Since(r.began).Nanoseconds()
 	if out.kind == unknown {
@@ -110,7 +111,8 @@ func (r *run) add(client int, in input, began int64, out output) {
 	r.calls = append(r.calls, porcupine.Operation{ClientId: client, Input: in, Call: began, Output: out, Return: ended})
 }
 
-func (r *run) tell() string {
+// describe lists the calls of the history.
+func (r *run) describe() string {
 	var b strings.Builder
 	for _, c := range r.calls {
 		fmt.Fprintf(&b, "%10d %12d client %d: %+v -> %+v\n", c.Call, c.Return, c.ClientId, c.Input, c.Output)
@@ -118,24 +120,24 @@ func (r *run) tell() string {
 	return b.String()
 }
 
-// client talks in the conversation.
+// client is one of the concurrent clients.
 type client struct {
 	*run
 	number int
 	store  store.Store
 	rand   *rand.Rand
 	begun  int
-	// reliable clients lose nothing.
+	// reliable says that none of its requests and replies are lost.
 	reliable bool
 }
 
-// overtaken ends a turn that another has taken the place of.
+// overtaken completes a turn whose lease expired and whose place another turn took.
 func (c *client) overtaken() {
 	first, name := c.begin()
 	c.place.Advance(c.tb, store.LeaseTime)
 	second, other := c.begin()
 	if first == nil || second == nil {
-		return // the checker has something to say about that
+		return // the checker reports it
 	}
 	c.complete(first, name)
 	c.complete(second, other)
@@ -147,8 +149,8 @@ func (c *client) complete(turn *store.Turn, name string) {
 	c.end(opComplete, name, answer, func(ctx context.Context) error { return c.store.CompleteTurn(ctx, *turn, completion(answer)) })
 }
 
-// talk takes turns and ends them, and looks in between.
-func (c *client) talk() {
+// runTurns begins and ends turns, and reads the conversation in between.
+func (c *client) runTurns() {
 	for c.begun < rounds {
 		c.turn()
 		if c.rand.IntN(3) == 0 {
@@ -157,8 +159,8 @@ func (c *client) talk() {
 	}
 }
 
-// turn takes a turn and ends it, twice now and then. A turn whose lease lapses
-// may find another in its place, so one is put there now and then.
+// turn begins a turn and ends it, sometimes twice. With lapses, it sometimes lets the
+// lease expire first, and sometimes begins another turn then.
 func (c *client) turn() {
 	turn, name := c.begin()
 	if turn == nil {
@@ -179,7 +181,7 @@ func (c *client) turn() {
 	}
 }
 
-// begin asks for a turn: without a key, or with one of two.
+// begin begins a turn, without an idempotency key or with one of two.
 func (c *client) begin() (*store.Turn, string) {
 	c.begun++
 	in := input{op: opBegin, holder: fmt.Sprintf("%d.%d", c.number, c.begun)}
@@ -204,7 +206,7 @@ func (c *client) begin() (*store.Turn, string) {
 		case errors.As(err, &busy):
 			return output{kind: refused, turn: busy.Turn}
 		case err != nil:
-			return output{kind: odd, texts: err.Error()}
+			return output{kind: unexpected, texts: err.Error()}
 		case t.Replay != nil:
 			return output{kind: replayed, turn: t.Number, texts: texts(t.Replay.Messages)}
 		}
@@ -226,7 +228,7 @@ func (c *client) end(op op, holder, answer string, call func(context.Context) er
 		case errors.Is(err, store.ErrStale):
 			return output{kind: refused}
 		default:
-			return output{kind: odd, texts: err.Error()}
+			return output{kind: unexpected, texts: err.Error()}
 		}
 	})
 }
@@ -236,13 +238,13 @@ func (c *client) get() {
 	conv, err := c.store.Conversation(c.tb.Context(), c.owner, c.id, -1)
 	out := output{kind: done, turn: conv.Turns, pending: conv.PendingTurn, texts: texts(conv.Messages)}
 	if err != nil {
-		out = output{kind: odd, texts: err.Error()}
+		out = output{kind: unexpected, texts: err.Error()}
 	}
 	c.add(c.number, input{op: opGet}, began, out)
 }
 
-// lossy carries a call out, unless its request gets lost, its answer does, or it
-// is carried out when nobody waits for it any more.
+// lossy makes a call. Sometimes it simulates a lost request, a lost reply, or a request
+// that arrives after the client has given up.
 func (c *client) lossy(in input, out *output, call func(context.Context) output) {
 	began := time.Since(c.run.began).Nanoseconds()
 	*out = output{kind: unknown}
@@ -252,9 +254,9 @@ func (c *client) lossy(in input, out *output, call func(context.Context) output)
 	}
 	switch fate {
 	case 0: // the request is lost
-	case 1: // the answer
+	case 1: // the reply is lost
 		_ = call(c.tb.Context())
-	case 2:
+	case 2: // the request is delayed
 		c.late.Go(func() { _ = call(c.tb.Context()) })
 	default:
 		*out = call(c.tb.Context())

@@ -6,7 +6,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// op is what a client asks for.
+// op is an operation of the store.
 type op string
 
 const (
@@ -16,22 +16,22 @@ const (
 	opGet      op = "get"
 )
 
-// input is one call. A begin names the turn's holder, which the ends of the turn
-// then are of.
+// input is one call. Holder names the begin that a turn came from. The calls that end
+// the turn have the same holder.
 type input struct {
 	op                op
 	holder, key, text string
 }
 
-// kind is what came of a call.
+// kind is the kind of result of a call.
 type kind string
 
 const (
-	done     kind = "done"
-	refused  kind = "refused" // busy or stale
-	replayed kind = "replayed"
-	unknown  kind = "unknown"
-	odd      kind = "odd" // an error that no order explains
+	done       kind = "done"
+	refused    kind = "refused" // busy or stale
+	replayed   kind = "replayed"
+	unknown    kind = "unknown"    // the request or the reply was lost
+	unexpected kind = "unexpected" // an error that no order of the calls explains
 )
 
 type output struct {
@@ -42,32 +42,32 @@ type output struct {
 	texts   string
 }
 
-// phase is where the last turn of a conversation stands.
+// phase is the state of the last turn of a conversation.
 type phase string
 
 const (
-	idle    phase = "idle"
-	runs    phase = "runs"
-	hasEnd  phase = "completed"
-	failed  phase = "failed"
-	maxKeys       = 2
+	idle      phase = "idle"
+	running   phase = "running"
+	completed phase = "completed"
+	failed    phase = "failed"
 )
 
-// state is a conversation as the rules of store.Store describe it, without its
-// clock: a lease may lapse at any time, or never. It is a value that can be
-// compared.
+const maxKeys = 2
+
+// state is the model of a conversation after the rules of store.Store, without the
+// clock: a lease may expire at any time, or never. It is comparable.
 type state struct {
 	turn      int
 	phase     phase
 	holder    string // of the last begin
 	text      string // the input of the last turn
 	key       string // that the last turn was begun with
-	texts     string // all that was said
-	completed string // holder whose completion was the last
+	texts     string // of all messages
+	completed string // holder of the last completed turn
 	keys      [maxKeys]record
 }
 
-// record is what a key remembers.
+// record is what is stored of an idempotency key.
 type record struct {
 	key    string
 	turn   int
@@ -108,8 +108,8 @@ func modelOf(lapses bool) porcupine.Model {
 	return m.ToModel()
 }
 
-// step gives the states that a call may lead to, none when it cannot have come
-// to that.
+// step returns the states that a call with this result may lead to, none if the result
+// is impossible.
 func (s state) step(in input, out output, lapses bool) []any {
 	after, want := s.apply(in, lapses && (out.kind == unknown || out.kind == done))
 	switch {
@@ -119,7 +119,7 @@ func (s state) step(in input, out output, lapses bool) []any {
 		return []any{after}
 	}
 	if lapses && in.op == opBegin {
-		// The lease may as well not have lapsed.
+		// The lease may not have expired either.
 		if after, want := s.apply(in, false); out == want {
 			return []any{after}
 		}
@@ -127,8 +127,8 @@ func (s state) step(in input, out output, lapses bool) []any {
 	return nil
 }
 
-// apply is what a call does, and what comes of it. Lapsed says that a lease does
-// not hold the conversation.
+// apply returns the state and the result of a call. Lapsed says that the lease of a
+// running turn has expired.
 func (s state) apply(in input, lapsed bool) (state, output) {
 	switch in.op {
 	case opBegin:
@@ -137,10 +137,10 @@ func (s state) apply(in input, lapsed bool) (state, output) {
 		switch {
 		case s.completed == in.holder:
 			return s, output{kind: done}
-		case s.holder != in.holder || s.phase != runs:
+		case s.holder != in.holder || s.phase != running:
 			return s, output{kind: refused}
 		}
-		s.phase, s.completed = hasEnd, in.holder
+		s.phase, s.completed = completed, in.holder
 		s.texts += "|" + in.text
 		if s.key != "" {
 			r := s.record(s.key)
@@ -150,14 +150,14 @@ func (s state) apply(in input, lapsed bool) (state, output) {
 		return s, output{kind: done}
 	case opFail:
 		switch {
-		case s.holder != in.holder || s.phase == hasEnd:
+		case s.holder != in.holder || s.phase == completed:
 			return s, output{kind: refused}
 		}
 		s.phase = failed
 		return s, output{kind: done}
 	default:
 		o := output{kind: done, turn: s.turn, texts: s.texts}
-		if s.phase == runs {
+		if s.phase == running {
 			o.pending = s.turn
 		}
 		return s, o
@@ -169,17 +169,17 @@ func (s state) begin(in input, lapsed bool) (state, output) {
 	if rec.done {
 		return s, output{kind: replayed, turn: rec.turn, texts: rec.answer}
 	}
-	if s.phase == runs && !lapsed {
+	if s.phase == running && !lapsed {
 		return s, output{kind: refused, turn: s.turn}
 	}
 	mine := in.key != "" && rec.key != "" && rec.turn == s.turn || in.key == "" && s.text == in.text
-	adopted := mine && (s.phase == runs || s.phase == failed)
+	adopted := mine && (s.phase == running || s.phase == failed)
 	if !adopted {
 		s.turn++
 		s.texts = strings.Join([]string{s.texts, in.text}, "|")
 		s.key = ""
 	}
-	s.phase, s.holder, s.text = runs, in.holder, in.text
+	s.phase, s.holder, s.text = running, in.holder, in.text
 	if in.key != "" {
 		s.key = in.key
 		s = s.remember(record{key: in.key, turn: s.turn})

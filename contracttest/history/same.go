@@ -16,10 +16,10 @@ import (
 	"parley/store"
 )
 
-// Same runs the same random calls against two stores, one after the other, and
-// wants the same of both after each. open makes an empty place of either; both
-// take their time from the clock. Its flags (-rapid.checks, -rapid.seed) are
-// those of pgregory.net/rapid, which also finds the shortest sequence that fails.
+// Same makes the same random calls on two stores, one after the other, and compares
+// the results and the stored data after each. Open makes an empty place of either;
+// both use the clock. The flags -rapid.checks and -rapid.seed are those of
+// pgregory.net/rapid, which also shrinks a failing sequence to a short one.
 func Same(t *testing.T, open func(c *contracttest.Clock) (model, subject *contracttest.Place, end func())) {
 	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -32,12 +32,12 @@ func Same(t *testing.T, open func(c *contracttest.Clock) (model, subject *contra
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"begin": p.begin, "start": p.start, "complete": p.complete, "fail": p.fail, "renew": p.renew,
-			"status": p.status, "delete": p.remove, "wait": p.wait, "": p.look,
+			"status": p.status, "delete": p.remove, "wait": p.wait, "": p.compareAll,
 		})
 	})
 }
 
-// pair is two stores that should not differ.
+// pair is two stores that must behave alike.
 type pair struct {
 	tb             testing.TB
 	rt             *rapid.T
@@ -45,11 +45,11 @@ type pair struct {
 	model, subject *contracttest.Place
 	owners         []store.Owner
 	ids            []string
-	turns          [][2]store.Turn // begun, as each store gave them
+	turns          [][2]store.Turn // begun turns, as each store returned them
 }
 
-// differ compares what two stores came to.
-func (p *pair) differ(what string, a, b any, aErr, bErr error) {
+// compare fails the test if the results of the two stores differ.
+func (p *pair) compare(what string, a, b any, aErr, bErr error) {
 	if x, y := kindOf(aErr), kindOf(bErr); x != y {
 		p.rt.Fatalf("%s: one says %q, the other %q", what, x, y)
 	}
@@ -58,7 +58,7 @@ func (p *pair) differ(what string, a, b any, aErr, bErr error) {
 	}
 }
 
-// kindOf reduces an error to what the contract says of it.
+// kindOf reduces an error to the part that the contract specifies.
 func kindOf(err error) string {
 	var busy *store.BusyError
 	if errors.As(err, &busy) {
@@ -92,7 +92,7 @@ func (p *pair) begin(t *rapid.T) {
 	p.take(b, t)
 }
 
-// take begins a turn in both.
+// take begins a turn in both stores.
 func (p *pair) take(b store.Begin, t *rapid.T) {
 	b.Owner = rapid.SampledFrom(p.owners).Draw(t, "owner")
 	b.Conversation = rapid.SampledFrom(p.ids).Draw(t, "id")
@@ -103,13 +103,13 @@ func (p *pair) take(b store.Begin, t *rapid.T) {
 	})
 	seen := turns
 	seen[0].Token, seen[1].Token = "", ""
-	p.differ("BeginTurn", seen[0], seen[1], errs[0], errs[1])
+	p.compare("BeginTurn", seen[0], seen[1], errs[0], errs[1])
 	if errs[0] == nil && turns[0].Replay == nil {
 		p.turns = append(p.turns, turns)
 	}
 }
 
-// held picks a turn that was begun at some time.
+// held picks one of the last three turns that were begun.
 func (p *pair) held(t *rapid.T) [2]store.Turn {
 	if len(p.turns) == 0 {
 		t.Skip("no turn was begun")
@@ -125,19 +125,19 @@ func (p *pair) complete(t *rapid.T) {
 		c.Messages = append(c.Messages, message(store.RoleAssistant, "answer")...)
 	}
 	errs := p.both(func(s store.Store, n int) error { return s.CompleteTurn(p.tb.Context(), turn[n], c) })
-	p.differ("CompleteTurn", nil, nil, errs[0], errs[1])
+	p.compare("CompleteTurn", nil, nil, errs[0], errs[1])
 }
 
 func (p *pair) fail(t *rapid.T) {
 	turn := p.held(t)
 	errs := p.both(func(s store.Store, n int) error { return s.FailTurn(p.tb.Context(), turn[n], "internal") })
-	p.differ("FailTurn", nil, nil, errs[0], errs[1])
+	p.compare("FailTurn", nil, nil, errs[0], errs[1])
 }
 
 func (p *pair) renew(t *rapid.T) {
 	turn := p.held(t)
 	errs := p.both(func(s store.Store, n int) error { return s.RenewLease(p.tb.Context(), turn[n]) })
-	p.differ("RenewLease", nil, nil, errs[0], errs[1])
+	p.compare("RenewLease", nil, nil, errs[0], errs[1])
 }
 
 func (p *pair) status(t *rapid.T) {
@@ -148,7 +148,7 @@ func (p *pair) status(t *rapid.T) {
 		c[n], err = s.SetStatus(p.tb.Context(), o, id, status)
 		return err
 	})
-	p.differ("SetStatus", c[0], c[1], errs[0], errs[1])
+	p.compare("SetStatus", c[0], c[1], errs[0], errs[1])
 }
 
 func (p *pair) remove(t *rapid.T) {
@@ -157,11 +157,11 @@ func (p *pair) remove(t *rapid.T) {
 	}
 	o, id := rapid.SampledFrom(p.owners).Draw(t, "owner"), rapid.SampledFrom(p.ids).Draw(t, "id")
 	errs := p.both(func(s store.Store, _ int) error { return s.Delete(p.tb.Context(), o, id) })
-	p.differ("Delete", nil, nil, errs[0], errs[1])
+	p.compare("Delete", nil, nil, errs[0], errs[1])
 }
 
-// wait lets time pass: not quite a lease, a lease, or longer than anything lives.
-// The steps leave whole seconds to the edges, since one of two clocks may be real.
+// wait advances the clock by half a lease, a lease, or two thirds of the time to live.
+// No step ends within seconds of an expiry, because one of the two clocks may be real.
 func (p *pair) wait(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{store.LeaseTime / 2, store.LeaseTime, 2 * p.model.TTL / 3}).Draw(t, "time")
 	p.model.Advance(p.tb, d)
@@ -169,8 +169,8 @@ func (p *pair) wait(t *rapid.T) {
 	p.clock.Advance(d)
 }
 
-// look reads everything there is.
-func (p *pair) look(t *rapid.T) {
+// compareAll reads everything from both stores.
+func (p *pair) compareAll(t *rapid.T) {
 	after := rapid.IntRange(-1, 2).Draw(t, "after")
 	for _, o := range p.owners {
 		for _, id := range p.ids {
@@ -179,11 +179,11 @@ func (p *pair) look(t *rapid.T) {
 				c[n], err = s.Conversation(p.tb.Context(), o, id, after)
 				return err
 			})
-			p.differ("Conversation", c[0], c[1], errs[0], errs[1])
+			p.compare("Conversation", c[0], c[1], errs[0], errs[1])
 		}
 		a, aErr := pages(p.tb.Context(), p.model.Store, o)
 		b, bErr := pages(p.tb.Context(), p.subject.Store, o)
-		p.differ("List", a, b, aErr, bErr)
+		p.compare("List", a, b, aErr, bErr)
 	}
 }
 
