@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// Certificates are what a proxy can show to clients that trust one authority and
-// dial 127.0.0.1 or localhost. They are made for one test.
+// Certificates are server certificates of a proxy, for clients that trust one authority
+// and dial 127.0.0.1 or localhost. They are made for one test.
 type Certificates struct {
-	// Pool is what clients trust, CAFile the same as a PEM file.
+	// Pool holds the authority that clients trust; CAFile is the same as a PEM file.
 	Pool   *x509.CertPool
 	CAFile string
 

@@ -14,17 +14,17 @@ import (
 
 const (
 	dialTimeout = 5 * time.Second
-	// linger is how long Redis is still listened to when its client has gone, to
-	// count what it executes late.
+	// linger is how long replies of Redis are still read after the client has closed
+	// its connection, to count what Redis executes late.
 	linger    = 10 * time.Second
 	closeWait = time.Second // for a client that does not read to take a close_notify
 	readAhead = 64          // commands of one connection that wait to be handled
 	peekSize  = 4 << 10
 )
 
-// conn is one client's connection and the one to Redis that belongs to it.
-// Three goroutines serve it: one reads commands, so that it is seen at once when
-// the client leaves; one handles them in order; one delivers replies.
+// conn is a client's connection and its connection to Redis. Three goroutines serve
+// it: one reads commands, so that a close by the client is noticed at once; one handles
+// the commands in order; one delivers replies.
 type conn struct {
 	p      *Proxy
 	number int
@@ -33,9 +33,9 @@ type conn struct {
 	reader *bufio.Reader // of client
 
 	commands chan arrival
-	left     chan struct{} // closed when one side ended the connection
-	dead     chan struct{} // closed when it was the proxy's side
-	silent   atomic.Bool   // neither side is passed on any more
+	left     chan struct{} // closed when one side has closed the connection
+	dead     chan struct{} // closed when that was the proxy
+	silent   atomic.Bool   // nothing is forwarded any more, in either direction
 
 	mu      sync.Mutex
 	up      *net.TCPConn  // nil until Redis has been dialed
@@ -43,10 +43,10 @@ type conn struct {
 	over    bool          // left is closed
 	cutOff  bool          // dead is closed
 	waiting []*exchange   // forwarded and not answered, in order
-	drained chan struct{} // closed when waiting is empty; nil if nobody asked
+	drained chan struct{} // closed when waiting is empty; nil if nothing waits for that
 }
 
-// arrival is a command as it came.
+// arrival is a command that has been read.
 type arrival struct {
 	Command
 	raw []byte
@@ -71,8 +71,8 @@ func newConn(p *Proxy, raw *net.TCPConn, number int) *conn {
 func (c *conn) run() {
 	defer c.kill()
 	if !c.begin() {
-		// Not closed at once: what the client still sends would be answered with a
-		// RST, and it would fail to send before it reads the end.
+		// Not closed at once: the kernel would answer what the client still sends with a
+		// RST, and the client would see a failed write before it reads EOF.
 		_, _ = io.Copy(io.Discard, c.raw)
 		return
 	}
@@ -113,7 +113,7 @@ func (c *conn) begin() bool {
 	return true
 }
 
-// buffered is a connection of which something has been read ahead.
+// buffered is a connection with a read buffer in front.
 type buffered struct {
 	net.Conn
 	r *bufio.Reader
@@ -121,9 +121,8 @@ type buffered struct {
 
 func (b buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
-// emerge waits as long as a black hole has the new connection, and reports
-// whether it is still there then. Over TLS either direction is enough for
-// nothing to be said.
+// emerge waits while a black hole holds back the new connection, and reports whether
+// it is still open then. Over TLS one direction is enough to stop the handshake.
 func (c *conn) emerge() bool {
 	half := Requests
 	if c.p.tls.Load() != nil {
@@ -140,8 +139,8 @@ func (c *conn) emerge() bool {
 	}
 }
 
-// outlast waits until the fault has gone, and reports false if the client goes
-// first. It finds that out by looking at what comes without taking it.
+// outlast waits until the fault is removed. It reports false if the client closes the
+// connection first, which it notices by peeking at the input.
 func (c *conn) outlast(f *active) bool {
 	stop := make(chan struct{})
 	var alarm sync.WaitGroup
@@ -158,7 +157,7 @@ func (c *conn) outlast(f *active) bool {
 	for err == nil {
 		_, err = c.reader.Peek(c.reader.Buffered() + 1)
 	}
-	if errors.Is(err, bufio.ErrBufferFull) { // no room to look on
+	if errors.Is(err, bufio.ErrBufferFull) { // no room to peek further
 		c.wait(f)
 	}
 	close(stop)
@@ -167,8 +166,8 @@ func (c *conn) outlast(f *active) bool {
 	return c.ended(f.ended) && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, bufio.ErrBufferFull))
 }
 
-// leave notes that one side has ended the connection, and whether it was the
-// proxy's. It reports whether the proxy had not done so before.
+// leave records that one side has closed the connection, and whether that was the
+// proxy. It reports whether the proxy had not closed it before.
 func (c *conn) leave(dead bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +184,7 @@ func (c *conn) leave(dead bool) bool {
 	return first
 }
 
-// cut ends the connection to the client. Redis sees it end in order.
+// cut closes the connection to the client. Redis sees an orderly close.
 func (c *conn) cut(h How) {
 	if !c.leave(true) {
 		return
@@ -205,7 +204,7 @@ func (c *conn) cut(h How) {
 	_ = c.raw.CloseWrite()
 }
 
-// kill ends both connections without ado.
+// kill closes both connections at once.
 func (c *conn) kill() {
 	c.leave(true)
 	_ = c.raw.Close()
@@ -216,7 +215,7 @@ func (c *conn) kill() {
 	}
 }
 
-// ended reports whether a channel has been closed.
+// ended reports whether a channel is closed.
 func (c *conn) ended(ch <-chan struct{}) bool {
 	select {
 	case <-ch:

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// door is what a dial finds.
+// door is the state of the listener, as a dial sees it.
 type door int
 
 const (
 	open door = iota
-	shut      // nobody listens
-	hung      // the kernel has no room for one more
+	shut      // not listening
+	hung      // the backlog is full
 )
 
 const (
@@ -25,18 +25,18 @@ const (
 	backlog    = 1024
 )
 
-// entrance is the listener of a proxy, which can be closed and hung without
-// losing its port. All its methods but addr must be called one at a time.
+// entrance is the listener of a proxy. It can be closed, and made to hang, without
+// losing its port. Its methods other than addr must not be called concurrently.
 type entrance struct {
 	ctx      context.Context
 	addr     string
 	accept   func(*net.TCPConn)
 	report   func(error)
 	now      door
-	keep     func()           // gives the port back
+	keep     func()           // releases the port
 	listener *net.TCPListener // nil while shut
-	accepts  chan struct{}    // closed when accepting has ended; nil if nobody accepts
-	filler   net.Conn         // takes the one place while hung
+	accepts  chan struct{}    // closed when the accept loop has ended; nil if none runs
+	filler   net.Conn         // fills the backlog while hung
 	filled   string           // the filler's address, until it has been accepted
 }
 
@@ -56,8 +56,8 @@ func newEntrance(ctx context.Context, accept func(*net.TCPConn), report func(err
 	return e, nil
 }
 
-// set changes what a dial finds. When it returns, everything that was accepted
-// before has been passed to accept.
+// set changes the state of the listener. When it returns, every connection that was
+// accepted before has been passed to accept.
 func (e *entrance) set(want door) error {
 	if want == e.now {
 		return nil
@@ -103,8 +103,8 @@ func (e *entrance) shut() {
 	}
 }
 
-// listen listens on the port, which others may hold for a moment where it
-// cannot be reserved.
+// listen listens on the port. Where the port cannot be reserved, another process may
+// hold it for a moment.
 func (e *entrance) listen() error {
 	if e.listener != nil {
 		return nil
@@ -151,7 +151,7 @@ func (e *entrance) start() {
 	}()
 }
 
-// pause ends accepting. What comes stays in the backlog.
+// pause stops the accept loop. New connections stay in the backlog.
 func (e *entrance) pause() {
 	if e.accepts != nil {
 		_ = e.listener.SetDeadline(time.Unix(1, 0))
@@ -160,7 +160,7 @@ func (e *entrance) pause() {
 	}
 }
 
-// hang makes the backlog as short as it can be, one place, and takes it.
+// hang reduces the backlog to its minimum of one connection, and fills it.
 func (e *entrance) hang() error {
 	if !hangs {
 		return nil
@@ -168,7 +168,7 @@ func (e *entrance) hang() error {
 	if err := setBacklog(e.listener, 0); err != nil {
 		return err
 	}
-	// If this hangs itself, a client was faster, and the place is taken.
+	// If this dial hangs, a client was faster and has filled the backlog.
 	if c, err := (&net.Dialer{Timeout: fillWait}).DialContext(e.ctx, "tcp4", e.addr); err == nil {
 		e.filler, e.filled = c, c.LocalAddr().String()
 	}

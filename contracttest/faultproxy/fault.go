@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// How is the way a connection is ended.
+// How is the way a connection is closed.
 type How int
 
 const (
 	// RST aborts the connection: the other side reads ECONNRESET.
 	RST How = iota
-	// FIN closes it in order: the other side reads the end of the stream. Over TLS
-	// a close_notify goes before.
+	// FIN closes it orderly: the other side reads EOF. Over TLS a close_notify is sent
+	// first.
 	FIN
 )
 
-// Direction says which half of a connection is meant.
+// Direction is a half of a connection.
 type Direction int
 
 // The halves of a connection.
@@ -38,19 +38,19 @@ const (
 	NewConns
 )
 
-// Match chooses commands. It must be safe for use from many goroutines, give
-// the same answer for the same command, and not call the proxy.
+// Match selects commands. It must be safe for concurrent use, return the same for the
+// same command, and not call the proxy.
 type Match func(Command) bool
 
-// All chooses every command.
+// All selects every command.
 func All(Command) bool { return true }
 
-// Data chooses what a client sends once it is connected: all but HELLO, AUTH,
+// Data selects commands that are not about the connection: all but HELLO, AUTH,
 // CLIENT, SELECT, QUIT, RESET and PING.
 func Data(c Command) bool { return DataAndPing(c) && c.Name != "PING" }
 
-// DataAndPing chooses what a Redis that is loading, or wants a password,
-// refuses: Data and PING.
+// DataAndPing selects what a Redis refuses while it is loading or wants a password:
+// Data and PING.
 func DataAndPing(c Command) bool {
 	switch c.Name {
 	case "HELLO", "AUTH", "CLIENT", "SELECT", "QUIT", "RESET":
@@ -59,7 +59,7 @@ func DataAndPing(c Command) bool {
 	return true
 }
 
-// Names chooses commands by name, in any case.
+// Names selects commands by name, in upper or lower case.
 func Names(names ...string) Match {
 	upper := make([]string, len(names))
 	for i, n := range names {
@@ -68,16 +68,16 @@ func Names(names ...string) Match {
 	return func(c Command) bool { return slices.Contains(upper, c.Name) }
 }
 
-// Scripts chooses commands that run one of these scripts, by SHA-1 in
-// lower-case hex; with none, those that run any.
+// Scripts selects commands that run one of these scripts, given as SHA-1 in lower-case
+// hex. Without arguments it selects those that run any script.
 func Scripts(shas ...string) Match {
 	return func(c Command) bool {
 		return c.Script != "" && (len(shas) == 0 || slices.Contains(shas, c.Script))
 	}
 }
 
-// Replies that no client should take for an answer. None claims a length that
-// is not there: a client may make room for it before it looks.
+// Replies that no client should accept. None announces a length that does not follow,
+// because a client may allocate it before it reads.
 const (
 	GarbageHTTP   = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 	GarbageBinary = "\x00\x16\x03\x01\xfe\xff\x80\r\n"
@@ -90,9 +90,8 @@ const (
 // error's prefix, e.g. "LOADING Redis is loading the dataset in memory".
 func Error(text string) string { return "-" + text + "\r\n" }
 
-// Fault is something that goes wrong between a client and Redis. The zero Fault
-// is none. Faults of commands hit Data commands, all of them, unless On, Skip
-// and Next say otherwise.
+// Fault is a fault between a client and Redis. The zero Fault is none. Faults of
+// commands hit all Data commands, unless On, Skip and Next say otherwise.
 type Fault struct {
 	door   door
 	accept *How
@@ -102,11 +101,11 @@ type Fault struct {
 	match       Match // nil for faults that are not about commands
 	skip, next  int
 	delay, drip time.Duration
-	before      step // in place of forwarding the command
-	after       step // in place of delivering its reply
+	before      step // instead of forwarding the command
+	after       step // instead of delivering its reply
 }
 
-// step is what is done in place of passing something on.
+// step is what is done instead of forwarding.
 type step struct {
 	act   act
 	how   How
@@ -123,75 +122,72 @@ const (
 	lose
 )
 
-// On chooses the commands that the fault hits.
+// On selects the commands that the fault hits.
 func (f Fault) On(m Match) Fault { f.match = m; return f }
 
-// Skip spares the first n of the chosen commands.
+// Skip lets the first n selected commands pass.
 func (f Fault) Skip(n int) Fault { f.skip = n; return f }
 
-// Next spares all of the chosen commands but n; 0 spares none.
+// Next limits the fault to the next n selected commands; 0 is no limit.
 func (f Fault) Next(n int) Fault { f.next = n; return f }
 
-// Refuse closes the listener, so that a dial gets ECONNREFUSED, and resets the
-// connections there are. Healing listens on the same port again.
+// Refuse closes the listener, so that a dial gets ECONNREFUSED, and resets the open
+// connections. Healing listens on the same port again.
 func Refuse() Fault { return Fault{door: shut} }
 
-// HangDials lets a dial hang, as if the host had vanished from the network:
-// the listener's backlog is full and the kernel drops each SYN. Connections there
-// are go on; see KillConns. Where the kernel is not Linux, the connection is made
-// and nothing is ever said on it.
+// HangDials makes dials hang, as if the host were unreachable: the listener's backlog
+// is full and the kernel drops each SYN. Open connections go on; see KillConns. On
+// other systems than Linux the dial succeeds and the connection stays silent.
 func HangDials() Fault { return Fault{door: hung} }
 
-// CloseOnAccept ends every new connection as soon as it is made. Connections
-// there are go on.
+// CloseOnAccept closes every new connection at once. Open connections go on.
 func CloseOnAccept(h How) Fault { return Fault{accept: &h} }
 
-// BlackHole swallows one half of connections or both without closing them. What
-// is swallowed arrives after all when the fault has gone, if the client is still
-// there; if it has closed its connection, a command is dropped. A new connection
-// over TLS does not get as far as its handshake.
+// BlackHole holds back everything in one or both directions without closing
+// connections. When the fault is removed, it is delivered, except commands of a client
+// that has closed its connection: they are dropped. A new connection over TLS hangs in
+// its handshake.
 func BlackHole(d Direction, w Which) Fault { return Fault{hole: d, which: w} }
 
-// HalfOpen leaves the connections there are silent in both directions, while
-// new ones work.
+// HalfOpen makes the open connections silent in both directions. New ones work.
 func HalfOpen() Fault { return BlackHole(Both, OldConns) }
 
-// CutBefore ends the connection in place of forwarding the command.
+// CutBefore closes the connection instead of forwarding the command.
 func CutBefore(h How) Fault { return Fault{match: Data, before: step{act: end, how: h}} }
 
-// CutAfter has the command executed and ends the connection in place of
-// delivering the reply.
+// CutAfter lets the command execute and closes the connection instead of delivering
+// the reply.
 func CutAfter(h How) Fault { return Fault{match: Data, after: step{act: end, how: h}} }
 
-// CutMidReply has the command executed, delivers the first n bytes of the reply,
-// but never all of it, and ends the connection.
+// CutMidReply lets the command execute, delivers the first n bytes of the reply, but
+// never all of it, and closes the connection.
 func CutMidReply(n int, h How) Fault {
 	return Fault{match: Data, after: step{act: end, how: h, keep: n}}
 }
 
-// LoseRequest drops the command. The connection stays open and is silent from
-// then on, also when the fault has gone: it would be out of step.
+// LoseRequest drops the command. The connection stays open and is silent from then on,
+// also after the fault is removed, because commands and replies no longer match.
 func LoseRequest() Fault { return Fault{match: Data, before: step{act: lose}} }
 
-// LoseReply has the command executed and drops the reply. The connection stays
-// open and is silent from then on, also when the fault has gone.
+// LoseReply lets the command execute and drops the reply. The connection stays open
+// and is silent from then on, also after the fault is removed.
 func LoseReply() Fault { return Fault{match: Data, after: step{act: lose}} }
 
-// Latency forwards a command d after it came, also if its client has given up
-// meanwhile. Commands that came together are late together. Healing forwards at
-// once what waits.
+// Latency delays each command by d and forwards it even if its client has given up by
+// then. The delays of commands that arrive together do not add up. Healing forwards
+// delayed commands at once.
 func Latency(d time.Duration) Fault { return Fault{match: Data, delay: d} }
 
 // Drip delivers a reply byte by byte, one every d. Healing delivers the rest at
 // once.
 func Drip(d time.Duration) Fault { return Fault{match: Data, drip: d} }
 
-// Answer gives any bytes as the reply, without forwarding the command. The
-// connection goes on.
+// Answer replies with these bytes and does not forward the command. The connection
+// stays usable.
 func Answer(reply string) Fault { return Fault{match: Data, before: step{act: answer, reply: reply}} }
 
-// AnswerAfter has the command executed and gives other bytes than its reply: a
-// proxy that lies. The connection goes on.
+// AnswerAfter lets the command execute and replaces its reply by these bytes. The
+// connection stays usable.
 func AnswerAfter(reply string) Fault {
 	return Fault{match: Data, after: step{act: answer, reply: reply}}
 }
@@ -200,13 +196,13 @@ func AnswerAfter(reply string) Fault {
 type active struct {
 	Fault
 	boundary int           // number of the last connection accepted before
-	ended    chan struct{} // closed when another fault or none is set
+	ended    chan struct{} // closed when the fault is replaced or removed
 
 	mu    sync.Mutex
-	chose int // commands so far
+	chose int // commands selected so far
 }
 
-// hits reports whether a command is to suffer the fault, and counts it.
+// hits reports whether the fault applies to a command, and counts the command.
 func (a *active) hits(c Command) bool {
 	if a.match == nil || !a.match(c) {
 		return false
@@ -217,7 +213,7 @@ func (a *active) hits(c Command) bool {
 	return a.chose > a.skip && (a.next == 0 || a.chose <= a.skip+a.next)
 }
 
-// swallows reports whether a half of the connection with that number is silent.
+// swallows reports whether that half of the connection with that number is held back.
 func (a *active) swallows(d Direction, conn int) bool {
 	switch a.which {
 	case OldConns:

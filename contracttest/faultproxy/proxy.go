@@ -1,17 +1,16 @@
-// Package faultproxy is a TCP proxy for tests that stands in front of a Redis,
-// understands RESP, and brings about on command what can go wrong in between. A
-// proxy without a fault passes on everything as it is.
+// Package faultproxy is a TCP proxy for tests. It stands in front of a Redis, parses
+// RESP, and injects faults. Without a fault it forwards everything unchanged.
 //
 //	p := faultproxy.Start(t, redis.Addr())
 //	p.Set(faultproxy.CutAfter(faultproxy.RST).On(faultproxy.Scripts(sha)).Next(1))
 //	…
 //	p.Heal()
 //
-// Commands and replies are paired by their order, as the protocol has it, so
-// that a fault can hit one command of a pipeline, and what really ran can be
-// counted. Pushes of RESP 3 pass. What answers a command with no reply or many,
-// SUBSCRIBE of RESP 2, MONITOR and CLIENT REPLY, does not work through it. A
-// command or a reply of more than 16 MiB ends its connection.
+// Commands and replies are matched by their order, as the protocol defines it. So a
+// fault can hit one command of a pipeline, and executed commands can be counted.
+// Pushes of RESP 3 are forwarded. Commands that have no reply or several (SUBSCRIBE of
+// RESP 2, MONITOR, CLIENT REPLY) are not supported. A command or reply of more than
+// 16 MiB closes its connection.
 package faultproxy
 
 import (
@@ -32,7 +31,7 @@ type Proxy struct {
 	tls      atomic.Pointer[tls.Config]
 	fault    atomic.Pointer[active]
 
-	ctx   context.Context // of everything that waits; ends with Close
+	ctx   context.Context // ends with Close
 	stop  context.CancelFunc
 	tasks sync.WaitGroup // of connections
 
@@ -40,15 +39,15 @@ type Proxy struct {
 	closed  bool       // guarded by setting
 
 	mu     sync.Mutex
-	conns  map[*conn]struct{} // that are not over yet
-	opened int                // so far
-	open   int                // of conns, those that neither side has ended
+	conns  map[*conn]struct{} // whose goroutines still run
+	opened int                // accepted so far
+	open   int                // of conns, those that neither side has closed
 }
 
 // Option is a setting of a Proxy.
 type Option func(*Proxy)
 
-// WithTLS has the proxy speak TLS to clients, and plain TCP to Redis all the same.
+// WithTLS makes the proxy speak TLS to clients. It speaks plain TCP to Redis.
 func WithTLS(c *tls.Config) Option { return func(p *Proxy) { p.SetTLS(c) } }
 
 // Start starts a proxy in front of the Redis at upstream (host:port), on a free
@@ -64,7 +63,7 @@ func Start(tb testing.TB, upstream string, opts ...Option) *Proxy {
 	for _, o := range opts {
 		o(p)
 	}
-	entrance, err := newEntrance(p.ctx, p.accept, func(err error) { tb.Errorf("the proxy listens no more: %v", err) })
+	entrance, err := newEntrance(p.ctx, p.accept, func(err error) { tb.Errorf("the proxy stopped listening: %v", err) })
 	if err != nil {
 		tb.Fatalf("start a proxy: %v", err)
 	}
@@ -73,13 +72,12 @@ func Start(tb testing.TB, upstream string, opts ...Option) *Proxy {
 	return p
 }
 
-// Addr is where the proxy listens, as host:port. It stays the same when the
-// proxy refuses for a while.
+// Addr is the address of the proxy, as host:port. It stays the same through Refuse
+// and Heal.
 func (p *Proxy) Addr() string { return p.entrance.addr }
 
-// Set puts a fault in the place of the one there is. It holds for the next
-// command and the next connection; commands that are on their way keep the fault
-// they met. What waits because of the former fault goes on.
+// Set replaces the fault. The new one applies to later commands and connections; a
+// command that was already hit keeps its fault. Whatever the old fault delayed goes on.
 func (p *Proxy) Set(f Fault) {
 	p.tb.Helper()
 	p.setting.Lock()
@@ -99,38 +97,38 @@ func (p *Proxy) Set(f Fault) {
 	}
 }
 
-// Heal removes the fault and opens every gate. What waits goes on.
+// Heal removes the fault and opens every gate. Whatever they delayed goes on.
 func (p *Proxy) Heal() {
 	p.tb.Helper()
 	p.Set(Fault{})
 	p.recorder.release()
 }
 
-// KillConns ends all connections there are, idle or not. New ones work.
+// KillConns closes all open connections, idle or not. New ones work.
 func (p *Proxy) KillConns(h How) {
 	for _, c := range p.all() {
 		c.cut(h)
 	}
 }
 
-// SetUpstream connects new connections to another Redis (host:port). Those there
-// are keep theirs.
+// SetUpstream makes new connections go to another Redis (host:port). Open ones stay
+// where they are.
 func (p *Proxy) SetUpstream(addr string) { p.upstream.Store(&addr) }
 
-// SetTLS has the proxy speak TLS on new connections, with this certificate, or
-// plain TCP if it is nil.
+// SetTLS makes the proxy speak TLS on new connections, with this certificate, or plain
+// TCP if it is nil.
 func (p *Proxy) SetTLS(c *tls.Config) { p.tls.Store(c) }
 
-// Conns is how many connections were accepted so far, and how many of them
-// neither side has ended.
+// Conns returns how many connections were accepted so far, and how many of them
+// neither side has closed.
 func (p *Proxy) Conns() (opened, open int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.opened, p.open
 }
 
-// Close ends all connections and stops listening, and returns when nothing of
-// the proxy runs any more. Only the first call does anything.
+// Close stops listening, closes all connections, and waits until all goroutines of the
+// proxy have ended. Later calls do nothing.
 func (p *Proxy) Close() {
 	p.setting.Lock()
 	defer p.setting.Unlock()
@@ -157,8 +155,8 @@ func (p *Proxy) all() []*conn {
 	return all
 }
 
-// accept takes a new connection. It does not wait for anything, so that one
-// connection cannot keep the next one out.
+// accept takes a new connection. It does not block, so one connection cannot delay the
+// next.
 func (p *Proxy) accept(raw *net.TCPConn) {
 	p.mu.Lock()
 	p.opened++
@@ -177,7 +175,7 @@ func (p *Proxy) accept(raw *net.TCPConn) {
 	})
 }
 
-// left is called once for each connection, when one of its sides ends it.
+// left is called once for each connection, when one of its sides closes it.
 func (p *Proxy) left() {
 	p.mu.Lock()
 	p.open--

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// read reads commands until the client leaves, and on a connection that was cut
-// whatever comes: unread, it would be answered with a RST behind the FIN.
+// read reads commands until the client closes the connection. After a cut it still
+// reads and discards what arrives: the kernel would answer unread data with a RST.
 func (c *conn) read() {
 	defer close(c.commands)
 	for {
@@ -32,8 +32,8 @@ func (c *conn) read() {
 	}
 }
 
-// handle forwards commands or what takes their place, until the client has left
-// and all that it sent is dealt with.
+// handle processes the commands in order, until the client has closed the connection
+// and all of them are processed.
 func (c *conn) handle() {
 	defer func() {
 		_ = c.up.CloseWrite()
@@ -94,15 +94,15 @@ func (c *conn) forward(a arrival) {
 	_, _ = c.up.Write(a.raw) // when it fails, replies ends as well
 }
 
-// replies delivers what comes from Redis until Redis ends the connection, and
-// then passes that on.
+// replies delivers replies until Redis closes the connection, and then closes the
+// client's side too.
 func (c *conn) replies() {
 	r := bufio.NewReaderSize(c.up, peekSize)
 	var frame []byte
 	var err error
 	for {
 		if cap(frame) > chunk {
-			frame = nil // one long reply must not be paid for until the end
+			frame = nil // do not keep the memory of one long reply
 		}
 		if frame, err = readFrame(r, frame[:0]); err != nil {
 			break
@@ -122,8 +122,8 @@ func (c *conn) replies() {
 	c.abandon()
 }
 
-// deliver gives the client a reply, or what the fault of its command leaves of
-// it. Pushes and what Redis says unasked have no exchange.
+// deliver sends a reply to the client, after the fault of its command was applied.
+// Pushes and other messages that answer no command have no exchange.
 func (c *conn) deliver(e *exchange, frame []byte) {
 	if e != nil && !bytes.HasPrefix(frame, []byte("-NOSCRIPT")) {
 		if gate := c.p.recorder.executed(e.number, e.Command); gate != nil && !c.pass(gate) {
@@ -150,7 +150,7 @@ func (c *conn) deliver(e *exchange, frame []byte) {
 	}
 }
 
-// drip writes a reply as slowly as the fault says.
+// drip writes a reply at the rate of the fault.
 func (c *conn) drip(f *active, frame []byte) {
 	for f.drip > 0 && len(frame) > 1 && !c.ended(f.ended) && !c.ended(c.left) {
 		c.write(frame[:1])
@@ -162,9 +162,8 @@ func (c *conn) drip(f *active, frame []byte) {
 	c.write(frame)
 }
 
-// muted reports whether nothing is passed on any more. A connection that is
-// being cut counts: what comes behind the cut must not slip through before the
-// socket is closed.
+// muted reports whether nothing is forwarded any more. That includes a connection that
+// is being cut: nothing may be forwarded between the cut and the close of the socket.
 func (c *conn) muted() bool { return c.silent.Load() || c.ended(c.dead) }
 
 func (c *conn) write(b []byte) {
@@ -173,7 +172,7 @@ func (c *conn) write(b []byte) {
 	}
 }
 
-// first is the command that a reply belongs to; nil if to none.
+// first returns the command that the next reply belongs to, nil if there is none.
 func (c *conn) first(frame []byte) *exchange {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +182,7 @@ func (c *conn) first(frame []byte) *exchange {
 	return c.waiting[0]
 }
 
-// shift notes that the first command's reply has been delivered.
+// shift records that the first command's reply has been delivered.
 func (c *conn) shift() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +192,7 @@ func (c *conn) shift() {
 	c.tell()
 }
 
-// abandon notes that no reply will come any more.
+// abandon records that no more replies will come.
 func (c *conn) abandon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,8 +207,8 @@ func (c *conn) tell() {
 	}
 }
 
-// drain waits until everything that was forwarded has been answered, so that
-// what the proxy does itself keeps its place in a pipeline.
+// drain waits until all forwarded commands are answered, so that a reply of the proxy
+// itself keeps its place in a pipeline.
 func (c *conn) drain() bool {
 	c.mu.Lock()
 	if len(c.waiting) == 0 {
@@ -238,8 +237,8 @@ func (c *conn) pass(g *Gate) bool {
 	}
 }
 
-// passSilence waits as long as a black hole has that half of the connection,
-// and reports false if the client has gone by then.
+// passSilence waits while a black hole holds back that half of the connection. It
+// reports false if the client has closed the connection by then.
 func (c *conn) passSilence(d Direction) bool {
 	for {
 		f := c.p.fault.Load()
@@ -252,7 +251,8 @@ func (c *conn) passSilence(d Direction) bool {
 	}
 }
 
-// wait waits until a fault has gone, and reports false if the client goes first.
+// wait waits until a fault is removed. It reports false if the client closes the
+// connection first.
 func (c *conn) wait(f *active) bool {
 	select {
 	case <-f.ended:
@@ -263,7 +263,7 @@ func (c *conn) wait(f *active) bool {
 	return false
 }
 
-// sleep waits for a while, or until the fault has gone.
+// sleep waits for a duration, or until the fault is removed.
 func (c *conn) sleep(f *active, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

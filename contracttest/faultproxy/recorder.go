@@ -42,22 +42,21 @@ type Gate struct {
 // Held gets the command once it is held.
 func (g *Gate) Held() <-chan Command { return g.held }
 
-// Release lets the command go on, even if its client has given up meanwhile. One
-// that was not forwarded yet suffers the fault that is set by then. A gate that
-// holds nothing yet will let its command through. It may be called more than
-// once.
+// Release lets the command go on, even if its client has given up by then. A command
+// that was not forwarded yet gets the fault that is set at that time. A gate that holds
+// no command yet will not hold one. Later calls do nothing.
 func (g *Gate) Release() { g.once.Do(func() { close(g.release) }) }
 
-// Hold stops the next command that m chooses before it is forwarded, until
-// Release, Heal or Close. It does not depend on the fault that is set. What the
-// client sent behind it on the same connection waits as well.
+// Hold stops the next command that m selects before it is forwarded, until Release,
+// Heal or Close, whatever fault is set. Later commands of the same connection wait as
+// well.
 func (p *Proxy) Hold(m Match) *Gate { return p.recorder.gate(m, false) }
 
-// HoldReply stops the next command that m chooses when Redis has answered it
-// and before its client has the reply, until Release, Heal or Close.
+// HoldReply stops the reply of the next command that m selects before it is delivered,
+// until Release, Heal or Close.
 func (p *Proxy) HoldReply(m Match) *Gate { return p.recorder.gate(m, true) }
 
-// Saw returns a channel that gets the next command that m chooses, before the
+// Saw returns a channel that receives the next command that m selects, before the
 // command is forwarded. The channel is closed when the proxy is closed.
 func (p *Proxy) Saw(m Match) <-chan Command {
 	rec := &p.recorder
@@ -72,8 +71,8 @@ func (p *Proxy) Saw(m Match) <-chan Command {
 	return came
 }
 
-// Executions counts the commands that m chooses which were forwarded and answered
-// by Redis with anything but NOSCRIPT. An error such as OOM counts, and so does a
+// Executions counts the commands selected by m that Redis answered with anything but
+// NOSCRIPT. An error such as OOM counts, and so does a
 // reply that the client never got. A command that Redis has not answered yet does
 // not count; a later call may count it.
 //
@@ -84,8 +83,8 @@ func (p *Proxy) Executions(m Match) int {
 	return p.count(func(r record) bool { return r.executed && m(r.Command) })
 }
 
-// Came counts the commands that m chooses which arrived from clients, executed or
-// not. It has the bound of Executions.
+// Came counts the commands selected by m that arrived from clients, executed or not.
+// It has the bound of Executions.
 func (p *Proxy) Came(m Match) int {
 	p.tb.Helper()
 	return p.count(func(r record) bool { return m(r.Command) })
@@ -105,7 +104,7 @@ func (p *Proxy) count(chosen func(record) bool) int {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if rec.next-rec.base > maxRecords {
-		p.tb.Errorf("the proxy has forgotten commands: %d came since the last Reset", rec.next-rec.base)
+		p.tb.Errorf("the proxy has dropped records of commands: %d came since the last Reset", rec.next-rec.base)
 	}
 	n := 0
 	for _, r := range rec.records {
@@ -179,7 +178,7 @@ func (rec *recorder) release() {
 	rec.gates = nil
 }
 
-// close closes the channels of those who wait for a command.
+// close closes the channels of all that wait for a command.
 func (rec *recorder) close() {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()

@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// Bounds of what is read of one command or one reply, and remembered of it.
+// Bounds of one command or one reply, and of what is kept of it.
 const (
 	maxFrame = 16 << 20 // bytes; more closes the connection
 	maxLine  = 64 << 10 // bytes of a line: a length, a number, an error, an inline command
 	maxArgs  = 32       // arguments that a Command keeps
 	maxArg   = 256      // bytes of each
-	chunk    = 64 << 10 // bytes that are made room for before they are there
+	chunk    = 64 << 10 // bytes that are allocated before they have arrived
 )
 
 var (
@@ -39,8 +39,8 @@ type Command struct {
 }
 
 // readFrame appends one whole value of RESP 2 or 3 to buf, unparsed, with the
-// attributes in front of it if there are any. Lengths are counted down in a loop:
-// a reply that is nested a million deep costs no stack.
+// attributes in front of it if there are any. It uses a loop and no recursion, so a
+// deeply nested reply costs no stack.
 //
 // Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 func readFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
@@ -102,7 +102,7 @@ func readLine(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 }
 
-// length reads the number behind the type of a value; -1 stands for null.
+// length parses the number after the type of a value; -1 means null.
 func length(line []byte) (int, error) {
 	n, err := strconv.Atoi(string(line[1 : len(line)-2]))
 	switch {
@@ -138,9 +138,9 @@ func readBulk(r *bufio.Reader, buf []byte, n int) ([]byte, error) {
 	return buf, nil
 }
 
-// readCommand reads a command as it came and what it says. Like Redis it takes
-// inline commands too. A command without a name, to which Redis gives no
-// reply, is skipped.
+// readCommand reads a command and returns its bytes and its parsed form. Like Redis it
+// accepts inline commands. A command without a name is skipped: Redis does not reply to
+// it.
 func readCommand(r *bufio.Reader) (Command, []byte, error) {
 	for {
 		first, err := r.Peek(1)
@@ -180,8 +180,8 @@ func readInline(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// bulks are the strings of an array of strings, as long as there is room for
-// them in a Command. Anything else in the array is no command.
+// bulks returns the strings of an array of strings, as many as a Command keeps. An
+// array with anything else in it is no command.
 func bulks(frame []byte) ([][]byte, error) {
 	line, rest, _ := bytes.Cut(frame, []byte("\r\n"))
 	n, err := strconv.Atoi(string(line[1:]))
