@@ -23,8 +23,14 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: []string{s.cfg.CORSOrigin},
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Accept", "traceparent"},
-		ExposedHeaders: []string{"Retry-After", "Idempotency-Replayed", "Server-Timing", "X-Request-Id", "traceparent"},
+		AllowedHeaders: []string{
+			"Authorization", "Content-Type", "Idempotency-Key", "Accept", "Last-Event-ID", "X-Request-Id",
+			// What telemetry in a browser adds to every request: W3C Trace Context and
+			// Baggage, and Application Insights. One header too many fails the preflight,
+			// and with it every request of the page.
+			"traceparent", "tracestate", "baggage", "Request-Id", "Request-Context",
+		},
+		ExposedHeaders: []string{"Retry-After", "X-Request-Id", "Idempotency-Replayed", "Server-Timing", "traceparent"},
 		MaxAge:         600,
 		// Preflights are passed on, so that they are logged and counted like any request.
 		OptionsPassthrough: true,
