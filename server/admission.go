@@ -110,7 +110,7 @@ func (a *admission) identify(r *http.Request) error {
 	}
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
-		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {challenge(header, err)}}}
+		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {challenge(header, err)}}, reason: reasonOf(header, err)}
 	case err != nil:
 		return err
 	}
@@ -138,4 +138,16 @@ func challenge(header string, err error) string {
 		return `Bearer error="invalid_token", error_description="` + e.Description + `"`
 	}
 	return `Bearer error="invalid_token"`
+}
+
+// reasonOf is why a caller is not signed in. A verifier that gives no reason is one
+// that found no way to read what was shown.
+func reasonOf(header string, err error) auth.Reason {
+	if e, ok := errors.AsType[*auth.TokenError](err); ok {
+		return e.Reason
+	}
+	if header == "" {
+		return auth.ReasonMissing
+	}
+	return auth.ReasonMalformed
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -55,6 +56,16 @@ func requestsByRoute(t *testing.T, w *harness, id string) map[string]call {
 	return bodies
 }
 
+// reasonIn is why a caller is not signed in, "" if the answer does not say.
+func reasonIn(t *testing.T, rec *httptest.ResponseRecorder) string {
+	t.Helper()
+	var body struct{ Reason string }
+	if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+		t.Fatalf("%v in %s", err, rec.Body)
+	}
+	return body.Reason
+}
+
 // doAs sends a request with these Authorization headers.
 func (w *harness) doAs(c call, authorization ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
@@ -75,22 +86,23 @@ func TestAttacks(t *testing.T) {
 		status  int
 		class   string
 		says    string
+		reason  string
 	}
-	attacks := map[string]attack{"nothing": {nil, 401, "unauthenticated", "Bearer"}}
+	attacks := map[string]attack{"nothing": {nil, 401, "unauthenticated", "Bearer", "token_missing"}}
 	for name, a := range authtest.Attacks(t, issuer) {
-		attacks[name] = attack{[]string{a.Header}, 401, "unauthenticated", `Bearer error="invalid_token", error_description="` + a.Description + `"`}
+		attacks[name] = attack{[]string{a.Header}, 401, "unauthenticated", `Bearer error="invalid_token", error_description="` + a.Description + `"`, a.Reason}
 		if a.Forbidden {
-			attacks[name] = attack{[]string{a.Header}, 403, "forbidden", ""}
+			attacks[name] = attack{[]string{a.Header}, 403, "forbidden", "", ""}
 		}
 		if a.Unavailable {
-			attacks[name] = attack{[]string{a.Header}, 503, "auth_unavailable", ""}
+			attacks[name] = attack{[]string{a.Header}, 503, "auth_unavailable", "", ""}
 		}
 	}
 	good := "Bearer " + key.Token(issuer.Claims())
 	w.doAs(get("/api/chat/conversations?limit=0"), good) // fetches the keys
 	malformed := `Bearer error="invalid_token", error_description="The Authorization header must hold one bearer token."`
-	attacks["two headers"] = attack{[]string{good, good}, 401, "unauthenticated", malformed}
-	attacks["two headers, one empty"] = attack{[]string{good, ""}, 401, "unauthenticated", malformed}
+	attacks["two headers"] = attack{[]string{good, good}, 401, "unauthenticated", malformed, "token_malformed"}
+	attacks["two headers, one empty"] = attack{[]string{good, ""}, 401, "unauthenticated", malformed, "token_malformed"}
 
 	for name, a := range attacks {
 		for route, c := range requestsByRoute(t, w, unknown) {
@@ -100,6 +112,9 @@ func TestAttacks(t *testing.T) {
 			}
 			if got := rec.Header().Get("Retry-After"); (got == "10") != (a.status == 503) {
 				t.Errorf("%s: %s: Retry-After is %q", name, route, got)
+			}
+			if got := reasonIn(t, rec); got != a.reason {
+				t.Errorf("%s: %s: the reason is %q, want %q", name, route, got, a.reason)
 			}
 			if got := rec.Header().Get("WWW-Authenticate"); got != a.says {
 				t.Errorf("%s: %s: WWW-Authenticate is %s", name, route, got)

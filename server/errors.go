@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"parley/server/auth"
 )
 
 // Failures that begin in this package.
@@ -22,6 +24,7 @@ type requestError struct {
 	field  string // the field of the request that is at fault, or ""
 	detail string // public; "" for the row's own
 	header http.Header
+	reason auth.Reason // of a 401, else ""
 }
 
 // Error implements error.

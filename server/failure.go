@@ -23,6 +23,7 @@ type Failure struct {
 	Level     slog.Level // of the line in the log
 	Title     string     // public, short
 	Detail    string     // public, says what the caller can do
+	Message   string     // public, one sentence that a front end can show its user
 
 	origin origin
 	is     []error // sentinels that mean this row
@@ -63,6 +64,12 @@ const (
 	agentRetry  = "The agent could not answer. Repeat the request."
 	agentBroken = "The agent could not answer. Repeating the request will not help until it is repaired."
 	ourFault    = "Something went wrong in this service. Quote the trace id when you report it."
+
+	sayStoreRetry  = "Your conversations cannot be reached right now; please try again in a moment."
+	sayStoreBroken = "Your conversations cannot be reached right now; please try again later."
+	sayAgentRetry  = "The assistant could not answer; please try again."
+	sayAgentBroken = "The assistant cannot answer right now; please try again later."
+	sayFault       = "Something went wrong on our side; please try again later."
 )
 
 // failures is the table, in the order in which an error is looked up.
@@ -71,101 +78,121 @@ var failures = [...]Failure{
 		Class: classInvalid, Meaning: "a body, parameter or id is malformed; `field` names it",
 		Status: http.StatusBadRequest, Level: slog.LevelInfo, is: []error{errInvalid, store.ErrCursor},
 		Title: "Invalid request", Detail: "The request is malformed.",
+		Message: "This could not be sent as it is.",
 	},
 	{
-		Class: "unauthenticated", Meaning: "no token, or a bad one; `WWW-Authenticate` says which",
+		Class: "unauthenticated", Meaning: "no token, or a bad one; `reason` and `WWW-Authenticate` say which",
 		Status: http.StatusUnauthorized, Level: slog.LevelInfo, is: []error{auth.ErrUnauthenticated},
 		Title: "Not signed in", Detail: "A valid bearer token is required.",
+		Message: "Please sign in again.",
 	},
 	{
 		Class: "forbidden", Meaning: "the tenant, the token's scope or role, the card action, the page that asks or the `Host` is not allowed",
 		Status: http.StatusForbidden, Level: slog.LevelInfo, is: []error{auth.ErrForbidden, errForbidden},
 		Title: "Not allowed", Detail: "You may not do this.",
+		Message: "You are not allowed to do this.",
 	},
 	{
 		Class: "not_found", Meaning: "no such route, or no such conversation for this owner",
 		Status: http.StatusNotFound, Level: slog.LevelInfo, is: []error{errNoRoute, store.ErrNotFound},
 		Title: "Not found", Detail: "There is no such thing here.",
+		Message: "This conversation cannot be found; please start a new one.",
 	},
 	{
 		Class: "method_not_allowed", Meaning: "`Allow` lists what the route takes",
 		Status: http.StatusMethodNotAllowed, Level: slog.LevelInfo, is: []error{errMethod},
 		Title: "Method not allowed", Detail: "The Allow header lists the methods of this route.",
+		Message: "This could not be sent as it is.",
 	},
 	{
 		Class: "turn_conflict", Meaning: "another turn runs in the conversation, or took this one over",
 		Status: http.StatusConflict, Retryable: true, Level: slog.LevelInfo, is: []error{store.ErrBusy, store.ErrStale},
 		Title: "Another turn is running", Detail: "The conversation is busy with another turn. Repeat the request when it has ended.",
+		Message: "The previous message is still being answered; please wait a moment.",
 	},
 	{
 		Class: "conversation_closed", Meaning: "the conversation is completed or abandoned",
 		Status: http.StatusConflict, Level: slog.LevelInfo, is: []error{store.ErrClosed},
 		Title: "Conversation closed", Detail: "The conversation has ended. Start a new one.",
+		Message: "This conversation has been closed; please start a new one.",
 	},
 	{
 		Class: "payload_too_large", Meaning: "the body has more than 256 KiB",
 		Status: http.StatusRequestEntityTooLarge, Level: slog.LevelInfo, is: []error{errTooLarge},
 		Title: "Body too large", Detail: "A body may have at most 256 KiB.",
+		Message: "This is too long to be sent.",
 	},
 	{
 		Class: "unsupported_media_type", Meaning: "the body is not `application/json`",
 		Status: http.StatusUnsupportedMediaType, Level: slog.LevelInfo, is: []error{errMediaType},
 		Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.",
+		Message: "This could not be sent as it is.",
 	},
 	{
 		Class: "idempotency_mismatch", Meaning: "the idempotency key was used for another request",
 		Status: http.StatusUnprocessableEntity, Level: slog.LevelInfo, is: []error{store.ErrMismatch},
 		Title: "Idempotency key reused", Detail: "The idempotency key was used before, for another request.",
+		Message: "This could not be sent again as it is.",
 	},
 	{
 		Class: "overloaded", Meaning: "as many turns run as may, in all (`MAX_TURNS`) or of this user (`MAX_TURNS_PER_USER`); never Redis",
 		Status: http.StatusTooManyRequests, Retryable: true, Level: slog.LevelWarn, is: []error{turn.ErrOverloaded},
 		Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.",
+		Message: "There is a lot to do right now; please try again in a moment.",
 	},
 	{
 		Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure, too many clients, or circuit breaker open",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrUnreachable},
 		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
 	},
 	{
 		Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrTimeout},
 		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
 	},
 	{
 		Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrPoolExhausted},
 		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
 	},
 	{
 		Class: "store_auth", Meaning: "Redis refuses our user, password or permissions",
 		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrAuth},
 		Title: storeTitle, Detail: storeBroken,
+		Message: sayStoreBroken,
 	},
 	{
 		Class: "store_not_ready", Meaning: "Redis is loading, failing over or busy with a script",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrNotReady},
 		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
 	},
 	{
 		Class: "store_readonly", Meaning: "Redis takes no writes",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrReadOnly},
 		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
 	},
 	{
 		Class: "store_full", Meaning: "Redis is out of memory; reads and deletes still work",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrFull},
 		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
 	},
 	{
 		Class: "store_protocol", Meaning: "what answers does not speak Redis as we know it",
 		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrProtocol},
 		Title: storeTitle, Detail: storeBroken,
+		Message: sayStoreBroken,
 	},
 	{
 		Class: classStoreRejected, Meaning: "any other error of Redis",
 		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrRejected},
 		Title: storeTitle, Detail: storeBroken,
+		Message: sayStoreBroken,
 	},
 	{
 		Class: "store_lost", Meaning: "Redis lost a conversation while it was being started: an eviction, a flush or a failover",
@@ -176,61 +203,73 @@ var failures = [...]Failure{
 		Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is",
 		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrCorrupt},
 		Title: "Conversation unreadable", Detail: "The stored conversation cannot be read. It was left as it is.",
+		Message: "This conversation cannot be opened; please start a new one.",
 	},
 	{
 		Class: "auth_unavailable", Meaning: "the token's signing key is not known, and the issuer cannot be asked, or not yet; `Retry-After` says when",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, is: []error{auth.ErrUnavailable},
 		Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.",
+		Message: "Your sign-in cannot be checked right now; please try again in a moment.",
 	},
 	{
 		Class: "upstream_timeout", Meaning: "the agent did not finish within `COPILOT_TIMEOUT`",
 		Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrTimeout},
 		Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.",
+		Message: "The assistant took too long to answer; please try again.",
 	},
 	{
 		Class: "upstream_unreachable", Meaning: "the agent: refused, name or TLS failure",
 		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrUnreachable},
 		Title: agentTitle, Detail: agentRetry,
+		Message: sayAgentRetry,
 	},
 	{
 		Class: "upstream_throttled", Meaning: "the agent answered 429; its `Retry-After` is passed on",
 		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrThrottled},
 		Title: "Agent throttled", Detail: "The agent takes no more requests right now. Repeat the request later.",
+		Message: "The assistant is very busy right now; please try again in a minute.",
 	},
 	{
 		Class: "upstream_rejected", Meaning: "the agent answered another 4xx: our credentials or ids are wrong",
 		Status: http.StatusBadGateway, SpanError: true, Level: slog.LevelError, origin: ofAgent, is: []error{copilot.ErrRejected},
 		Title: agentTitle, Detail: agentBroken,
+		Message: sayAgentBroken,
 	},
 	{
 		Class: "upstream_error", Meaning: "the agent answered 5xx",
 		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrServer},
 		Title: agentTitle, Detail: agentRetry,
+		Message: sayAgentRetry,
 	},
 	{
 		Class: classUpstreamProtocol, Meaning: "the agent answered something else than the protocol",
 		Status: http.StatusBadGateway, SpanError: true, Level: slog.LevelError, origin: ofAgent, is: []error{copilot.ErrProtocol},
 		Title: agentTitle, Detail: agentBroken,
+		Message: sayAgentBroken,
 	},
 	{
 		Class: "upstream_interrupted", Meaning: "the agent's answer ended before its end",
 		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrInterrupted},
 		Title: "Answer cut short", Detail: "The agent's answer ended too early. Repeat the request.",
+		Message: "The answer was cut short; please try again.",
 	},
 	{
 		Class: classAgentError, Meaning: "the agent answered with a platform error in words; it is stored and passed on, with its code in `agentError`",
 		Status: http.StatusOK, SpanError: true, Level: slog.LevelWarn,
 		Title: "Agent reported an error", Detail: "The agent answered with an error of its own; see agentError in the message.",
+		Message: "The assistant ran into a problem.",
 	},
 	{
 		Class: "shutting_down", Meaning: "this instance is stopping",
 		Status: http.StatusServiceUnavailable, Retryable: true, Level: slog.LevelInfo, is: []error{turn.ErrShuttingDown},
 		Title: "Shutting down", Detail: "This instance is going away. Repeat the request.",
+		Message: "The service is restarting; please try again in a moment.",
 	},
 	{
 		Class: classPanic, Meaning: "a fault of this service; the log has the stack",
 		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError, is: []error{turn.ErrPanic},
 		Title: "Internal error", Detail: ourFault,
+		Message: sayFault,
 	},
 	// Next to last: an error that also wraps a cancellation is looked up by its own
 	// kind first.
@@ -238,11 +277,13 @@ var failures = [...]Failure{
 		Class: classClientCanceled, Meaning: "the client left before anything was begun",
 		Status: statusClientClosed, Level: slog.LevelInfo, is: []error{context.Canceled},
 		Title: "Client left", Detail: "The client left before anything was begun.",
+		Message: "The request was canceled.",
 	},
 	{
 		Class: classInternal, Meaning: "a fault of this service that nobody foresaw",
 		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError,
 		Title: "Internal error", Detail: ourFault,
+		Message: sayFault,
 	},
 }
 

@@ -147,6 +147,25 @@ func TestStoreAndAgentKeepTheirStatus(t *testing.T) {
 	}
 }
 
+// What users are shown is one sentence without words of the machinery: the front end
+// shows it as it is.
+func TestEveryClassHasAMessage(t *testing.T) {
+	for f := range Failures() {
+		body, ok := strings.CutSuffix(f.Message, ".")
+		if !ok || body == "" || strings.ContainsAny(body, ".\n") || len(f.Message) > 100 {
+			t.Errorf("%s: %q is not one short sentence", f.Class, f.Message)
+		}
+		for _, word := range []string{"redis", "store", "agent", "upstream", "token", "idempotency", "class", "json"} {
+			if strings.Contains(strings.ToLower(f.Message), word) {
+				t.Errorf("%s: %q is not for users", f.Class, f.Message)
+			}
+		}
+		if again := strings.Contains(f.Message, "again") || strings.Contains(f.Message, "wait"); f.Retryable && !again {
+			t.Errorf("%s: %q does not say that repeating may help", f.Class, f.Message)
+		}
+	}
+}
+
 // secret is what a foreign error may say and no answer may repeat.
 const secret = "redis-7.internal:6379 s3cr3t"
 

@@ -14,7 +14,7 @@ import (
 )
 
 // problem is the body of every failure (RFC 9457). error is for the existing front
-// end and always equals class.
+// end and always equals class; message is what a front end can show its user.
 type problem struct {
 	Type         string `json:"type"`
 	Title        string `json:"title"`
@@ -22,11 +22,14 @@ type problem struct {
 	Detail       string `json:"detail"`
 	Class        string `json:"class"`
 	Error        string `json:"error"`
+	Message      string `json:"message"`
 	Retryable    bool   `json:"retryable"`
 	TraceID      string `json:"traceId"`
 	Conversation string `json:"conversationId,omitempty"`
 	Field        string `json:"field,omitempty"`
-	Turn         *int   `json:"turn,omitempty"` // the one that is running
+	// Reason says why a caller is not signed in (401).
+	Reason auth.Reason `json:"reason,omitempty"`
+	Turn   *int        `json:"turn,omitempty"` // the one that is running
 }
 
 // problemOf makes the body for a failure.
@@ -34,13 +37,13 @@ func problemOf(r *http.Request, err error) problem {
 	x, f := of(r), failureOf(r, err)
 	p := problem{
 		Type: "urn:parley:problem:" + f.Class, Title: f.Title, Status: f.Status, Detail: f.Detail,
-		Class: f.Class, Error: f.Class, Retryable: f.Retryable, TraceID: x.traceID(), Conversation: x.Conversation,
+		Class: f.Class, Error: f.Class, Message: f.Message, Retryable: f.Retryable, TraceID: x.traceID(), Conversation: x.Conversation,
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
 		if e.detail != "" {
 			p.Detail = e.detail
 		}
-		p.Field = e.field
+		p.Field, p.Reason = e.field, e.reason
 	}
 	if e, ok := errors.AsType[*store.BusyError](err); ok && e.Turn > 0 {
 		p.Turn = &e.Turn

@@ -144,6 +144,9 @@ func TestWhoIsLetIn(t *testing.T) {
 			if d := w.lastDone(); want != 200 && d.Stage != stageAuth {
 				t.Errorf("stage %q", d.Stage)
 			}
+			if reason := reasonIn(t, rec); (rec.Code == 401) != (reason != "") {
+				t.Errorf("%s with %q: %d with the reason %q", rt.pattern, header, rec.Code, reason)
+			}
 			challenge := rec.Header().Get("WWW-Authenticate")
 			if (rec.Code == 401) != (challenge != "") || header == "" && challenge != "Bearer" {
 				t.Errorf("WWW-Authenticate %q for %q", challenge, header)
@@ -198,7 +201,8 @@ func TestOpenAPIMatches(t *testing.T) {
 		Paths      map[string]map[string]any
 		Components struct {
 			Schemas struct {
-				FailureClass struct{ Enum []string } `yaml:"FailureClass"`
+				FailureClass struct{ Enum []string }      `yaml:"FailureClass"`
+				SignInReason struct{ Enum []auth.Reason } `yaml:"SignInReason"`
 			}
 		}
 	}
@@ -229,6 +233,9 @@ func TestOpenAPIMatches(t *testing.T) {
 	}
 	if !slices.Equal(classes, doc.Components.Schemas.FailureClass.Enum) {
 		t.Errorf("classes in the table %v, in the document %v", classes, doc.Components.Schemas.FailureClass.Enum)
+	}
+	if reasons := doc.Components.Schemas.SignInReason.Enum; !slices.Equal(auth.Reasons(), reasons) {
+		t.Errorf("reasons of auth %v, in the document %v", auth.Reasons(), reasons)
 	}
 }
 

@@ -25,8 +25,34 @@ var (
 	ErrUnavailable     = errors.New("auth: signing keys cannot be fetched")
 )
 
-// TokenError is an ErrUnauthenticated that may say why.
+// Reason is why a token was refused, as one word for programs. It says nothing that
+// the token's bearer cannot read in it.
+type Reason string
+
+// The reasons, and no others. A token has the first that applies, in this order.
+const (
+	ReasonMissing   Reason = "token_missing"       // no Authorization header
+	ReasonMalformed Reason = "token_malformed"     // the header holds something other than one bearer token
+	ReasonSignature Reason = "signature_invalid"   // not signed with a key of the issuer, in a way that is allowed
+	ReasonExpired   Reason = "token_expired"       // claim exp
+	ReasonEarly     Reason = "token_not_yet_valid" // claims nbf and iat
+	ReasonAudience  Reason = "audience_mismatch"   // claim aud: issued for another service
+	ReasonClaims    Reason = "claims_invalid"      // a claim is missing or has another form, such as exp, aud, tid or oid
+	ReasonIssuer    Reason = "issuer_mismatch"     // claim iss
+	ReasonIDToken   Reason = "id_token"            // an ID token where an access token is required
+)
+
+// Reasons are all reasons.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonMissing, ReasonMalformed, ReasonSignature, ReasonExpired, ReasonEarly,
+		ReasonAudience, ReasonClaims, ReasonIssuer, ReasonIDToken,
+	}
+}
+
+// TokenError is an ErrUnauthenticated that says why.
 type TokenError struct {
+	Reason Reason
 	// Description is for error_description of RFC 6750, section 3: a fixed
 	// sentence in plain ASCII without quotes, with nothing of the token in it.
 	Description string
@@ -50,7 +76,9 @@ func (e *ForbiddenError) Error() string { return ErrForbidden.Error() }
 func (e *ForbiddenError) Unwrap() error { return ErrForbidden }
 
 // refused is a TokenError.
-func refused(description string) error { return &TokenError{Description: description} }
+func refused(reason Reason, description string) error {
+	return &TokenError{Reason: reason, Description: description}
+}
 
 // UnavailableError is an ErrUnavailable that says when a repeat may help.
 type UnavailableError struct {

@@ -112,11 +112,11 @@ func (b *Bearer) Close() {
 // *UnavailableError.
 func (b *Bearer) Verify(ctx context.Context, authorization string) (Principal, error) {
 	if authorization == "" {
-		return Principal{}, ErrUnauthenticated
+		return Principal{}, refused(ReasonMissing, "A bearer token is required.")
 	}
 	token, ok := bearer(authorization)
 	if !ok {
-		return Principal{}, refused("The Authorization header must hold one bearer token.")
+		return Principal{}, refused(ReasonMalformed, "The Authorization header must hold one bearer token.")
 	}
 	var issuer string
 	claims := jwt.MapClaims{}
@@ -168,12 +168,12 @@ func usable(found []key, t *jwt.Token, claims jwt.MapClaims) (any, error) {
 func (b *Bearer) admit(token string, header map[string]any, claims jwt.MapClaims, issuer string) (Principal, error) {
 	tenant, user := plain(claims["tid"]), plain(claims["oid"])
 	if tenant == "" || user == "" {
-		return Principal{}, refused("The token lacks the claims tid and oid.")
+		return Principal{}, refused(ReasonClaims, "The token lacks the claims tid and oid.")
 	}
 	// An issuer of many tenants names the tenant in iss: that must be the one the
 	// token speaks for.
 	if iss, _ := claims["iss"].(string); iss == "" || iss != of(issuer, tenant) {
-		return Principal{}, refused("The token is from another issuer.")
+		return Principal{}, refused(ReasonIssuer, "The token is from another issuer.")
 	}
 	err := b.grants.check(header, claims)
 	if err == nil && !slices.Contains(b.tenants, tenant) {
@@ -216,18 +216,21 @@ func keyID(t *jwt.Token) (string, error) {
 
 // describe says what is wrong with a token, to somebody who may have no business
 // here: only what its bearer can read in it anyway.
-func describe(err error) string {
+func describe(err error) (Reason, string) {
+	const invalid = "The token is not valid."
 	switch {
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenMalformed):
-		return "The token is not valid."
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return ReasonMalformed, invalid
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
+		return ReasonSignature, invalid
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return "The token has expired."
+		return ReasonExpired, "The token has expired."
 	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
-		return "The token is not valid yet."
+		return ReasonEarly, "The token is not valid yet."
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return "The token is for another audience."
+		return ReasonAudience, "The token is for another audience."
 	}
-	return "The token is not valid."
+	return ReasonClaims, invalid
 }
 
 // bearer takes the token out of an Authorization header: the scheme, one space,

@@ -103,6 +103,7 @@ func TestValidTokens(t *testing.T) {
 func TestAttacks(t *testing.T) {
 	d := newDesk(t)
 	attacks := authtest.Attacks(t, d.issuer)
+	reasons := map[Reason]bool{}
 	if err := d.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -127,12 +128,21 @@ func TestAttacks(t *testing.T) {
 		refusal, ok := errors.AsType[*TokenError](err)
 		if !ok || !errors.Is(err, ErrUnauthenticated) {
 			t.Errorf("%s: %v", name, err)
-		} else if refusal.Description != a.Description {
-			t.Errorf("%s: %q, want %q", name, refusal.Description, a.Description)
+		} else if refusal.Description != a.Description || string(refusal.Reason) != a.Reason {
+			t.Errorf("%s: %s: %q, want %s: %q", name, refusal.Reason, refusal.Description, a.Reason, a.Description)
+		} else {
+			reasons[refusal.Reason] = true
 		}
 	}
-	if _, err := d.Verify(t.Context(), ""); !errors.Is(err, ErrUnauthenticated) {
+	_, err := d.Verify(t.Context(), "")
+	if e, ok := errors.AsType[*TokenError](err); !ok || e.Reason != ReasonMissing {
 		t.Errorf("nothing: %v", err)
+	}
+	reasons[ReasonMissing] = true
+	for _, r := range Reasons() {
+		if !reasons[r] {
+			t.Errorf("no attack is refused with %s", r)
+		}
 	}
 	// The kid of a stranger's choice leads nowhere, and to the issuer rarely.
 	if n := d.issuer.Requests(); n > 2 {

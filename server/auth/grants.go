@@ -31,7 +31,7 @@ func (g grants) check(header map[string]any, claims jwt.MapClaims) error {
 	appOnly := len(granted) == 0 || claims["idtyp"] == "app"
 	switch {
 	case isIDToken(header, claims, len(granted) > 0):
-		return refused(idTokenShown)
+		return refused(ReasonIDToken, idTokenShown)
 	case appOnly, len(g.scopes) == 0 && len(g.roles) > 0:
 		return anyOf(g.roles, words(claims["roles"]))
 	case len(g.scopes) > 0:
