@@ -19,7 +19,8 @@ import (
 // can use that are not authenticated yet.
 type admission struct {
 	verifier auth.Verifier
-	required bool // if not, a caller without a token is the placeholder owner
+	required bool        // if not, a caller without a token is the placeholder owner
+	dev      store.Owner // the placeholder owner
 
 	open      *semaphore.Weighted // requests of routes without authentication
 	verifying *semaphore.Weighted // requests whose token is being verified
@@ -33,7 +34,7 @@ const maxOpenRequests = 256
 
 func newAdmission(cfg *Config) *admission {
 	return &admission{
-		verifier: cfg.Auth, required: cfg.AuthRequired,
+		verifier: cfg.Auth, required: cfg.AuthRequired, dev: cfg.DevOwner,
 		open:      semaphore.NewWeighted(maxOpenRequests),
 		verifying: semaphore.NewWeighted(int64(orUnbounded(cfg.MaxRequests))),
 		requests:  turn.NewLimiter(cfg.MaxRequests, cfg.MaxRequestsPerOwner),
@@ -119,10 +120,10 @@ func (a *admission) identify(r *http.Request) error {
 	x.owner = store.Owner{Tenant: who.Tenant, User: who.User}
 	if !a.required {
 		if x.owner.Tenant == "" {
-			x.owner.Tenant = store.DefaultTenant
+			x.owner.Tenant = a.dev.Tenant
 		}
 		if x.owner.User == "" {
-			x.owner.User = store.DefaultUser
+			x.owner.User = a.dev.User
 		}
 	}
 	return nil

@@ -32,7 +32,10 @@ type Config struct {
 	// caller is the placeholder owner.
 	Auth         auth.Verifier
 	AuthRequired bool
-	Log          *slog.Logger // nil discards
+	// DevOwner is the placeholder owner: of all that happens when nobody signs in. An
+	// empty part means that of store.DefaultTenant and store.DefaultUser.
+	DevOwner store.Owner
+	Log      *slog.Logger // nil discards
 
 	// CORSOrigin is the one origin whose scripts may call the API; empty for none.
 	// A wildcard is an error.
@@ -183,6 +186,12 @@ func (c *Config) check() error {
 func (c *Config) fill() {
 	if c.Auth == nil {
 		c.Auth = auth.Anyone{}
+	}
+	if c.DevOwner.Tenant == "" {
+		c.DevOwner.Tenant = store.DefaultTenant
+	}
+	if c.DevOwner.User == "" {
+		c.DevOwner.User = store.DefaultUser
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -13,6 +13,7 @@ import (
 
 	"parley/server/auth"
 	"parley/server/copilot"
+	"parley/store"
 	"parley/store/redis"
 	"parley/telemetry"
 	"parley/telemetry/provider"
@@ -34,6 +35,7 @@ type config struct {
 	maxConversations                   int
 
 	authRequired                   bool
+	devOwner                       store.Owner
 	azureTenantName, azureClientID string
 	authIssuer, authKeysURL        string
 	allowedTenants, authAudiences  []string
@@ -52,6 +54,7 @@ type config struct {
 	traceTrust                     telemetry.Trust
 
 	warnings []string // what is likely wrong, and no fault
+	notes    []string // what follows from settings that were left out
 }
 
 // value is what a setting has: the variable as it stands, or its default where that
@@ -130,10 +133,17 @@ func (c *config) readCAs() error {
 }
 
 // checkAuth finds out whether tokens can be verified. Without sign-in nothing is
-// asked of these settings.
+// asked of these settings, and pages of devOrigin may call.
 func (c *config) checkAuth() []error {
 	if !c.authRequired {
+		if c.corsOrigin == "" {
+			c.corsOrigin = devOrigin
+			c.notes = append(c.notes, "CORS_ORIGIN is not set and nobody signs in: pages of "+devOrigin+" may call the API")
+		}
 		return nil
+	}
+	if c.devOwner != (store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}) {
+		c.warnings = append(c.warnings, "DEV_OWNER has no effect: callers sign in")
 	}
 	var faults []error
 	bad := func(text string) { faults = append(faults, errors.New(text)) }

@@ -97,6 +97,9 @@ func run(ctx context.Context, args []string, env environment, stdout, stderr io.
 		for _, w := range c.warnings {
 			fmt.Fprintf(stderr, "parley: warning: %s\n", w)
 		}
+		for _, n := range c.notes {
+			fmt.Fprintf(stderr, "parley: note: %s\n", n)
+		}
 		if err != nil {
 			return configError{err}
 		}

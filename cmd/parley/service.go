@@ -95,7 +95,7 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 func (s *service) newAPI(with seams) (*server.Server, error) {
 	c := s.config
 	cfg := server.Config{
-		Store: s.store.Store, Agent: s.agent.Agent, Health: s.health, Auth: s.auth.Verifier, AuthRequired: c.authRequired, Log: s.log,
+		Store: s.store.Store, Agent: s.agent.Agent, Health: s.health, Auth: s.auth.Verifier, AuthRequired: c.authRequired, DevOwner: c.devOwner, Log: s.log,
 		CORSOrigin: c.corsOrigin, Loopback: server.IsLoopback(c.host), AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
 		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns, Now: with.clock,
@@ -145,6 +145,9 @@ func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writ
 		slog.String("version", version()))
 	for _, w := range slices.Concat(s.config.warnings, s.auth.warnings) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, w)
+	}
+	for _, n := range s.config.notes {
+		s.log.LogAttrs(ctx, slog.LevelInfo, n)
 	}
 	printWithin(printTime, func() { announce(stdout, s.config, listener.Addr(), s.store.name, s.agent.name) })
 

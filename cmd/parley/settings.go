@@ -17,6 +17,7 @@ import (
 
 	"parley/server"
 	"parley/server/auth"
+	"parley/store"
 	"parley/telemetry"
 )
 
@@ -46,7 +47,7 @@ func settings() []setting {
 	return []setting{
 		{name: "PORT", group: "HTTP", def: "3001", expects: "a port number, 0 to 65535 (0 takes any free one)", about: "Port to listen on.", read: number(func(c *config) *int { return &c.port }, 0, 65535)},
 		{name: "HOST", group: "HTTP", expects: "a host name or address, without a port", about: "Address to listen on; empty for all.", read: host},
-		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none.", read: origin},
+		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none, but for " + devOrigin + " with AUTH_REQUIRED=false.", read: origin},
 		{name: "STATIC_DIR", group: "HTTP", expects: "an existing directory", about: "A built front end to serve beside the API; empty for none.", read: directory},
 		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once, and four times as many requests, before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
 		{name: "MAX_TURNS_PER_USER", group: "HTTP", def: "50", expects: "a number, 1 to 1000000", about: "Turns of one user that may run at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxTurnsPerUser }, 1, 1_000_000)},
@@ -64,6 +65,7 @@ func settings() []setting {
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 
 		{name: "AUTH_REQUIRED", group: "Sign-in", def: "true", expects: "true or false", about: "Whether callers must show a token. Anything but false means true.", read: authRequired},
+		{name: "DEV_OWNER", group: "Sign-in", def: store.DefaultTenant + "/" + store.DefaultUser, expects: "a tenant and a user, such as local-dev-tenant/local-dev-oid", about: "Owner of everything with AUTH_REQUIRED=false. That of the legacy service was local-dev-tenant/local-dev-oid.", read: devOwner},
 		{name: "AZURE_TENANT_NAME", group: "Sign-in", expects: "the tenant's name alone, such as contoso", about: "Customer tenant (Entra External ID) that issues the callers' tokens.", read: tenantName},
 		{name: "AZURE_CLIENT_ID", group: "Sign-in", expects: "an application id, without api://", about: "Application that the callers' tokens are for, bare or after api://.", read: clientID},
 		{name: "ALLOWED_TENANT_IDS", group: "Sign-in", expects: "tenant ids, separated by commas", about: "Tenants whose users may come in; empty for none.", read: tenants},
