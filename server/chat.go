@@ -10,11 +10,11 @@ import (
 
 // chatAnswer is the body of start, send and card-action.
 type chatAnswer struct {
-	Conversation string              `json:"conversationId"`
-	Messages     []store.Message     `json:"messages"`
-	Data         *store.Payload      `json:"extractedPayload,omitempty"` // that came without a message
-	State        *turn.WorkflowState `json:"workflowState,omitempty"`
-	Restarted    bool                `json:"conversationRestarted,omitempty"`
+	Conversation string             `json:"conversationId"`
+	Messages     []store.Message    `json:"messages"`
+	Data         *store.Payload     `json:"extractedPayload,omitempty"` // that came without a message
+	State        turn.WorkflowState `json:"workflowState"`
+	Restarted    bool               `json:"conversationRestarted,omitempty"`
 }
 
 func chatAnswerOf(a turn.Answer) chatAnswer {
@@ -23,12 +23,12 @@ func chatAnswerOf(a turn.Answer) chatAnswer {
 
 // orchestrateAnswer is the body of orchestrate.
 type orchestrateAnswer struct {
-	Conversation string              `json:"conversationId"`
-	Messages     []store.Message     `json:"messages"`
-	Payload      *store.Payload      `json:"extractedPayload"`
-	LatencyMs    int64               `json:"latencyMs"`
-	State        *turn.WorkflowState `json:"workflowState"`
-	Restarted    bool                `json:"conversationRestarted,omitempty"`
+	Conversation string             `json:"conversationId"`
+	Messages     []store.Message    `json:"messages"`
+	Payload      *store.Payload     `json:"extractedPayload"`
+	LatencyMs    int64              `json:"latencyMs"`
+	State        turn.WorkflowState `json:"workflowState"`
+	Restarted    bool               `json:"conversationRestarted,omitempty"`
 }
 
 // chatRoutes are the routes that ask for a turn.

@@ -15,11 +15,11 @@ const maxExtra = 64 << 10
 type Answer struct {
 	Conversation string
 	Messages     []store.Message // the agent's, of the turn that was asked for; never nil
-	State        *WorkflowState  // nil when the conversation has no workflow
-	LatencyMs    int64           // how long the agent took
-	Restarted    bool            // the agent had forgotten what was said before
-	Replayed     bool            // the stored answer of an earlier request
-	Data         *store.Payload  // what came without any message to go with; nil if nothing did
+	State        WorkflowState
+	LatencyMs    int64          // how long the agent took
+	Restarted    bool           // the agent had forgotten what was said before
+	Replayed     bool           // the stored answer of an earlier request
+	Data         *store.Payload // what came without any message to go with; nil if nothing did
 }
 
 // Payload is the first data that the agent gave with a message, else what it gave
@@ -36,7 +36,7 @@ func (a *Answer) Payload() *store.Payload {
 // extra is what an answer has beside its messages. It is stored with them, so that
 // a replay equals the first answer.
 type extra struct {
-	State     *WorkflowState `json:"workflowState,omitempty"`
+	State     *WorkflowState `json:"workflowState,omitempty"` // nil while nobody has said anything of a workflow
 	LatencyMs int64          `json:"latencyMs"`
 	Restarted bool           `json:"conversationRestarted,omitempty"`
 	Data      *store.Payload `json:"extractedPayload,omitempty"`
@@ -60,35 +60,32 @@ func (re *reply) completion(req *Request, user []store.Message, held *store.Turn
 	if req.Kind.talks() {
 		c.Messages = append(c.Messages, re.messages...)
 	}
-	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, Data: re.payload, State: stateOf(req, held, number)}
-	if ex.State != nil {
-		switch {
-		case agentErrorIn(c.Messages) != "":
-			ex.State.Status = "error"
-		case re.ended:
-			ex.State.Status = string(store.StatusCompleted)
-		}
-	}
+	c.Workflow = re.position.changes()
+	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, Data: re.payload, State: re.state(req, number, agentErrorIn(c.Messages) != "")}
 	// The store decides whether it is kept: a repeat without a key may finish the turn
 	// of a request that had one.
 	c.Extra = ex.encode()
 	return c, ex
 }
 
-// stateOf is the state of the workflow, nil if neither the request nor the
-// conversation has one.
-func stateOf(req *Request, held *store.Turn, number int) *WorkflowState {
-	if req.Workflow == nil && held.Workflow.CurrentStep == "" && req.Kind != KindOrchestrate {
+// state is the state of the workflow after the turn, nil if answerOf makes the same
+// of nothing: most conversations have no workflow, and store nothing for it.
+func (re *reply) state(req *Request, number int, failed bool) *WorkflowState {
+	p := &re.position
+	s := WorkflowState{Step: p.step, TurnCount: number, Status: string(store.StatusActive)}
+	switch {
+	case failed:
+		s.Status = stateError
+	case re.ended, p.step == stepComplete:
+		s.Status = string(store.StatusCompleted)
+	}
+	if p.merged || req.Workflow == nil || req.Workflow.CollectedData == nil {
+		s.CollectedData = p.data // else a replay takes it from the request
+	}
+	if s.Step == "" && len(s.CollectedData) == 0 && s.Status == string(store.StatusActive) {
 		return nil
 	}
-	s := &WorkflowState{Step: held.Workflow.CurrentStep, TurnCount: number, Status: string(store.StatusActive)}
-	if req.Workflow != nil {
-		s.Step = req.Workflow.Step
-	}
-	if req.Workflow == nil || req.Workflow.CollectedData == nil {
-		s.CollectedData = held.Workflow.StepData
-	}
-	return s
+	return &s
 }
 
 // encode is the stored form. Data that is too large for it is left out of later
@@ -113,20 +110,20 @@ func (ex extra) encode() json.RawMessage {
 }
 
 // replay makes the answer of a turn that had completed before.
-func replay(req *Request, o *store.Outcome) (Answer, error) {
+func replay(req *Request, held *store.Turn) (Answer, error) {
 	var ex extra
-	if len(o.Extra) > 0 {
-		if err := json.Unmarshal(o.Extra, &ex); err != nil {
+	if len(held.Replay.Extra) > 0 {
+		if err := json.Unmarshal(held.Replay.Extra, &ex); err != nil {
 			return Answer{}, fmt.Errorf("decode stored answer: %w", &store.Error{Op: "BeginTurn", Kind: store.ErrCorrupt, Cause: err})
 		}
 	}
-	a := answerOf(req, o.Messages, ex)
+	a := answerOf(req, held, held.Replay.Messages, ex)
 	a.Replayed = true
 	return a, nil
 }
 
 // answerOf makes the caller's answer from what was stored.
-func answerOf(req *Request, stored []store.Message, ex extra) Answer {
+func answerOf(req *Request, held *store.Turn, stored []store.Message, ex extra) Answer {
 	a := Answer{Conversation: req.Conversation, Messages: []store.Message{}, LatencyMs: ex.LatencyMs, Restarted: ex.Restarted, Data: ex.Data}
 	for _, m := range stored {
 		greeting := req.Kind == KindOrchestrate && m.Turn == 0
@@ -134,15 +131,13 @@ func answerOf(req *Request, stored []store.Message, ex extra) Answer {
 			a.Messages = append(a.Messages, m)
 		}
 	}
+	a.State = WorkflowState{TurnCount: turnNumber(req, held), Status: string(store.StatusActive)}
 	if ex.State != nil {
-		state := *ex.State
-		if req.Workflow != nil && req.Workflow.CollectedData != nil {
-			state.CollectedData = req.Workflow.CollectedData
-		}
-		if found := a.Payload(); found != nil {
-			state.LastRecommendation = found.Data
-		}
-		a.State = &state
+		a.State = *ex.State
+	}
+	a.State.fill(req.Workflow)
+	if found := a.Payload(); found != nil {
+		a.State.LastRecommendation = string(found.Data)
 	}
 	return a
 }

@@ -19,6 +19,7 @@ type reply struct {
 	ended      bool
 	millis     int64
 	payload    *store.Payload // the first data that came without a message
+	position   position       // of the workflow
 }
 
 // ask asks the agent while the lease is renewed. When there is no answer, it records
@@ -81,7 +82,7 @@ func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class 
 // upstream conversation; for those it is started without a greeting, and the agent
 // does not know what was said before.
 func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f *Feed) (reply, error) {
-	re := reply{upstreamID: held.UpstreamID}
+	re := reply{upstreamID: held.UpstreamID, position: positionOf(req, held)}
 	began := r.cfg.Now()
 	if req.Kind.starts() || re.upstreamID == "" {
 		var greeted *Feed
@@ -108,6 +109,9 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 		}
 	}
 	re.millis = r.cfg.Now().Sub(began).Milliseconds()
+	if re.position.left {
+		r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "data of the agent was left out of collectedData", slog.Int("bound_bytes", maxCollected))
+	}
 	return re, nil
 }
 
@@ -145,6 +149,7 @@ func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilo
 			if re.payload == nil {
 				re.payload = s.payload
 			}
+			re.position.follow(s.data())
 			if len(s.hidden) > 0 {
 				r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "the agent sent attachments that no front end shows", slog.Any("attachments", s.hidden))
 			}

@@ -21,6 +21,14 @@ type said struct {
 	hidden []string
 }
 
+// data is the data that the activity has, nil if none.
+func (s *said) data() *store.Payload {
+	if len(s.messages) > 0 {
+		return s.messages[0].ExtractedPayload
+	}
+	return s.payload
+}
+
 // messagesOf turns an activity of the agent into messages of ours: a text if it
 // has one, then its cards. What it found as data goes with the first of them. An
 // activity that has only attachments which are not shown becomes a text that says

@@ -175,7 +175,7 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch
 		return r.follow(ctx, p, req, joined, watch)
 	case held.Replay != nil:
 		p.Replayed, p.Conversation = true, req.Conversation
-		return replay(req, held.Replay)
+		return replay(req, held)
 	}
 	return r.carry(ctx, p, req, user, held, watch)
 }
@@ -226,7 +226,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 		return Answer{}, err
 	}
 	p.Stage, p.Conversation = "", req.Conversation
-	return answerOf(req, done.Messages, ex), nil
+	return answerOf(req, held, done.Messages, ex), nil
 }
 
 // userMessage is the user's message as it is stored; none for a greeting.

@@ -15,13 +15,30 @@ type WorkflowContext struct {
 }
 
 // WorkflowState is what an answer says about the workflow. The JSON names are
-// those of the HTTP API and of stored answers.
+// those of the HTTP API and of stored answers. Of a stored one, what is empty is
+// filled in by answerOf.
 type WorkflowState struct {
-	Step               string          `json:"step"`
-	CollectedData      json.RawMessage `json:"collectedData,omitempty"`
-	LastRecommendation json.RawMessage `json:"lastRecommendation,omitempty"`
+	Step               string          `json:"step"`                    // stepInitial until somebody says one
+	CollectedData      json.RawMessage `json:"collectedData,omitempty"` // an object
+	LastRecommendation string          `json:"lastRecommendation,omitempty"`
 	TurnCount          int             `json:"turnCount"`
 	Status             string          `json:"status"` // active, completed or error
+}
+
+// fill fills in what a stored state has not: what the request said, or nothing.
+func (s *WorkflowState) fill(wc *WorkflowContext) {
+	if wc != nil && s.Step == "" {
+		s.Step = wc.Step
+	}
+	if wc != nil && len(s.CollectedData) == 0 {
+		s.CollectedData = wc.CollectedData
+	}
+	if s.Step == "" {
+		s.Step = stepInitial
+	}
+	if !isObject(s.CollectedData) {
+		s.CollectedData = json.RawMessage("{}")
+	}
 }
 
 // stored is the part of the context that is stored with the conversation.
