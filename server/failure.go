@@ -198,6 +198,7 @@ var failures = [...]Failure{
 		Class: "store_lost", Meaning: "Redis lost a conversation while it was being started: an eviction, a flush or a failover",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrLost},
 		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
 	},
 	{
 		Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is",
