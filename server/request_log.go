@@ -45,9 +45,9 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 		attrs = append(attrs, slog.String("owner_hash", d.OwnerHash))
 	}
 	if e, ok := errors.AsType[*auth.TokenError](err); ok {
-		// All that is said of who showed a bad token: a fixed sentence. The rest may
-		// be made up.
-		attrs = append(attrs, slog.String("reason", e.Description))
+		// All that is said of who showed a bad token: a fixed word. The rest may be
+		// made up.
+		attrs = append(attrs, slog.String("reason", string(e.Reason)))
 	}
 	if d.Streamed {
 		// Explains a status of 200 beside a failure class.

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	goredis "github.com/redis/go-redis/v9"
 
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 )
 
@@ -133,15 +133,9 @@ func waitFor(t *testing.T, ok func() bool) {
 // Whatever was said before, /send is two commands of Redis and one request to
 // the agent.
 func TestSendCosts(t *testing.T) {
-	url := redistest.Start(t).URL()
-	opt, err := goredis.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := goredis.NewClient(opt)
-	t.Cleanup(func() { _ = raw.Close() })
+	proxy := faultproxy.Start(t, redistest.Start(t).Addr())
 	e, settings := agent(t)
-	base := startService(t, io.Discard, append(settings, "REDIS_URL", url)...)
+	base := startService(t, io.Discard, append(settings, "REDIS_URL", "redis://"+proxy.Addr())...)
 	id := call(t, base+"/api/chat/start", m{}).ConversationID
 	send := func(text string) {
 		if a := call(t, base+"/api/chat/send", m{"conversationId": id, "text": text}); a.Status != 200 {
@@ -153,22 +147,11 @@ func TestSendCosts(t *testing.T) {
 		for i := range history {
 			send(fmt.Sprint("message ", i))
 		}
-		if err := raw.ConfigResetStat(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
 		before := len(e.Requests())
+		proxy.Reset()
 		send("counted")
-		calls := map[string]int{}
-		for line := range strings.Lines(raw.Info(t.Context(), "commandstats").Val()) {
-			if name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":"); ok {
-				var n int
-				if _, err := fmt.Sscanf(rest, "calls=%d", &n); err == nil {
-					calls[name] = n
-				}
-			}
-		}
-		if calls["evalsha"] != 2 || calls["eval"]+calls["hgetall"]+calls["lrange"]+calls["get"]+calls["multi"] != 0 {
-			t.Errorf("after %d turns, /send ran %v", history, calls)
+		if all, scripts := proxy.Came(faultproxy.Data), proxy.Came(faultproxy.Scripts()); all != 2 || scripts != 2 {
+			t.Errorf("after %d turns, /send sent %d commands, %d of them scripts", history, all, scripts)
 		}
 		if n := len(e.Requests()) - before; n != 1 {
 			t.Errorf("after %d turns, /send asked the agent %d times", history, n)
@@ -176,7 +159,6 @@ func TestSendCosts(t *testing.T) {
 	}
 }
 
-// A port that is taken is an error that names the setting.
 func TestPortTaken(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -41,8 +41,8 @@ type exchange struct {
 const (
 	sent    = `{"conversationId":"` + id + `","text":"hello"}`
 	message = `{"id":"` + id + `","turn":1,"role":"assistant","kind":"text","text":"Yes."}`
-	answer  = `{"conversationId":"` + id + `","messages":[` + message + `]}`
-	problem = `{"type":"urn:parley:problem:store_full","title":"t","status":503,"detail":"d","class":"store_full","error":"store_full","retryable":true,"traceId":"x"}`
+	answer  = `{"conversationId":"` + id + `","messages":[` + message + `],"workflowState":{"step":"initial","collectedData":{},"turnCount":1,"status":"active"}}`
+	problem = `{"type":"urn:parley:problem:store_full","title":"t","status":503,"detail":"d","class":"store_full","error":"store_full","message":"m","retryable":true,"traceId":"x"}`
 )
 
 // traceparent is on every answer of the service.

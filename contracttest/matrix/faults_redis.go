@@ -208,8 +208,14 @@ func (bed *testbed) corrupt() {
 	})
 }
 
-// mend puts the hashes back.
+// mend puts the hashes back, but for those of conversations that were deleted.
 func (bed *testbed) mend() {
 	bed.tb.Helper()
-	bed.each("kept:*", func(key string) { bed.do("RENAME", key, strings.TrimPrefix(key, "kept:")) })
+	bed.each("kept:*", func(key string) {
+		was := strings.TrimPrefix(key, "kept:")
+		if there, err := bed.admin.Exists(bed.tb.Context(), was).Result(); err != nil || there == 0 {
+			return
+		}
+		bed.do("RENAME", key, was)
+	})
 }

@@ -61,7 +61,8 @@ type Row struct {
 	Commits Expect // what completes a turn that was begun before
 	Changes Expect // status of a conversation
 	Deletes Expect
-	// Held is what calls on a conversation that was there before answer, if that
+	// Held is what calls on a conversation that was there before answer, deletes
+	// excepted, if that
 	// is something else.
 	Held Expect
 	// Down says that /health and /readyz are to tell of it.

@@ -34,7 +34,7 @@ func storeMethods() map[string]func(r Row) Expect {
 		"Conversation": func(r Row) Expect { return r.held(r.Reads) },
 		"List":         func(r Row) Expect { return r.Reads },
 		"SetStatus":    func(r Row) Expect { return r.held(r.Changes) },
-		"Delete":       func(r Row) Expect { return r.held(r.Deletes) },
+		"Delete":       func(r Row) Expect { return r.Deletes },
 	}
 }
 
