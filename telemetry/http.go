@@ -57,7 +57,8 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 		}
 		active := t.active.of(activeSet{method, scheme})
 		active.Add(1)
-		ctx, span := t.startRequest(hr, method)
+		ctx, options := t.caller(hr)
+		ctx, span := t.tracer.Start(ctx, method, options...)
 		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError}}
 		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
 		defer func() {
@@ -80,24 +81,24 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// startRequest starts the span of a request, in the caller's trace or in one of our
-// own.
-func (t *Telemetry) startRequest(hr *http.Request, method string) (context.Context, trace.Span) {
+// caller returns the context and the options with which the span of a request starts:
+// in the caller's trace, or in one of our own.
+func (t *Telemetry) caller(hr *http.Request) (context.Context, []trace.SpanStartOption) {
 	ctx := hr.Context()
 	if t.trust == TrustNone {
-		return t.tracer.Start(ctx, method, serverKind...)
+		return ctx, serverKind
 	}
 	theirs := t.propagator.Extract(ctx, carrier(hr.Header))
 	if t.trust == TrustParent {
-		return t.tracer.Start(theirs, method, serverKind...)
+		return theirs, serverKind
 	}
 	sc := trace.SpanContextFromContext(theirs)
 	if !sc.IsRemote() {
-		return t.tracer.Start(ctx, method, serverKind...)
+		return ctx, serverKind
 	}
 	// Only the ids: a stranger's flags and tracestate must not reach an exporter.
 	link := trace.NewSpanContext(trace.SpanContextConfig{TraceID: sc.TraceID(), SpanID: sc.SpanID(), Remote: true})
-	return t.tracer.Start(ctx, method, serverKind[0], trace.WithLinks(trace.Link{SpanContext: link}))
+	return ctx, []trace.SpanStartOption{serverKind[0], trace.WithLinks(trace.Link{SpanContext: link})}
 }
 
 // propagate only reads the trace context of a caller that is trusted, so that it
