@@ -225,6 +225,29 @@ func TestDrip(t *testing.T) {
 	c.expect("0123456789\r\n")
 }
 
+// Connections share a throttled line, and a small reply waits for no large one.
+func TestThrottle(t *testing.T) {
+	_, p := start(t)
+	c, other := dial(t, p), dial(t, p)
+	long := fmt.Sprintf("$%d\r\n%s\r\n", 100<<10, strings.Repeat("x", 100<<10))
+	p.Set(faultproxy.Throttle(1 << 20))
+	began := time.Now()
+	c.send("RAW", long)
+	other.send("RAW", long)
+	c.expect(long)
+	other.expect(long)
+	if took, least := time.Since(began), 2*time.Second*time.Duration(len(long))/(1<<20); took < least {
+		t.Errorf("two replies of %d bytes took %v, want %v or more", len(long), took, least)
+	}
+	p.Set(faultproxy.Throttle(1 << 10))
+	c.send("PING")
+	c.expect("+PONG\r\n")
+	c.send("RAW", long) // a command as long, which the line carries first
+	c.expectSilence()
+	p.Heal()
+	c.expect(long)
+}
+
 func TestLatencyOutlivesTheClient(t *testing.T) {
 	s, p := start(t)
 	c := dial(t, p)

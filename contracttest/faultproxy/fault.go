@@ -98,6 +98,7 @@ type Fault struct {
 	hole   Direction
 	which  Which
 
+	rate        int   // bytes a second in each half of the line; 0 for any number
 	match       Match // nil for faults that are not about commands
 	skip, next  int
 	delay, drip time.Duration
@@ -182,6 +183,11 @@ func Latency(d time.Duration) Fault { return Fault{match: Data, delay: d} }
 // once.
 func Drip(d time.Duration) Fault { return Fault{match: Data, drip: d} }
 
+// Throttle has all connections share a line that carries so many bytes a second
+// in each direction. They take turns, a piece at a time. Healing lets go at once
+// what waits.
+func Throttle(bytesPerSecond int) Fault { return Fault{rate: bytesPerSecond} }
+
 // Answer replies with these bytes and does not forward the command. The connection
 // stays usable.
 func Answer(reply string) Fault { return Fault{match: Data, before: step{act: answer, reply: reply}} }
@@ -199,7 +205,30 @@ type active struct {
 	ended    chan struct{} // closed when the fault is replaced or removed
 
 	mu    sync.Mutex
-	chose int // commands selected so far
+	chose int       // commands so far
+	up    time.Time // when the line to Redis has carried what it took so far
+	down  time.Time // likewise the line back
+}
+
+// line is the half of the line that a throttled piece goes over.
+func (a *active) line(d Direction) *time.Time {
+	if d == Requests {
+		return &a.up
+	}
+	return &a.down
+}
+
+// carry puts n bytes on one half of the line and returns how long it is until
+// they have arrived.
+func (a *active) carry(d Direction, n int) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now, free := time.Now(), a.line(d)
+	if free.Before(now) {
+		*free = now
+	}
+	*free = free.Add(time.Duration(n) * time.Second / time.Duration(a.rate))
+	return free.Sub(now)
 }
 
 // hits reports whether the fault applies to a command, and counts the command.

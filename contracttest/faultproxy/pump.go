@@ -91,7 +91,9 @@ func (c *conn) forward(a arrival) {
 	c.mu.Lock()
 	c.waiting = append(c.waiting, e)
 	c.mu.Unlock()
-	_, _ = c.up.Write(a.raw) // when it fails, replies ends as well
+	c.throttled(Requests, a.raw, func(piece []byte) {
+		_, _ = c.up.Write(piece) // when it fails, replies ends as well
+	})
 }
 
 // replies delivers replies until Redis closes the connection, and then closes the
@@ -167,8 +169,30 @@ func (c *conn) drip(f *active, frame []byte) {
 func (c *conn) muted() bool { return c.silent.Load() || c.ended(c.dead) }
 
 func (c *conn) write(b []byte) {
-	if len(b) > 0 && !c.muted() {
-		_, _ = c.client.Write(b) // when it fails, read ends as well
+	c.throttled(Replies, b, func(piece []byte) {
+		if !c.muted() {
+			_, _ = c.client.Write(piece) // when it fails, read ends as well
+		}
+	})
+}
+
+// piece is how many bytes of one connection a throttled line carries before those
+// of the next.
+const piece = 8 << 10
+
+// throttled passes bytes on as fast as the line carries them, until the client has
+// left.
+func (c *conn) throttled(d Direction, b []byte, pass func([]byte)) {
+	for len(b) > 0 {
+		n := len(b)
+		if f := c.p.fault.Load(); f.rate > 0 {
+			n = min(n, piece)
+			if !c.sleep(f, f.carry(d, n)) || d == Replies && c.ended(c.left) {
+				return
+			}
+		}
+		pass(b[:n])
+		b = b[n:]
 	}
 }
 
