@@ -33,10 +33,14 @@ type admission struct {
 const maxOpenRequests = 256
 
 func newAdmission(cfg *Config) *admission {
+	verifying := int64(math.MaxInt)
+	if cfg.MaxRequests > 0 {
+		verifying = int64(cfg.MaxRequests) + int64(cfg.MaxAuthWaiting)
+	}
 	return &admission{
 		verifier: cfg.Auth, required: cfg.AuthRequired, dev: cfg.DevOwner,
 		open:      semaphore.NewWeighted(maxOpenRequests),
-		verifying: semaphore.NewWeighted(int64(orUnbounded(cfg.MaxRequests))),
+		verifying: semaphore.NewWeighted(verifying),
 		requests:  turn.NewLimiter(cfg.MaxRequests, cfg.MaxRequestsPerOwner),
 		bodies:    semaphore.NewWeighted(int64(orUnbounded(cfg.MaxBodyBytes))),
 	}

@@ -74,6 +74,10 @@ type Config struct {
 	// MaxRequestsPerOwner those of one owner; more are refused with class overloaded.
 	// As many again may have their token verified. 0 for no bound.
 	MaxRequests, MaxRequestsPerOwner int
+	// MaxAuthWaiting is how many calls of Auth may wait for something outside of
+	// this process. Their requests have places of their own, so that they never take
+	// those of callers whose token can be verified at once.
+	MaxAuthWaiting int
 	// MaxBodyBytes bounds the bytes of all bodies that are in memory at once; more are
 	// refused with class overloaded. 0 for no bound.
 	MaxBodyBytes int

@@ -26,6 +26,11 @@ const (
 	fetchLimit = 5 * time.Second
 )
 
+// MaxWaiting is how many calls of one Bearer's Verify may wait for a key that is
+// not known yet. Anybody can make up names of keys, so more are told at once that
+// they would have to wait. Calls whose key is known never wait.
+const MaxWaiting = 64
+
 // The algorithms that are accepted (RFC 7518, section 3.1).
 const (
 	algRSA = "RS256"
@@ -61,6 +66,7 @@ type keys struct {
 	current  *snapshot // nil until the first success
 	next     time.Time // no fetch begins before
 	fetching bool
+	waiting  int // callers of find that wait for a fetch
 }
 
 const flightName = "keys"
@@ -96,7 +102,7 @@ func (k *keys) find(ctx context.Context, kid string) (found []key, issuer string
 	}
 	switch {
 	case due || fetching:
-		err = k.join(ctx)
+		err = k.wait(ctx)
 	case withdrawn:
 		return nil, "", errNotOurs // the issuer has said so
 	default:
@@ -136,6 +142,25 @@ func (k *keys) unavailable() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return &UnavailableError{RetryAfter: max(0, k.next.Sub(k.now()))}
+}
+
+// wait is join for one of MaxWaiting callers.
+func (k *keys) wait(ctx context.Context) error {
+	k.mu.Lock()
+	full := k.waiting >= MaxWaiting
+	if !full {
+		k.waiting++
+	}
+	k.mu.Unlock()
+	if full {
+		return k.unavailable()
+	}
+	defer func() {
+		k.mu.Lock()
+		k.waiting--
+		k.mu.Unlock()
+	}()
+	return k.join(ctx)
 }
 
 // join waits for the fetch that runs, or for one that it begins. A fetch belongs
