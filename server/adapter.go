@@ -20,7 +20,7 @@ type adapter struct {
 func (a *adapter) adapt(rt route) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		x, r := a.begin(rt, r)
-		w := &statusWriter{ResponseWriter: raw}
+		w := &statusWriter{ResponseWriter: raw, draining: a.cfg.Health.isDraining}
 		w.Header().Set("X-Request-Id", x.requestID)
 		w.Header().Set("Traceparent", x.traceparent)
 		secure(w.Header())
@@ -28,7 +28,9 @@ func (a *adapter) adapt(rt route) http.Handler {
 		err := a.carry(rt, w, r)
 		broken := x.cut || err != nil && w.status != 0 && !x.told
 		if err != nil && !broken {
+			leave := a.admission.problems.enter(w)
 			err = writeProblem(w, r, err)
+			leave()
 		}
 		a.done(w, r, err)
 		// The end of a turn that waits for the store keeps the request's context. It
@@ -64,7 +66,7 @@ func (a *adapter) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 
 // carry authenticates the caller and runs the handler. A panic becomes an error,
 // so it is answered and logged like any other failure.
-func (a *adapter) carry(rt route, w http.ResponseWriter, r *http.Request) (err error) {
+func (a *adapter) carry(rt route, w *statusWriter, r *http.Request) (err error) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
@@ -77,7 +79,7 @@ func (a *adapter) carry(rt route, w http.ResponseWriter, r *http.Request) (err e
 	if err := a.pages.check(r); err != nil {
 		return err
 	}
-	leave, err := a.admission.enter(rt, r)
+	leave, err := a.admission.enter(rt, w, r)
 	if err != nil {
 		return err
 	}
@@ -94,28 +96,3 @@ func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
 }
-
-// statusWriter records the status that was sent.
-type statusWriter struct {
-	http.ResponseWriter
-	status int // 0 while nothing was written
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -22,15 +24,21 @@ type admission struct {
 	required bool        // if not, a caller without a token is the placeholder owner
 	dev      store.Owner // the placeholder owner
 
-	open      *semaphore.Weighted // requests of routes without authentication
+	open      *places             // requests of routes without authentication
+	problems  *places             // answers that say why a request failed
 	verifying *semaphore.Weighted // requests whose token is being verified
 	requests  *turn.Limiter       // requests whose owner is known
 	bodies    *semaphore.Weighted // bytes of bodies that are read or worked on
+	answers   *semaphore.Weighted // bytes of answers that are written
 }
 
-// maxOpenRequests bounds the requests of open routes. They are cheap, but each may
-// hold a connection and a file of the front end while its client reads.
+// maxOpenRequests bounds the requests of open routes, and as many answers that say
+// why a request failed. They cost little, but each may hold memory for as long as its
+// client takes to read.
 const maxOpenRequests = 256
+
+// answerWait is how long an answer waits for its share of MaxAnswerBytes.
+const answerWait = 2 * time.Second
 
 func newAdmission(cfg *Config) *admission {
 	verifying := int64(math.MaxInt)
@@ -39,10 +47,11 @@ func newAdmission(cfg *Config) *admission {
 	}
 	return &admission{
 		verifier: cfg.Auth, required: cfg.AuthRequired, dev: cfg.DevOwner,
-		open:      semaphore.NewWeighted(maxOpenRequests),
+		open: newPlaces(maxOpenRequests), problems: newPlaces(maxOpenRequests),
 		verifying: semaphore.NewWeighted(verifying),
 		requests:  turn.NewLimiter(cfg.MaxRequests, cfg.MaxRequestsPerOwner),
 		bodies:    semaphore.NewWeighted(int64(orUnbounded(cfg.MaxBodyBytes))),
+		answers:   semaphore.NewWeighted(int64(orUnbounded(cfg.MaxAnswerBytes))),
 	}
 }
 
@@ -55,12 +64,9 @@ func orUnbounded(n int) int {
 }
 
 // enter admits a request or returns why not. The caller must call leave at its end.
-func (a *admission) enter(rt route, r *http.Request) (leave func(), err error) {
+func (a *admission) enter(rt route, w *statusWriter, r *http.Request) (leave func(), err error) {
 	if rt.open {
-		if !a.open.TryAcquire(1) {
-			return nil, turn.ErrOverloaded
-		}
-		return func() { a.open.Release(1) }, nil
+		return a.open.enter(w), nil
 	}
 	if !a.verifying.TryAcquire(1) {
 		return nil, turn.ErrOverloaded
@@ -80,8 +86,21 @@ func (a *admission) enter(rt route, r *http.Request) (leave func(), err error) {
 		return nil, turn.ErrOverloaded
 	}
 	x.releaseBody = sync.OnceFunc(func() { a.bodies.Release(size) })
+	reserved := int64(0)
+	x.reserveAnswer = func(n int) error {
+		if !a.answers.TryAcquire(int64(n)) {
+			ctx, cancel := context.WithTimeout(r.Context(), answerWait)
+			defer cancel()
+			if a.answers.Acquire(ctx, int64(n)) != nil {
+				return turn.ErrOverloaded
+			}
+		}
+		reserved += int64(n)
+		return nil
+	}
 	return func() {
 		x.releaseBody()
+		a.answers.Release(reserved)
 		a.requests.Leave(x.owner)
 	}, nil
 }

@@ -198,7 +198,7 @@ func (l oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix
 
 // A client that does not read its answer does not keep it in memory for ever.
 func TestSlowReader(t *testing.T) {
-	for path, limit := range map[string]time.Duration{"/livez": answerTime, "/api/x": answerTime, "/index.html": fileTime} {
+	for path, limit := range map[string]time.Duration{"/livez": answerTime, "/api/x": answerTime, "/index.html": answerTime} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newHarness(t, nil, func(c *Config) {
 				c.Static = fstest.MapFS{"index.html": {Data: []byte("<html>front")}}

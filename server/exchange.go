@@ -51,6 +51,9 @@ type exchange struct {
 	// read and decoded; nil for open routes. It may be called twice.
 	releaseBody func()
 	owner       store.Owner
+	// reserveAnswer sets bytes aside for an answer until the request is over, or says
+	// that there are none; nil for open routes.
+	reserveAnswer func(int) error
 }
 
 type exchangeKey struct{}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"syscall"
 
 	"parley/server/auth"
 	"parley/server/copilot"
@@ -43,6 +44,7 @@ const (
 const (
 	classInvalid          = "invalid_request"
 	classClientCanceled   = "client_canceled"
+	classOverloaded       = "overloaded"
 	classStoreRejected    = "store_rejected"
 	classStoreTimeout     = "store_timeout"
 	classUpstreamProtocol = "upstream_protocol"
@@ -135,7 +137,7 @@ var failures = [...]Failure{
 		Message: "This could not be sent again as it is.",
 	},
 	{
-		Class: "overloaded", Meaning: "as many turns run as may, in all (`MAX_TURNS`) or of this user (`MAX_TURNS_PER_USER`); never Redis",
+		Class: classOverloaded, Meaning: "this instance has as many turns, requests, bytes or open files as it may, in all or of this user; never Redis or the agent",
 		Status: http.StatusTooManyRequests, Retryable: true, Level: slog.LevelWarn, is: []error{turn.ErrOverloaded},
 		Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.",
 		Message: "There is a lot to do right now; please try again in a moment.",
@@ -312,6 +314,10 @@ func Class(err error) string {
 // no row gets a fallback row of the same side. So an outage of the store is never
 // 502 and a failure of the agent never 503, even if the table is incomplete.
 func lookup(err error) *Failure {
+	if lacksDescriptors(err) {
+		// Whatever could not be opened, the lack is this process's own.
+		return rowOf(classOverloaded)
+	}
 	from, fallback := ofRequest, classInternal
 	if e, ok := errors.AsType[*store.Error](err); ok {
 		from, fallback, err = ofStore, classStoreRejected, e.Kind
@@ -329,6 +335,17 @@ func lookup(err error) *Failure {
 		}
 	}
 	return rowOf(fallback)
+}
+
+// lacksDescriptors reports whether something failed, the store or the agent it may
+// be, because this process or this machine can open nothing more.
+func lacksDescriptors(err error) bool {
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		err = e.Cause
+	} else if e, ok := errors.AsType[*copilot.Error](err); ok {
+		err = e.Cause
+	}
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // rowOf finds a row by its class; an unknown class is internal.

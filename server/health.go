@@ -96,6 +96,13 @@ func (h *Health) SetDraining() {
 	h.draining = true
 }
 
+// isDraining reports whether SetDraining was called.
+func (h *Health) isDraining() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draining
+}
+
 // sawUpstream records the outcome of a call of the agent: a failure class, or "".
 func (h *Health) sawUpstream(class string) {
 	if class == "" {
@@ -146,7 +153,7 @@ func (h *Health) report() healthReport {
 	case h.cfg.Backend != "redis":
 		r.Redis = "not_configured"
 	case !alive:
-		r.Status, r.Redis = "degraded", "disconnected"
+		r.Status, r.Redis = "degraded", disconnected
 	}
 	return r
 }
@@ -182,7 +189,10 @@ func (h *Health) unready() string {
 	case h.probed.IsZero():
 		return "starting"
 	case !alive:
-		return "disconnected"
+		return disconnected
 	}
 	return ""
 }
+
+// disconnected is why a service is unready whose store does not answer.
+const disconnected = "disconnected"

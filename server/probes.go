@@ -6,6 +6,8 @@ import "net/http"
 type probeRoutes struct {
 	state        *Health
 	authRequired bool
+	brief        bool // see Config.BriefHealth
+	withoutStore bool // see Config.ReadyWithoutStore
 }
 
 func (p *probeRoutes) health(w http.ResponseWriter, r *http.Request) error {
@@ -14,6 +16,12 @@ func (p *probeRoutes) health(w http.ResponseWriter, r *http.Request) error {
 	status := http.StatusOK
 	if report.Status != "ok" {
 		status = http.StatusServiceUnavailable
+	}
+	if p.brief {
+		return respond(w, r, status, struct {
+			Status string `json:"status"`
+			Redis  string `json:"redis"`
+		}{report.Status, report.Redis})
 	}
 	return respond(w, r, status, report)
 }
@@ -30,6 +38,12 @@ func (p *probeRoutes) readyz(w http.ResponseWriter, r *http.Request) error {
 	status := http.StatusOK
 	if why := p.state.unready(); why != "" {
 		body.Status, status = why, http.StatusServiceUnavailable
+		if why == disconnected && p.withoutStore {
+			status = http.StatusOK
+		}
+	}
+	if p.brief {
+		body.Warnings = nil
 	}
 	return respond(w, r, status, body)
 }

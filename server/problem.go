@@ -83,8 +83,8 @@ func retryAfter(f *Failure, stage turn.Stage, err error) int {
 	if !f.Retryable {
 		return 0
 	}
-	if e, ok := errors.AsType[*copilot.Error](err); ok {
-		return wholeSeconds(e.RetryAfter) // set only by a throttled agent
+	if e, ok := errors.AsType[*copilot.Error](err); ok && f.origin == ofAgent {
+		return wholeSeconds(e.RetryAfter) // only a throttled agent says
 	}
 	switch f.Status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusConflict:

@@ -22,11 +22,14 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	if x.owner != (store.Owner{}) {
 		d.OwnerHash = a.cfg.OwnerHash(x.owner)
 	}
-	level := slog.LevelInfo
+	level, lacks := slog.LevelInfo, ""
 	switch {
 	case err != nil:
 		f := failureOf(r, err)
 		d.Class, d.Stage, level = f.Class, x.Stage, f.Level
+		if lacksDescriptors(err) {
+			lacks = "this process can open no more files: raise its limit of open files, or lower MAX_CONNECTIONS and MAX_TURNS"
+		}
 		if d.Status == 0 {
 			d.Status = f.Status
 		}
@@ -52,6 +55,9 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	if d.Streamed {
 		// Explains a status of 200 beside a failure class.
 		attrs = append(attrs, slog.Bool("streamed", true), slog.Bool("joined", d.Joined))
+	}
+	if lacks != "" {
+		attrs = append(attrs, slog.String("lacks", lacks))
 	}
 	if level > slog.LevelInfo && err != nil {
 		attrs = append(attrs, slog.String("error", safeText(err, d.Class)))

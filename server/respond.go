@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"parley/server/turn"
@@ -15,6 +16,11 @@ func respond(w http.ResponseWriter, r *http.Request, status int, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
+	if x := of(r); x.reserveAnswer != nil {
+		if err := x.reserveAnswer(len(body)); err != nil {
+			return err
+		}
+	}
 	write(w, r, status, "application/json", body)
 	return nil
 }
@@ -24,23 +30,11 @@ func write(w http.ResponseWriter, r *http.Request, status int, mime string, body
 	x := of(r)
 	w.Header().Set("Content-Type", mime)
 	timing(w, x)
-	readWithin(w, answerTime)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body)
-}
-
-// answerTime is how long a client may take to read an answer, and fileTime for a
-// file of the front end.
-const (
-	answerTime = time.Minute
-	fileTime   = 5 * time.Minute
-)
-
-// readWithin disconnects a client that does not read its answer; otherwise it could
-// hold the answer's memory for ever. The server lifts the limit when the request is
-// over. A recorder in a test has no limit.
-func readWithin(w http.ResponseWriter, limit time.Duration) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
+	if _, err := (steadily{w}).Write(body); err == nil {
+		flush(w)
+	}
 }
 
 // timing sets Server-Timing: the milliseconds spent in the store and upstream.

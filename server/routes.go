@@ -69,7 +69,9 @@ func unclean(path string) bool {
 
 // elsewhere answers requests that match no route.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
-	if s.cfg.Static != nil && !below(r.URL.Path, "/api") {
+	// What is unclean when it is decoded is another path to each that reads it: it
+	// could lead below /api after all.
+	if s.cfg.Static != nil && !unclean(r.URL.Path) && !below(r.URL.Path, "/api") {
 		return staticFiles{s.cfg.Static}.serve(w, r)
 	}
 	return errNoRoute

@@ -81,6 +81,15 @@ type Config struct {
 	// MaxBodyBytes bounds the bytes of all bodies that are in memory at once; more are
 	// refused with class overloaded. 0 for no bound.
 	MaxBodyBytes int
+	// MaxAnswerBytes bounds the bytes of all answers that are written at once; one that
+	// gets no room within two seconds is refused with "overloaded". 0 for no bound. It
+	// must exceed the largest answer.
+	MaxAnswerBytes int
+	// BriefHealth has /health say no more than status and redis. The whole is at
+	// AdminHandler.
+	BriefHealth bool
+	// ReadyWithoutStore has /readyz want traffic also while the store does not answer.
+	ReadyWithoutStore bool
 
 	// OnDone is called once for every request, before the handler returns, with the
 	// request's context; may be nil.
@@ -124,6 +133,7 @@ type Server struct {
 	chat          *chatRoutes
 	conversations *conversationRoutes
 	probes        *probeRoutes
+	admin         http.Handler
 }
 
 // New makes a Server. Its error names everything that is wrong with cfg.
@@ -146,7 +156,8 @@ func New(cfg Config) (*Server, error) {
 	s.adapter = &adapter{cfg: &s.cfg, admission: newAdmission(&s.cfg), pages: pages}
 	s.chat = &chatRoutes{turns: s.turns, cards: cardPolicy{cfg.AllowedActions, normalDomains(cfg.AllowedDomains)}, newID: cfg.NewID}
 	s.conversations = &conversationRoutes{store: cfg.Store, now: cfg.Now}
-	s.probes = &probeRoutes{state: cfg.Health, authRequired: cfg.AuthRequired}
+	s.probes = &probeRoutes{state: cfg.Health, authRequired: cfg.AuthRequired, brief: cfg.BriefHealth, withoutStore: cfg.ReadyWithoutStore}
+	s.admin = s.adminMux()
 	s.handler = s.crossOrigin(s.mux())
 	return s, nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io/fs"
 	"net/http"
 	"path"
@@ -23,37 +24,28 @@ func (s staticFiles) serve(w http.ResponseWriter, r *http.Request) error {
 	if name == "" {
 		name = "."
 	}
-	info, err := fs.Stat(s.fs, name)
-	switch {
-	case err == nil && !info.IsDir():
-	case err != nil && path.Ext(name) != "":
-		return errNoRoute
-	default:
+	f, err := openReread(s.fs, name)
+	if errors.Is(err, errNoFile) && path.Ext(name) == "" || errors.Is(err, errDirectory) {
 		// Directories are answered with the index, and so never listed.
-		name = "index.html"
-		if _, err := fs.Stat(s.fs, name); err != nil {
-			return errNoRoute
-		}
+		f, err = openReread(s.fs, "index.html")
+	}
+	switch {
+	case errors.Is(err, errNoFile), errors.Is(err, errDirectory):
+		return errNoRoute
+	case err != nil:
+		return err
 	}
 	// Browsers revalidate every file, so that a new front end is used at once.
 	w.Header().Set("Cache-Control", "no-cache")
 	// A page may load its own assets and be framed by its own origin.
 	w.Header().Set("Content-Security-Policy", "frame-ancestors 'self'")
-	readWithin(w, fileTime)
-	http.ServeFileFS(w, withPath(r, "/"), s.fs, name) //nolint:gosec // an fs.FS takes only clean paths below its root, and ours without dot files
+	http.ServeContent(steadily{w}, r, f.name, f.info.ModTime(), f)
+	flush(w)
 	return nil
 }
 
-// withPath hides the request's path from the file server, which would answer
-// one that ends in /index.html with a redirect.
-func withPath(r *http.Request, p string) *http.Request {
-	r = r.Clone(r.Context())
-	r.URL.Path = p
-	return r
-}
-
-// hidden reports whether any part of a path begins with a dot, or contains a
-// character that some file systems treat as a separator.
+// hidden reports whether any part of a path begins with a dot, or is written in
+// a way that some file systems read as another path.
 func hidden(name string) bool {
 	for part := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(part, ".") || strings.ContainsAny(part, "\\:\x00") {

@@ -125,6 +125,8 @@ const (
 	metricPoolWaits      = "parley.store.pool.waits"
 	metricPoolWaitTime   = "parley.store.pool.wait_time"
 	metricAgentActive    = "parley.agent.active_calls"
+	metricConnections    = "parley.connections.open"
+	metricRefused        = "parley.connections.refused"
 	unitSeconds          = "s"
 	stateIdle, stateUsed = "idle", "used"
 )

@@ -104,6 +104,23 @@ func (t *Telemetry) ObserveLogs(dropped func() int64) error {
 	return err
 }
 
+// ObserveConnections registers the metrics of clients' connections: how many are
+// open, and how many were refused since the start. It calls ask at each export.
+func (t *Telemetry) ObserveConnections(ask func() (open, refused int64)) error {
+	open, err := t.meter.Int64ObservableUpDownCounter(metricConnections, metric.WithUnit("{connection}"), metric.WithDescription("Connections of clients that are open."))
+	refused, err2 := t.meter.Int64ObservableCounter(metricRefused, metric.WithUnit("{connection}"), metric.WithDescription("Connections of clients that were closed at once, because as many were open as may."))
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	_, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		now, before := ask()
+		o.ObserveInt64(open, now)
+		o.ObserveInt64(refused, before)
+		return nil
+	}, open, refused)
+	return err
+}
+
 func oneIf(b bool) int64 {
 	if b {
 		return 1

@@ -24,8 +24,14 @@ type config struct {
 	host, corsOrigin, staticDir string
 	port                        int
 	maxTurns, maxTurnsPerUser   int
-	maxConnections              int
-	shutdownTimeout             time.Duration
+	maxRequestsPerUser          int
+	maxConnections, maxMemory   int
+	shutdownTimeout, drainDelay time.Duration
+	turnWait                    time.Duration
+	readyWithoutStore           bool
+	admin                       bool // whether there is a port for administration
+	adminHost                   string
+	adminPort                   int
 
 	redisURL, redisPrefix, redisCAFile string
 	redisCertFile, redisKeyFile        string
@@ -93,6 +99,12 @@ func (c *config) check() []error {
 	var faults []error
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	faults = append(faults, c.checkAuth()...)
+	if c.admin && c.adminPort == c.port && c.port != 0 {
+		bad("ADMIN_PORT: %d is PORT; expected another", c.adminPort)
+	}
+	if c.adminHost == "" {
+		c.adminHost = c.host
+	}
 	if c.redisURL != "" {
 		s, err := redis.New(redis.Options{URL: c.redisURL, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile})
 		switch {

@@ -114,6 +114,7 @@ func run(ctx context.Context, args []string, env environment, stdout, stderr io.
 	if err != nil {
 		return configError{err}
 	}
+	limitMemory()
 	return serve(ctx, c, seams{}, stdout, stderr)
 }
 

@@ -48,6 +48,7 @@ type service struct {
 	api      *server.Server
 	web      *http.Server
 	conns    *connections
+	admin    *http.Server // nil without ADMIN_PORT
 }
 
 // newService builds the service. It connects to nothing, but begins to fetch
@@ -87,8 +88,17 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 	if with.api != nil {
 		handler = with.api(handler)
 	}
-	s.web, s.conns = newWeb(withMetrics(s.tel.Handler(handler), s.provider.Metrics), c.maxConnections, s.log)
-	return s, nil
+	handler = s.tel.Handler(handler)
+	if c.admin {
+		s.admin = newAdmin(s.api.AdminHandler(), s.provider.Metrics, s.log)
+	} else {
+		handler = withMetrics(handler, s.provider.Metrics)
+	}
+	s.web, s.conns = newWeb(handler, connectionLimit(c.maxConnections), s.log)
+	if s.conns.limit < c.maxConnections {
+		s.config.warnings = append(s.config.warnings, fmt.Sprintf("MAX_CONNECTIONS is more than half of the files that this process may open: %d connections are kept, and the other half is for the agent and Redis", s.conns.limit))
+	}
+	return s, s.tel.ObserveConnections(s.conns.count)
 }
 
 // newAPI makes the HTTP API from the other parts.
@@ -98,11 +108,12 @@ func (s *service) newAPI(with seams) (*server.Server, error) {
 		Store: s.store.Store, Agent: s.agent.Agent, Health: s.health, Auth: s.auth.Verifier, AuthRequired: c.authRequired, DevOwner: c.devOwner, Log: s.log,
 		CORSOrigin: c.corsOrigin, Loopback: server.IsLoopback(c.host), AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
-		MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns, Now: with.clock,
+		TurnWait: c.turnWait, MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns, MaxAuthWaiting: auth.MaxWaiting,
+		MaxBodyBytes: c.maxMemory, MaxAnswerBytes: c.maxMemory, BriefHealth: c.admin, ReadyWithoutStore: c.readyWithoutStore, Now: with.clock,
 	}
 	if c.authRequired {
 		// Without sign-in, everybody is one user.
-		cfg.MaxTurnsPerOwner = c.maxTurnsPerUser
+		cfg.MaxTurnsPerOwner, cfg.MaxRequestsPerOwner = c.maxTurnsPerUser, c.maxRequestsPerUser
 	}
 	observeAPI(&cfg, s.tel)
 	if c.staticDir != "" {
@@ -126,20 +137,32 @@ func serve(ctx context.Context, c config, with seams, stdout, stderr io.Writer) 
 	// Process-wide, so here and not in newService.
 	stdlog.SetFlags(stdlog.Lshortfile)
 	stdlog.SetOutput(libraryLog{s.log})
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
+	listener, err := listen(ctx, c.host, c.port)
 	if err != nil {
 		s.discard(ctx)
 		return fmt.Errorf("PORT: cannot listen: %w", err)
 	}
-	return s.run(ctx, listener, stdout)
+	var admin net.Listener
+	if s.admin != nil {
+		if admin, err = listen(ctx, c.adminHost, c.adminPort); err != nil {
+			s.discard(ctx)
+			return errors.Join(fmt.Errorf("ADMIN_PORT: cannot listen: %w", err), listener.Close())
+		}
+	}
+	return s.run(ctx, listener, admin, stdout)
 }
 
-// run answers what comes in at the listener until ctx is done, and shuts the
-// service down. It may be called once.
-func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writer) error {
+func listen(ctx context.Context, host string, port int) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+}
+
+// run answers what comes in at the listeners until ctx is done, and shuts the
+// service down. admin is nil without ADMIN_PORT. It may be called once.
+func (s *service) run(ctx context.Context, listener, admin net.Listener, stdout io.Writer) error {
 	// What runs in the background goes on while the last turns do.
 	life := context.WithoutCancel(ctx)
 	stopProbes, stopWatch := background(life, s.health.Run), background(life, s.store.watch)
+	stopTelling := background(life, s.conns.tell)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
 		slog.String("store", s.store.name), slog.String("agent", s.agent.name), slog.Bool("auth_required", s.config.authRequired),
 		slog.String("version", version()))
@@ -149,9 +172,13 @@ func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writ
 	for _, n := range s.config.notes {
 		s.log.LogAttrs(ctx, slog.LevelInfo, n)
 	}
+	served := make(chan error, 2)
+	if admin != nil {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "administration", slog.String("address", admin.Addr().String()))
+		go func() { served <- s.admin.Serve(admin) }()
+	}
 	printWithin(printTime, func() { announce(stdout, s.config, listener.Addr(), s.store.name, s.agent.name) })
 
-	served := make(chan error, 1)
 	go func() { served <- s.web.Serve(listener) }()
 	var failed error
 	select {
@@ -159,9 +186,20 @@ func (s *service) run(ctx context.Context, listener net.Listener, stdout io.Writ
 		failed = fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	s.log.LogAttrs(ctx, slog.LevelInfo, "stopping")
 	s.health.SetDraining()
-	if err := s.shutdown(life, failed, stopProbes, stopWatch); err != nil {
+	if failed == nil && s.config.drainDelay > 0 {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("for", s.config.drainDelay))
+		select {
+		case err := <-served:
+			failed = fmt.Errorf("serve: %w", err)
+		case <-time.After(s.config.drainDelay):
+		}
+	}
+	if s.admin != nil {
+		// At the very end: a profile of a service that does not stop shows why.
+		defer func() { _ = s.admin.Close() }()
+	}
+	if err := s.shutdown(life, failed, stopProbes, stopWatch, stopTelling); err != nil {
 		return loggedError{err}
 	}
 	return nil

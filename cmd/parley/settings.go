@@ -50,9 +50,16 @@ func settings() []setting {
 		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none, but for " + devOrigin + " with AUTH_REQUIRED=false.", read: origin},
 		{name: "STATIC_DIR", group: "HTTP", expects: "an existing directory", about: "A built front end to serve beside the API; empty for none.", read: directory},
 		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once, and four times as many requests, before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
-		{name: "MAX_TURNS_PER_USER", group: "HTTP", def: "50", expects: "a number, 1 to 1000000", about: "Turns of one user that may run at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxTurnsPerUser }, 1, 1_000_000)},
+		{name: "MAX_TURNS_PER_USER", group: "HTTP", def: "8", expects: "a number, 1 to 1000000", about: "Turns of one user that may run at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxTurnsPerUser }, 1, 1_000_000)},
+		{name: "MAX_REQUESTS_PER_USER", group: "HTTP", def: "16", expects: "a number, 1 to 1000000", about: "Requests of one user that are worked on at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxRequestsPerUser }, 1, 1_000_000)},
+		{name: "MAX_MEMORY_IN_FLIGHT", group: "HTTP", def: "67108864", expects: "bytes, 8388608 to 68719476736", about: "Bytes of all request bodies that are worked on at once, and as many of all answers, before more are refused with 429.", read: number(func(c *config) *int { return &c.maxMemory }, 8<<20, 64<<30)},
+		{name: "TURN_WAIT", group: "HTTP", def: "6", expects: "seconds, 0 to 60", about: "Seconds that a request waits while another turn runs in its conversation, before it is refused with 409.", read: duration(func(c *config) *time.Duration { return &c.turnWait }, time.Second, 0, 60)},
 		{name: "MAX_CONNECTIONS", group: "HTTP", def: "10000", expects: "a number, 1 to 1000000", about: "Connections that are kept open at once; more are closed as they come.", read: number(func(c *config) *int { return &c.maxConnections }, 1, 1_000_000)},
 		{name: "SHUTDOWN_TIMEOUT", group: "HTTP", def: "25", expects: "seconds, 0 to 3600", about: "Seconds that running turns get to finish after SIGTERM; a second signal ends at once.", read: duration(func(c *config) *time.Duration { return &c.shutdownTimeout }, time.Second, 0, 3600)},
+		{name: "DRAIN_DELAY", group: "HTTP", def: "0", expects: "seconds, 0 to 300", about: "Seconds after SIGTERM in which /readyz is 503 and everything is still served, before SHUTDOWN_TIMEOUT begins.", read: duration(func(c *config) *time.Duration { return &c.drainDelay }, time.Second, 0, 300)},
+		{name: "READY_WITHOUT_STORE", group: "HTTP", def: "false", expects: "true or false", about: "Whether /readyz wants traffic also while Redis does not answer, so that callers are told so.", read: boolean(func(c *config) *bool { return &c.readyWithoutStore })},
+		{name: "ADMIN_PORT", group: "HTTP", expects: "a port number, 0 to 65535 (0 takes any free one), and another than PORT", about: "Port for /livez, /readyz, /health in full, /metrics and /debug/pprof, outside of all limits; empty for none.", read: adminPort},
+		{name: "ADMIN_HOST", group: "HTTP", expects: "a host name or address, without a port", about: "Address of ADMIN_PORT; empty for that of HOST.", read: adminHost},
 
 		{name: "REDIS_URL", group: "Store", expects: "redis://[user:password@]host:port[/db], or rediss:// for TLS", about: "Redis that keeps the conversations; empty keeps them in memory.", secret: true, read: redisURL},
 		{name: "REDIS_TTL", group: "Store", def: "86400", expects: "seconds, 60 to 31536000", about: "Seconds that a conversation outlives its last write, in either store.", read: duration(func(c *config) *time.Duration { return &c.ttl }, time.Second, 60, 31_536_000)},
@@ -230,11 +237,23 @@ func llmProvider(_ *config, v string) error {
 }
 
 // host takes an address with or without the brackets that a URL puts around it.
-func host(c *config, v string) error {
-	c.host = v
+func host(c *config, v string) error { return hostAddress(&c.host, v) }
+
+func adminHost(c *config, v string) error { return hostAddress(&c.adminHost, v) }
+
+func adminPort(c *config, v string) error {
+	if v == "" {
+		return nil
+	}
+	c.admin = true
+	return number(func(c *config) *int { return &c.adminPort }, 0, 65535)(c, v)
+}
+
+func hostAddress(field *string, v string) error {
+	*field = v
 	if inner, ok := strings.CutPrefix(v, "["); ok && strings.HasSuffix(inner, "]") {
-		c.host = strings.TrimSuffix(inner, "]")
-		if ip, err := netip.ParseAddr(c.host); err != nil || !ip.Is6() {
+		*field = strings.TrimSuffix(inner, "]")
+		if ip, err := netip.ParseAddr(*field); err != nil || !ip.Is6() {
 			return errors.New("is no address")
 		}
 		return nil

@@ -69,12 +69,17 @@ func redisTrace(tel *telemetry.Telemetry) redis.Trace {
 	}
 }
 
+// scrapesAtOnce is how many scrapes are answered at once on the public port. Each
+// holds some 100 KB until its client has read it.
+const scrapesAtOnce = 16
+
 // withMetrics serves scrapes beside the API. They are no requests of its users,
 // so they are neither traced nor counted nor logged.
 func withMetrics(api, metrics http.Handler) http.Handler {
 	if metrics == nil {
 		return api
 	}
+	metrics = server.Bounded(metrics, scrapesAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/metrics" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			metrics.ServeHTTP(w, r)

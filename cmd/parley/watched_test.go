@@ -136,7 +136,7 @@ func watchExports(t *testing.T, changes ...change) *watched {
 	w.base = "http://" + listener.Addr().String()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
-	go func() { ended <- s.run(ctx, listener, io.Discard) }()
+	go func() { ended <- s.run(ctx, listener, nil, io.Discard) }()
 	w.unplug = sync.OnceFunc(func() {
 		s.agent.close()
 		agentWeb.CloseClientConnections()

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -15,7 +17,7 @@ import (
 // stream then needs no connection of its own. Upgrades from HTTP/1.1 are not
 // supported, because they have been used to smuggle requests past proxies.
 func newWeb(handler http.Handler, maxConnections int, log *slog.Logger) (*http.Server, *connections) {
-	conns := &connections{limit: maxConnections, unused: map[net.Conn]bool{}}
+	conns := &connections{limit: maxConnections, log: log, unused: map[net.Conn]bool{}}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -23,7 +25,7 @@ func newWeb(handler http.Handler, maxConnections int, log *slog.Logger) (*http.S
 		Protocols: &protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 250, MaxReadFrameSize: 16 << 10,
-			MaxReceiveBufferPerConnection: 128 << 10, MaxReceiveBufferPerStream: 64 << 10,
+			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
 			SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 20 * time.Second,
 		},
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
@@ -40,11 +42,13 @@ func newWeb(handler http.Handler, maxConnections int, log *slog.Logger) (*http.S
 // shutdown net/http would wait five seconds for a first request on each.
 type connections struct {
 	limit int
+	log   *slog.Logger
 
-	mu     sync.Mutex
-	open   int
-	unused map[net.Conn]bool
-	closed bool
+	mu      sync.Mutex
+	open    int
+	refused int64
+	unused  map[net.Conn]bool
+	closed  bool
 }
 
 // track is for http.Server.ConnState.
@@ -60,9 +64,57 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 	}
 	if c.open++; c.closed || c.open > c.limit {
 		_ = conn.Close() // the server notices and reports it here
+		if !c.closed {
+			c.refused++
+		}
 		return
 	}
 	c.unused[conn] = true
+}
+
+// count gives how many connections are open, and how many were refused so far.
+func (c *connections) count() (open, refused int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int64(c.open), c.refused
+}
+
+// tellEvery is the least time between two lines about refused connections, and
+// tellAfter how soon the first follows.
+const (
+	tellEvery = time.Minute
+	tellAfter = time.Second
+)
+
+// tell logs, at most once a minute until ctx is done, that connections were refused.
+func (c *connections) tell(ctx context.Context) {
+	look := time.NewTicker(tellAfter)
+	defer look.Stop()
+	told, last := int64(0), time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		open, refused := c.count()
+		if refused == told || !last.IsZero() && time.Since(last) < tellEvery {
+			continue
+		}
+		c.log.LogAttrs(ctx, slog.LevelWarn, "connections are refused: as many are open as may be (MAX_CONNECTIONS)",
+			slog.Int64("open", open), slog.Int("limit", c.limit), slog.Int64("refused", refused-told))
+		told, last = refused, time.Now()
+	}
+}
+
+// connectionLimit leaves half of the files that this process may open to the agent
+// and Redis: each turn needs a connection to the one or both.
+func connectionLimit(setting int) int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur/2 >= uint64(setting) { //nolint:gosec // a setting is positive
+		return setting
+	}
+	return max(1, int(files.Cur/2)) //nolint:gosec // less than a setting
 }
 
 // closeUnused closes connections without a request, and all that come later.

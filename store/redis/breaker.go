@@ -60,6 +60,7 @@ func (b breaker) get() (*client, error) {
 func (b breaker) report(c *client, err error) {
 	var outage *store.Error
 	switch {
+	case errors.As(err, &outage) && outOfDescriptors(outage.Cause): // which says nothing of Redis
 	case !errors.As(err, &outage):
 		if !errors.Is(err, context.Canceled) {
 			c.failures.Store(0)

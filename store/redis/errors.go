@@ -150,6 +150,8 @@ func reason(err error) string {
 	var wanted *certificateWanted
 	var op *net.OpError
 	switch {
+	case outOfDescriptors(err):
+		return "this process can open no more files"
 	case errors.As(err, &dns) && dns.IsTimeout:
 		return "no answer to the lookup of the host name"
 	case errors.As(err, &dns):
@@ -180,4 +182,10 @@ func reason(err error) string {
 		return "connection lost"
 	}
 	return ""
+}
+
+// outOfDescriptors reports whether a connection could not be opened because this
+// process, or this machine, can open nothing more.
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
