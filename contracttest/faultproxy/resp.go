@@ -14,7 +14,7 @@ import (
 
 // Bounds of one command or one reply, and of what is kept of it.
 const (
-	maxFrame = 16 << 20 // bytes; more closes the connection
+	maxFrame = 32 << 20 // bytes; more closes the connection
 	maxLine  = 64 << 10 // bytes of a line: a length, a number, an error, an inline command
 	maxArgs  = 32       // arguments that a Command keeps
 	maxArg   = 256      // bytes of each

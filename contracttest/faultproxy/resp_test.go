@@ -37,8 +37,8 @@ func TestReadFrameRefuses(t *testing.T) {
 		"x\r\n": errMalformed, "\r\n": errMalformed, "\n": errMalformed, "+OK\n": errMalformed, "$a\r\n": errMalformed,
 		"$\r\n": errMalformed, "$-2\r\n": errMalformed, "$1\r\nabc\r\n": errMalformed,
 		"*1\r\n?\r\n": errMalformed, "$99999999999999999999\r\n": errMalformed,
-		"$9223372036854775807\r\n": errTooLong, "*9223372036854775807\r\n": errTooLong, "%16777216\r\n": errTooLong,
-		"$16777216\r\n": errTooLong, "*6000000\r\n": errTooLong,
+		"$9223372036854775807\r\n": errTooLong, "*9223372036854775807\r\n": errTooLong, "%33554432\r\n": errTooLong,
+		"$33554432\r\n": errTooLong, "*12000000\r\n": errTooLong,
 		"+" + strings.Repeat("x", maxLine) + "\r\n": errTooLong,
 		"$5\r\nab": io.ErrUnexpectedEOF, "+O": io.EOF, "*2\r\n:1\r\n": io.EOF,
 	} {
