@@ -137,25 +137,25 @@ var failures = [...]Failure{
 		Message: "This could not be sent again as it is.",
 	},
 	{
-		Class: classOverloaded, Meaning: "this instance has as many turns, requests, bytes or open files as it may, in all or of this user; never Redis or the agent",
-		Status: http.StatusTooManyRequests, Retryable: true, Level: slog.LevelWarn, is: []error{turn.ErrOverloaded},
+		Class: classOverloaded, Meaning: "this instance has as many turns, requests, bytes, open files or calls of Redis as it may, in all or of this user; never a fault of Redis or the agent",
+		Status: http.StatusTooManyRequests, Retryable: true, Level: slog.LevelWarn, is: []error{turn.ErrOverloaded, store.ErrOverloaded},
 		Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.",
 		Message: "There is a lot to do right now; please try again in a moment.",
 	},
 	{
-		Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure, too many clients, or circuit breaker open",
+		Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure or too many clients, or the circuit breaker that this opened",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrUnreachable},
 		Title: storeTitle, Detail: storeRetry,
 		Message: sayStoreRetry,
 	},
 	{
-		Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`",
+		Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`, or the circuit breaker that this opened",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrTimeout},
 		Title: storeTitle, Detail: storeRetry,
 		Message: sayStoreRetry,
 	},
 	{
-		Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting",
+		Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting, and nothing comes on any",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrPoolExhausted},
 		Title: storeTitle, Detail: storeRetry,
 		Message: sayStoreRetry,
@@ -319,7 +319,7 @@ func lookup(err error) *Failure {
 		return rowOf(classOverloaded)
 	}
 	from, fallback := ofRequest, classInternal
-	if e, ok := errors.AsType[*store.Error](err); ok {
+	if e, ok := errors.AsType[*store.Error](err); ok && !errors.Is(e, store.ErrOverloaded) {
 		from, fallback, err = ofStore, classStoreRejected, e.Kind
 	} else if e, ok := errors.AsType[*copilot.Error](err); ok {
 		from, fallback, err = ofAgent, classUpstreamProtocol, e.Kind

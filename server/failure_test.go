@@ -36,6 +36,7 @@ var sentinels = map[string]error{
 	"copilot.ErrInterrupted":  copilot.ErrInterrupted,
 	"auth.ErrUnauthenticated": auth.ErrUnauthenticated, "auth.ErrForbidden": auth.ErrForbidden,
 	"auth.ErrUnavailable": auth.ErrUnavailable,
+	"store.ErrOverloaded": store.ErrOverloaded,
 	"turn.ErrOverloaded":  turn.ErrOverloaded, "turn.ErrShuttingDown": turn.ErrShuttingDown, "turn.ErrPanic": turn.ErrPanic,
 }
 
@@ -106,6 +107,7 @@ func TestClass(t *testing.T) {
 		"a deadline nobody explains":     {context.DeadlineExceeded, classInternal},
 		"store":                          {&store.Error{Kind: store.ErrFull}, "store_full"},
 		"store, wrapped":                 {fmt.Errorf("x: %w", &store.Error{Kind: store.ErrFull}), "store_full"},
+		"store, ours":                    {&store.Error{Kind: store.ErrOverloaded, Cause: foreign}, "overloaded"},
 		"store, no kind":                 {&store.Error{}, classStoreRejected},
 		"store, foreign kind":            {&store.Error{Kind: foreign}, classStoreRejected},
 		"store, agent's kind":            {&store.Error{Kind: copilot.ErrTimeout}, classStoreRejected},

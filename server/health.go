@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -77,6 +78,9 @@ func (h *Health) Probe(ctx context.Context) {
 	probe, cancel := context.WithTimeout(ctx, h.cfg.Interval)
 	defer cancel()
 	err := store.AsTimeout("Ping", h.cfg.Ping(probe))
+	if errors.Is(err, store.ErrOverloaded) {
+		err = nil // the store answers; it is this service that is busy
+	}
 	if ctx.Err() != nil {
 		return // the end of Run says nothing about the store
 	}

@@ -54,6 +54,10 @@ func TestHealthOfRedis(t *testing.T) {
 		t.Errorf("store %+v", s)
 	}
 
+	down = &store.Error{Op: "Ping", Kind: store.ErrOverloaded} // no connection was free for it
+	health.Probe(t.Context())
+	expect(200, "connected", "ready")
+
 	down = nil
 	health.Probe(t.Context())
 	expect(200, "connected", "ready")

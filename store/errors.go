@@ -34,6 +34,9 @@ var (
 	// delete it, so the store lost it: by an eviction, a flush, or a failover. The
 	// same call fails again; starting anew is safe.
 	ErrLost = errors.New("store: lost what it had stored")
+	// ErrOverloaded says that this service asks for more at once than it has
+	// connections, and that the store is well.
+	ErrOverloaded = errors.New("store: all connections are in use")
 )
 
 // BusyError says that another turn holds the conversation. It matches ErrBusy.
@@ -56,14 +59,14 @@ type Error struct {
 	Op   string // the Store method
 	Kind error  // one of the outage errors above
 	Code string // prefix of a RESP error reply, e.g. "OOM"; else empty
-	// Reason adds detail for operators, in fixed words, e.g. "connection refused"; may
-	// be empty.
+	// Reason adds detail for operators, in fixed words and sizes in bytes, e.g.
+	// "connection refused"; may be empty.
 	Reason string
 	Cause  error // the client library's error; may contain host names, never shown to a client
 }
 
 // Transient reports whether the same call can succeed later although nobody
-// changes it: Redis may be reached, be loaded, take writes or have memory again,
+// changes it: a connection may be free, Redis may be reached, be loaded, take writes or have memory again,
 // and credentials that are being replaced may be accepted. It is false for a
 // refusal for good: a command that the store's user may not run, a write that is
 // larger than Redis accepts, an answer that is not understood, a record that does
@@ -73,7 +76,7 @@ func (e *Error) Transient() bool {
 	if errors.Is(e.Kind, ErrAuth) {
 		return e.Code != "NOPERM"
 	}
-	for _, passing := range []error{ErrUnreachable, ErrTimeout, ErrPoolExhausted, ErrNotReady, ErrReadOnly, ErrFull} {
+	for _, passing := range []error{ErrUnreachable, ErrTimeout, ErrPoolExhausted, ErrOverloaded, ErrNotReady, ErrReadOnly, ErrFull} {
 		if errors.Is(e.Kind, passing) {
 			return true
 		}

@@ -36,7 +36,7 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 	}
 	r, err := redis.New(redis.Options{
 		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile,
-		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Trace: redisTrace(tel),
+		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Trace: redisTrace(tel, log),
 	})
 	if err != nil {
 		return backend{}, fmt.Errorf("REDIS_URL: %w", err)

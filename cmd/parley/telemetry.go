@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"time"
 
 	"parley/server"
 	"parley/store/redis"
@@ -59,13 +61,24 @@ func observeRedis(r *redis.Store, tel *telemetry.Telemetry) error {
 	}))
 }
 
-// redisTrace has the Redis client report what happens inside a call.
-func redisTrace(tel *telemetry.Telemetry) redis.Trace {
+// redisTrace has the Redis client report what happens inside a call, and log what its
+// circuit breaker finds out.
+func redisTrace(tel *telemetry.Telemetry, log *slog.Logger) redis.Trace {
 	return redis.Trace{
 		RoundTrip: func(ctx context.Context, r redis.RoundTrip) {
 			tel.StoreRoundTrip(ctx, telemetry.RoundTrip{Command: r.Command, Script: r.Script, Peer: r.Peer, Took: r.Took, Err: r.Err})
 		},
 		Dialed: tel.StoreDialed,
+		Breaker: func(e redis.BreakerEvent) {
+			attrs := []slog.Attr{
+				slog.Bool("open", e.Open), slog.String("reason", e.Reason),
+				slog.Float64("took_ms", float64(e.Took)/float64(time.Millisecond)),
+			}
+			if e.Err != nil {
+				attrs = append(attrs, slog.String("class", server.Class(e.Err)), slog.String("error", e.Err.Error()))
+			}
+			log.LogAttrs(context.Background(), slog.LevelWarn, "circuit breaker", attrs...)
+		},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -13,75 +12,127 @@ import (
 )
 
 const (
-	// tripAfter failures of the transport in a row, the breaker opens.
+	// tripAfter failures of the transport in a row, the breaker asks Redis itself.
 	tripAfter = 5
 	// probePause is between two probes of a Redis that does not answer.
 	probePause = 250 * time.Millisecond
-	// probeTimeout is how long one probe may wait. It has to be short: while a
-	// probe waits on a connection that leads nowhere, no other is made.
+	// probeTimeout is how long one probe may wait at most. It has to be short: while
+	// a probe waits on a connection that leads nowhere, no other is made.
 	probeTimeout = 500 * time.Millisecond
+	// suspectTimeout is how long the PING that decides whether to open may wait at
+	// most, and half of what a call may. A busy network delays it, too.
+	suspectTimeout = time.Second
 )
 
 // errOpen is the error of calls that are made while the breaker is open.
 var errOpen = errors.New("redis: breaker is open")
 
+// openError is errOpen with the kind of the failure that opened the breaker.
+type openError struct{ kind error }
+
+// Error implements error.
+func (e *openError) Error() string { return errOpen.Error() }
+
+// Unwrap makes errors.Is(err, errOpen) true.
+func (e *openError) Unwrap() error { return errOpen }
+
 // breaker is a circuit breaker in front of Redis.
 //
-// It opens after tripAfter failures of the transport in a row. From then on
-// calls fail at once, and no request of a user is spent on finding out whether
-// Redis is back: the breaker probes by itself, each time with a new client, and
-// the first client that gets an answer replaces the old one. That closes the
+// It goes by Redis and not by its callers: these can keep each other waiting while
+// Redis is well. After tripAfter failures of the transport in a row it sends a PING
+// on a connection of its own, beside the calls, and opens only if that fails too.
+// A call that was slow for its size is no such failure.
+//
+// From then on calls fail at once, and no request of a user is spent on finding out
+// whether Redis is back: the breaker probes by itself, each time with a new client,
+// and the first client that gets an answer replaces the old one. That closes the
 // breaker. It also ends the library's own pause after failed dials, which is a
 // second long.
 type breaker struct {
 	*clients
 }
 
-// state is what the breaker has counted. The zero state is that of a closed
-// breaker.
-type state struct {
-	failures atomic.Int32 // of the transport, in a row
-	open     atomic.Bool
-}
-
-// get returns the client to use, or errOpen.
+// get returns the client to use, or an *openError.
 func (b breaker) get() (*client, error) {
 	c := b.current.Load()
-	if c.open.Load() {
-		return nil, errOpen
+	if open := c.open.Load(); open != nil {
+		return nil, open
 	}
 	return c, nil
 }
 
 // report counts how a call on a client went, by the error that its caller gets.
-// An answer of any kind, also a refusal, shows that the transport works. A
-// canceled call shows nothing, and neither does a pool without a free
-// connection: the calls that hold the connections report for themselves.
+// An answer of any kind, also a refusal, shows that the transport works. These show
+// nothing: a canceled call; one that was slow for its size; and a pool without a free
+// connection, because the calls that hold the connections report for themselves.
 func (b breaker) report(c *client, err error) {
-	var outage *store.Error
+	outage, ok := errors.AsType[*store.Error](err)
 	switch {
-	case errors.As(err, &outage) && outOfDescriptors(outage.Cause): // which says nothing of Redis
-	case !errors.As(err, &outage):
+	case ok && outOfDescriptors(outage.Cause): // which says nothing of Redis
+	case !ok:
 		if !errors.Is(err, context.Canceled) {
-			c.failures.Store(0)
+			c.succeed()
 		}
 	case errors.Is(outage.Kind, store.ErrUnreachable), errors.Is(outage.Kind, store.ErrTimeout):
-		if c.failures.Add(1) >= tripAfter {
-			b.trip(c)
+		if !slowForItsSize(outage.Cause) && c.failures.Add(1) >= tripAfter {
+			b.suspect(c, outage)
 		}
-	case errors.Is(outage.Kind, store.ErrPoolExhausted), errors.Is(outage.Kind, store.ErrProtocol):
+	case errors.Is(outage.Kind, store.ErrPoolExhausted), errors.Is(outage.Kind, store.ErrOverloaded), errors.Is(outage.Kind, store.ErrProtocol):
 	default:
-		c.failures.Store(0)
+		c.succeed()
 	}
 }
 
-// trip opens the breaker and starts the probes that close it again.
-func (b breaker) trip(c *client) {
+// suspect has the breaker ask Redis itself, unless it is asking already. last is
+// the failure that made it.
+func (b breaker) suspect(c *client, last *store.Error) {
+	if c.suspected.Load() {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.life.Err() == nil && c.open.CompareAndSwap(false, true) {
-		b.running.Go(b.awaitRecovery)
+	inUse := b.current.Load().state == c.state
+	if b.life.Err() == nil && inUse && c.open.Load() == nil && c.suspected.CompareAndSwap(false, true) {
+		b.running.Go(func() { b.examine(c, last) })
 	}
+}
+
+// examine finds out whether it is Redis that fails, and opens the breaker if so.
+func (b breaker) examine(c *client, last *store.Error) {
+	defer c.suspected.Store(false)
+	e := BreakerEvent{Err: last}
+	next, began := b.fresh(), time.Now()
+	answered, failed := ping(b.life, next, min(suspectTimeout, b.timeout/2))
+	e.Took = time.Since(began)
+	switch {
+	case b.life.Err() != nil:
+		_ = next.Close()
+		return
+	case answered && !c.heardWithin(max(e.Took, c.quiet)):
+		// All connections lead nowhere, and each of them would cost a call its budget.
+		e.Reason = reasonReplaced
+		old := b.replace(next)
+		b.told(e)
+		b.retire(old)
+		return
+	case answered:
+		e.Reason = reasonAnswers
+	case outOfDescriptors(failed):
+		e.Reason = reasonNoFiles
+	case errors.Is(transportKind(b.life, failed), store.ErrTimeout) && c.heardWithin(e.Took):
+		e.Reason = reasonSendsReplies
+	default:
+		e.Reason, e.Open = reasonSilent, true
+	}
+	_ = next.Close()
+	if !e.Open {
+		c.succeed()
+		b.told(e)
+		return
+	}
+	c.open.Store(&openError{last.Kind})
+	b.told(e)
+	b.awaitRecovery()
 }
 
 // awaitRecovery probes until Redis answers and then replaces the client. A second
@@ -90,7 +141,8 @@ func (b breaker) trip(c *client) {
 func (b breaker) awaitRecovery() {
 	ctx, found := context.WithCancel(b.life)
 	defer found()
-	next := make(chan *goredis.Client)
+	began := time.Now()
+	next := make(chan *client)
 	var probing sync.WaitGroup
 	for _, limit := range []time.Duration{min(probeTimeout, b.timeout), b.timeout} {
 		probing.Go(func() { b.probe(ctx, limit, next) })
@@ -99,6 +151,7 @@ func (b breaker) awaitRecovery() {
 	case c := <-next:
 		old := b.replace(c)
 		found()
+		b.told(BreakerEvent{Reason: reasonBack, Took: time.Since(began)})
 		probing.Wait()
 		b.retire(old)
 	case <-ctx.Done(): // close waits for this, and closes the client
@@ -108,12 +161,12 @@ func (b breaker) awaitRecovery() {
 
 // probe makes clients until one gets an answer within limit, and hands that one
 // over.
-func (b breaker) probe(ctx context.Context, limit time.Duration, next chan<- *goredis.Client) {
+func (b breaker) probe(ctx context.Context, limit time.Duration, next chan<- *client) {
 	pause := time.NewTicker(probePause)
 	defer pause.Stop()
 	for ctx.Err() == nil {
-		c := b.create()
-		if answers(ctx, c, limit) {
+		c := b.fresh()
+		if answered, _ := ping(ctx, c, limit); answered {
 			select {
 			case next <- c:
 				return
@@ -128,15 +181,19 @@ func (b breaker) probe(ctx context.Context, limit time.Duration, next chan<- *go
 	}
 }
 
-// answers reports whether Redis answers a PING, be it with a refusal: every
-// caller then learns of that by its own call.
-func answers(ctx context.Context, c *goredis.Client, limit time.Duration) bool {
+// ping reports whether Redis answers a PING, be it with a refusal: every caller
+// then learns of that by its own call. err is why not.
+func ping(ctx context.Context, c *client, limit time.Duration) (answered bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	// The library heeds a deadline, not the end of a context: close would wait for
 	// an answer that a halted Redis does not give.
 	keep := context.AfterFunc(ctx, func() { _ = c.Close() })
-	err := catchPanic(func() error { return c.Ping(ctx).Err() })
+	err = catchPanic(func() error { return c.Ping(ctx).Err() })
 	var refusal goredis.Error
-	return keep() && (err == nil || errors.As(err, &refusal) && !goredis.IsMaxClientsError(refusal))
+	answered = keep() && (err == nil || errors.As(err, &refusal) && !goredis.IsMaxClientsError(refusal))
+	if !answered && ctx.Err() != nil {
+		err = ctx.Err() // closed by the line above, if not late itself
+	}
+	return answered, err
 }

@@ -37,7 +37,18 @@ func newProxied(t *testing.T) (*Store, *faultproxy.Proxy) {
 // isOpen reports whether a call was answered by the breaker.
 func isOpen(err error) bool {
 	e, ok := errors.AsType[*store.Error](err)
-	return ok && errors.Is(e.Cause, errOpen) && errors.Is(err, store.ErrUnreachable)
+	return ok && errors.Is(e.Cause, errOpen)
+}
+
+// trip has calls fail until the breaker is open.
+func trip(t *testing.T, s *Store) {
+	t.Helper()
+	for range tripAfter {
+		if err := s.Ping(t.Context()); err == nil {
+			t.Fatal("Redis answers")
+		}
+	}
+	eventually(t, "the breaker opens", s.BreakerOpen)
 }
 
 // untilUp waits until a call succeeds and returns how long that took.
@@ -55,26 +66,37 @@ func untilUp(t *testing.T, s *Store) time.Duration {
 	}
 }
 
-// After five failures of the transport in a row calls fail at once, without a
-// word to Redis; and the breaker closes by itself when Redis is back.
+// After five failures of the transport in a row, and a PING that fails too, calls
+// fail at once, without a word to Redis, with the kind of the failure that opened the
+// breaker; and it closes by itself when Redis is back.
 func TestBreaker(t *testing.T) {
 	machine := latency.Watch(t)
 	s, p := newProxied(t)
-	for what, fault := range map[string]faultproxy.Fault{
-		"a black hole":   faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns),
-		"a closed door":  faultproxy.Refuse(),
-		"a hanging dial": faultproxy.HangDials(),
+	for what, c := range map[string]struct {
+		fault faultproxy.Fault
+		kind  error
+	}{
+		"a black hole":       {faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns), store.ErrTimeout},
+		"a closed door":      {faultproxy.Refuse(), store.ErrUnreachable},
+		"a hanging dial":     {faultproxy.HangDials(), store.ErrTimeout},
+		"a hasty end":        {faultproxy.CloseOnAccept(faultproxy.RST), store.ErrUnreachable},
+		"a slow way":         {faultproxy.Latency(2 * timeout).On(faultproxy.All), store.ErrTimeout},
+		"a cut before Redis": {faultproxy.CutBefore(faultproxy.FIN).On(faultproxy.All), store.ErrUnreachable},
 	} {
-		p.Set(fault)
+		p.Set(c.fault)
 		p.KillConns(faultproxy.RST)
 		for i := range tripAfter {
 			if err := s.Ping(t.Context()); err == nil || isOpen(err) {
 				t.Errorf("%s: call %d: %v", what, i, err)
 			}
 		}
+		opened := eventually(t, "the breaker opens", s.BreakerOpen)
+		if opened > timeout/2+250*time.Millisecond+machine.Max() {
+			t.Errorf("%s: the breaker opened %v after the last of the failures", what, opened)
+		}
 		for name, call := range calls(s) {
 			began := time.Now()
-			if err := call(t.Context()); !isOpen(err) {
+			if err := call(t.Context()); !isOpen(err) || !errors.Is(err, c.kind) {
 				t.Errorf("%s: %s: %v", what, name, err)
 			}
 			if took := time.Since(began); took > 100*time.Millisecond+machine.Max() {
@@ -94,12 +116,7 @@ func TestBreakerFindsASlowRedis(t *testing.T) {
 	p := faultproxy.Start(t, redistest.Start(t).Addr())
 	p.Set(faultproxy.Refuse())
 	s := newStore(t, "redis://"+p.Addr(), 4*probeTimeout)
-	for range tripAfter {
-		_ = s.Ping(t.Context())
-	}
-	if err := s.Ping(t.Context()); !isOpen(err) {
-		t.Fatalf("the breaker is not open: %v", err)
-	}
+	trip(t, s)
 	p.Set(faultproxy.Latency(probeTimeout + 50*time.Millisecond).On(faultproxy.Names("PING")))
 	untilUp(t, s)
 }
@@ -156,11 +173,7 @@ func TestCloseWhileOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range tripAfter {
-		if err := s.Ping(t.Context()); err == nil {
-			t.Fatal("it answers")
-		}
-	}
+	trip(t, s)
 	began := time.Now()
 	if err := s.Close(); err != nil {
 		t.Error(err)

@@ -38,7 +38,7 @@ func (s *Store) do(ctx context.Context, op string, call func(context.Context) er
 			err = s.judge(budget, err, call)
 		}
 	}
-	err = classify(ctx, budget, op, err)
+	err = c.classify(ctx, budget, op, err)
 	s.breaker.report(c, err)
 	return err
 }

@@ -16,12 +16,43 @@ type client struct {
 	*state
 }
 
+// state is what is known of Redis from the calls on a client. That of a new client
+// is a closed breaker's.
+type state struct {
+	failures  atomic.Int32 // of the transport, in a row
+	suspected atomic.Bool  // Redis itself is being asked
+	open      atomic.Pointer[openError]
+
+	began time.Time
+	heard atomic.Int64 // when bytes of Redis came last, in ns after began; 0 for never
+	// quiet is how long nothing may come for Redis to count as heard.
+	quiet time.Duration
+}
+
+// succeed ends a row of failures. It writes only where there is one: all calls share
+// the counter.
+func (s *state) succeed() {
+	if s.failures.Load() != 0 {
+		s.failures.Store(0)
+	}
+}
+
+// hear notes that bytes of Redis came.
+func (s *state) hear() { s.heard.Store(int64(time.Since(s.began))) }
+
+// heardWithin reports whether bytes of Redis came within the last d.
+func (s *state) heardWithin(d time.Duration) bool {
+	last := s.heard.Load()
+	return last > 0 && time.Since(s.began)-time.Duration(last) <= d
+}
+
 // clients are the client in use and its replacement. A client is replaced as a
 // whole, because the library gives no other way to be rid of connections that
 // lead nowhere, each of which would cost a call its whole budget.
 type clients struct {
-	create  func() *goredis.Client // connects nothing yet
-	timeout time.Duration          // of one call
+	create  func(*state) *goredis.Client // connects nothing yet
+	timeout time.Duration                // of one call
+	told    func(BreakerEvent)
 	current atomic.Pointer[client]
 
 	roleUntold atomic.Bool // see Store.RoleUntold
@@ -32,17 +63,26 @@ type clients struct {
 	running sync.WaitGroup
 }
 
-func newClients(timeout time.Duration, create func() *goredis.Client) *clients {
-	c := &clients{create: create, timeout: timeout}
+func newClients(timeout time.Duration, told func(BreakerEvent), create func(*state) *goredis.Client) *clients {
+	c := &clients{create: create, timeout: timeout, told: told}
+	if told == nil {
+		c.told = func(BreakerEvent) {}
+	}
 	c.life, c.end = context.WithCancel(context.Background())
-	c.current.Store(&client{create(), &state{}})
+	c.current.Store(c.fresh())
 	return c
+}
+
+// fresh makes a client with a state of its own.
+func (c *clients) fresh() *client {
+	s := &state{began: time.Now(), quiet: min(probeTimeout, c.timeout/4)}
+	return &client{c.create(s), s}
 }
 
 // renew replaces a client one of whose connections turned out to be dead: when a
 // Redis restarts or fails over, all are. The new client keeps the state.
 func (c *clients) renew(old *client) {
-	if next := c.create(); !c.swap(old, next) {
+	if next := c.create(old.state); !c.swap(old, next) {
 		_ = next.Close()
 	}
 }
@@ -61,10 +101,10 @@ func (c *clients) swap(old *client, next *goredis.Client) bool {
 
 // replace puts another client, with a state of its own, in the place of the
 // current one, and returns that. The caller retires it.
-func (c *clients) replace(next *goredis.Client) (old *client) {
+func (c *clients) replace(next *client) (old *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.current.Swap(&client{next, &state{}})
+	return c.current.Swap(next)
 }
 
 // retire closes a client that has been replaced, once the calls that began on it

@@ -31,9 +31,11 @@ var errLost = errors.New("redis: conversation being started is gone")
 // reports expired dials of its own as context.DeadlineExceeded, and hides the
 // caller's deadline behind network errors.
 func classify(ctx, budget context.Context, op string, err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	var open *openError
+	switch {
 	case isOutcome(err):
 		return err
 	case errors.Is(err, errCorrupt):
@@ -46,11 +48,11 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than the limit", Cause: err}
 	case errors.Is(err, errRefused):
 		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than Redis accepts", Cause: err}
-	case errors.Is(err, errOpen):
-		return &store.Error{Op: op, Kind: store.ErrUnreachable, Reason: "circuit breaker is open", Cause: err}
+	case errors.As(err, &open):
+		return &store.Error{Op: op, Kind: open.kind, Reason: "circuit breaker is open", Cause: err}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("store: %s: %w", op, ctx.Err())
-	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
+	case noConnection(err):
 		return &store.Error{Op: op, Kind: store.ErrPoolExhausted, Cause: err}
 	}
 	var resp goredis.Error
@@ -59,6 +61,17 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: kind, Code: code, Cause: err}
 	}
 	return &store.Error{Op: op, Kind: transportKind(budget, err), Reason: reason(err), Cause: err}
+}
+
+// classify is the function of that name, in the light of what else the client's
+// connections do: where all are in use and Redis answers on them, it is this service
+// that has too much to do.
+func (c *client) classify(ctx, budget context.Context, op string, err error) error {
+	err = classify(ctx, budget, op, err)
+	if e, ok := errors.AsType[*store.Error](err); ok && c.busy(e.Cause) {
+		return &store.Error{Op: op, Kind: store.ErrOverloaded, Reason: "all connections are in use, and Redis answers", Cause: e.Cause}
+	}
+	return err
 }
 
 // isOutcome reports whether an error says something about the conversation and
@@ -149,7 +162,10 @@ func reason(err error) string {
 	var record tls.RecordHeaderError
 	var wanted *certificateWanted
 	var op *net.OpError
+	var stalled *stalledError
 	switch {
+	case errors.As(err, &stalled):
+		return stalled.reason()
 	case outOfDescriptors(err):
 		return "this process can open no more files"
 	case errors.As(err, &dns) && dns.IsTimeout:

@@ -152,12 +152,14 @@ func New(o Options) (*Store, error) {
 	if o.Trace.RoundTrip != nil || o.Trace.Dialed != nil {
 		hook = newTracer(o.Trace, s.scripts)
 	}
-	s.breaker = breaker{newClients(s.timeout, func() *goredis.Client {
-		client := goredis.NewClient(opt)
+	s.breaker = breaker{newClients(s.timeout, o.Trace.Breaker, func(st *state) *goredis.Client {
+		own := *opt
+		own.Dialer = followed(st, opt.Dialer)
+		rdb := goredis.NewClient(&own)
 		if hook != nil {
-			client.AddHook(hook)
+			rdb.AddHook(hook.of(&client{rdb, st}))
 		}
-		return client
+		return rdb
 	})}
 	interval := o.roleInterval
 	if interval == 0 {

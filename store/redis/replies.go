@@ -21,7 +21,7 @@ const (
 var errReply = errors.New("redis: reply announces more than we read, or is none")
 
 // limitReplies returns a connection that ends with errReply before the library
-// sees a header that passes a bound.
+// sees a header that passes a bound, and that counts what goes over it.
 func limitReplies(conn net.Conn) net.Conn {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		// The library looks through a plain connection whether it is dead.
@@ -33,6 +33,7 @@ func limitReplies(conn net.Conn) net.Conn {
 type limitedTCP struct {
 	*net.TCPConn
 	replies replies
+	exchange
 }
 
 func (c *limitedTCP) Read(b []byte) (int, error) {
@@ -40,12 +41,18 @@ func (c *limitedTCP) Read(b []byte) (int, error) {
 		return 0, errReply // nothing more may come, and the library asks twice
 	}
 	n, err := c.TCPConn.Read(b)
-	return c.replies.check(b[:n], err)
+	return c.replies.check(b[:n], c.read(n, err))
+}
+
+func (c *limitedTCP) Write(b []byte) (int, error) {
+	n, err := c.TCPConn.Write(b)
+	return n, c.wrote(n, err)
 }
 
 type limitedConn struct {
 	net.Conn
 	replies replies
+	exchange
 }
 
 func (c *limitedConn) Read(b []byte) (int, error) {
@@ -53,7 +60,12 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 		return 0, errReply // nothing more may come, and the library asks twice
 	}
 	n, err := c.Conn.Read(b)
-	return c.replies.check(b[:n], err)
+	return c.replies.check(b[:n], c.read(n, err))
+}
+
+func (c *limitedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.wrote(n, err)
 }
 
 // replies follows a stream of replies in RESP 2 and 3. It keeps no bytes: each

@@ -51,7 +51,7 @@ func (c *clients) watchRoles(interval time.Duration) {
 // connects to nothing.
 func (c *clients) checkRoles() {
 	current := c.current.Load()
-	if current.open.Load() {
+	if current.open.Load() != nil {
 		return // the breaker replaces the client
 	}
 	ctx, cancel := context.WithTimeout(c.life, min(roleTimeout, c.timeout))
@@ -77,7 +77,7 @@ func (c *clients) checkRoles() {
 // client finds a primary. Until then the replica is read: that is what reads do
 // during a failover, and replacing one replica by another would help nobody.
 func (c *clients) leaveReplica(ctx context.Context, old *client) {
-	next := c.create()
+	next := c.create(old.state)
 	if askRole(ctx, next) != rolePrimary || !c.swap(old, next) {
 		_ = next.Close()
 	}

@@ -23,7 +23,32 @@ type Trace struct {
 	// Dialed is called when a connection was opened, or could not be. Connections
 	// are opened in the background, for whichever call comes to need one.
 	Dialed func(ctx context.Context, took time.Duration, err error)
+	// Breaker is called when the circuit breaker has found out what failures in a
+	// row mean, and when Redis is back.
+	Breaker func(e BreakerEvent)
 }
+
+// BreakerEvent is something that the circuit breaker found out.
+type BreakerEvent struct {
+	Open   bool   // whether calls fail from now on without being tried
+	Reason string // in fixed words
+	// Err is the last of the failures that made the breaker ask Redis itself, with
+	// its kind and, for a timeout, its size in bytes; nil when Redis is back.
+	Err error
+	// Took is how long the breaker's own PING took; when Redis is back, how long
+	// the breaker was open.
+	Took time.Duration
+}
+
+// What BreakerEvent.Reason says.
+const (
+	reasonSilent       = "Redis fails to answer a PING on a connection of its own"
+	reasonAnswers      = "Redis answers a PING on a connection of its own: the calls kept each other waiting"
+	reasonSendsReplies = "Redis is late to answer a PING and goes on sending replies: they fill the network"
+	reasonNoFiles      = "this process can open no more files to ask Redis"
+	reasonReplaced     = "Redis answers a PING on a connection of its own: the connections there were led nowhere and are replaced"
+	reasonBack         = "Redis answers again"
+)
 
 // RoundTrip is one exchange with the server.
 type RoundTrip struct {
@@ -105,7 +130,7 @@ func (t *totals) add(client *goredis.Client, p Pool) Pool {
 
 // BreakerOpen reports whether calls fail without being tried, because Redis did
 // not answer the last ones.
-func (s *Store) BreakerOpen() bool { return s.breaker.current.Load().open.Load() }
+func (s *Store) BreakerOpen() bool { return s.breaker.current.Load().open.Load() != nil }
 
 // Address says where the server is and which of its databases is used.
 func (s *Store) Address() (host string, port int, database string) {
@@ -132,9 +157,10 @@ func (s scripts) names() map[string]string {
 
 // tracer is the hook that calls a Trace.
 type tracer struct {
-	trace Trace
-	names map[string]string
-	peer  atomic.Pointer[string]
+	trace  Trace
+	names  map[string]string
+	client *client
+	peer   atomic.Pointer[string]
 }
 
 var _ goredis.Hook = (*tracer)(nil)
@@ -148,6 +174,9 @@ func newTracer(t Trace, s scripts) *tracer {
 	}
 	return &tracer{trace: t, names: s.names()}
 }
+
+// of is the hook for one client.
+func (t *tracer) of(c *client) *tracer { return &tracer{trace: t.trace, names: t.names, client: c} }
 
 // DialHook implements goredis.Hook.
 func (t *tracer) DialHook(next goredis.DialHook) goredis.DialHook {
@@ -205,7 +234,7 @@ func (t *tracer) report(ctx context.Context, command, script string, took time.D
 	case errors.Is(err, goredis.Nil): // nothing there is an answer
 	case goredis.HasErrorPrefix(err, "NOSCRIPT"): // as is "say it in full"
 	default:
-		r.Err = classify(ctx, ctx, command, err)
+		r.Err = t.client.classify(ctx, ctx, command, err)
 	}
 	t.trace.RoundTrip(ctx, r)
 }
