@@ -113,9 +113,9 @@ var failures = [...]Failure{
 		Message: "The previous message is still being answered; please wait a moment.",
 	},
 	{
-		Class: "conversation_closed", Meaning: "the conversation is completed or abandoned",
+		Class: "conversation_closed", Meaning: "the conversation was closed by its owner",
 		Status: http.StatusConflict, Level: slog.LevelInfo, is: []error{store.ErrClosed},
-		Title: "Conversation closed", Detail: "The conversation has ended. Start a new one.",
+		Title: "Conversation closed", Detail: "The conversation has been closed. Start a new one.",
 		Message: "This conversation has been closed; please start a new one.",
 	},
 	{

@@ -340,21 +340,6 @@ func TestUpstreamConversationWasNeverKept(t *testing.T) {
 	}
 }
 
-func TestAgentEndsTheConversation(t *testing.T) {
-	w := newHarness(t, &fakeAgent{turn: func(_ context.Context, turn copilot.Turn) iter.Seq2[copilot.Event, error] {
-		return events(conversationEvent(turn), messageEvent(copilot.Message{Text: "Goodbye."}), copilot.Event{Kind: copilot.EventEnded})
-	}})
-	id := w.start()
-	rec := w.must(200, post("/api/chat/send", `{"conversationId":"`+id+`","text":"bye","workflowContext":{"step":"s"}}`))
-	if s := field[turn.WorkflowState](t, rec, "workflowState"); s.Status != "completed" {
-		t.Errorf("state %+v", s)
-	}
-	rec = w.must(409, send(id, "hello?"))
-	if field[string](t, rec, "class") != "conversation_closed" || rec.Header().Get("Retry-After") != "" {
-		t.Errorf("%s %v", rec.Body, rec.Header())
-	}
-}
-
 func TestAgentWithoutAConversationID(t *testing.T) {
 	w := newHarness(t, &fakeAgent{start: func(context.Context, copilot.Start) iter.Seq2[copilot.Event, error] { return events() }})
 	w.must(502, post("/api/chat/orchestrate", `{"query":"x"}`))

@@ -26,7 +26,8 @@ const (
 // Status is the state of a conversation.
 type Status string
 
-// The states of a conversation. Only an active one takes turns.
+// The states of a conversation. Only an active one takes turns, and one that the agent
+// completed, which a turn makes active again (S12).
 const (
 	StatusActive    Status = "active"
 	StatusCompleted Status = "completed"
@@ -45,8 +46,9 @@ type Conversation struct {
 	CreatedAt time.Time // by the clock of the place (S22); UTC, whole milliseconds
 	UpdatedAt time.Time // the same; never moves back
 	Status    Status
-	// UpstreamID names the agent's side of the conversation. Empty only in
-	// legacy records, which did not keep it.
+	// UpstreamID names the agent's side of the conversation. Empty in legacy records,
+	// which did not keep it, and from the turn that follows the agent's end (S12) until
+	// one completes.
 	UpstreamID string
 	Turns      int // number of the last turn begun; 0 when only greeted
 	Workflow   Workflow
@@ -149,7 +151,7 @@ type Turn struct {
 	New          bool   // as in Begin
 	Adopted      bool   // an earlier, unfinished turn was taken over
 
-	UpstreamID string   // the agent's id of the conversation, empty when New
+	UpstreamID string   // the agent's id of the conversation; empty when New, and as in Conversation
 	Workflow   Workflow // after Begin.Workflow was applied
 	CreatedAt  time.Time
 
@@ -171,7 +173,8 @@ type Completion struct {
 	Outcome
 	// UpstreamID is the agent's id of the conversation from now on.
 	UpstreamID string
-	// Ended closes the conversation: its status becomes StatusCompleted.
+	// Ended says that the agent has ended the conversation: its status becomes
+	// StatusCompleted, unless its owner has closed it. The next turn goes on (S12).
 	Ended bool
 	// Turns is the number of the last turn in Messages, for a New conversation that is
 	// started together with its first turn; else 0.
@@ -220,7 +223,7 @@ const HearingTime = time.Minute
 //	 S2  A conversation that does not exist, has expired, was deleted, is still
 //	     being started, or belongs to another owner is ErrNotFound, and nothing
 //	     tells these cases apart.
-//	 S3  BeginTurn is atomic. On a free, active conversation it numbers the
+//	 S3  BeginTurn is atomic. On a free, open conversation it numbers the
 //	     turn, appends Input, takes the lease with a fence higher than any
 //	     before, and returns the upstream id.
 //	 S4  While a turn is held, any other BeginTurn in the conversation is a
@@ -249,8 +252,12 @@ const HearingTime = time.Minute
 //	     Lapsed. A completion that was not Unheard counts as heard, even if its
 //	     acknowledgement was lost: nobody could tell a repeat of it from a user
 //	     who says the same thing again.
-//	S12  BeginTurn in a conversation that is not active is ErrClosed, but for a
-//	     Replay and for a repeat of the turn that is held (S9, S11).
+//	S12  BeginTurn in a conversation that its owner closed (SetStatus) is
+//	     ErrClosed, but for a Replay and for a repeat of the turn that is held (S9,
+//	     S11). One that the agent ended (Ended) goes on: BeginTurn makes it active
+//	     again and drops the upstream id, because the agent starts anew. The owner's
+//	     word counts, whether it came before or after the agent's end. A record that
+//	     does not say who completed it stays closed.
 //	S13  Conversation(after) returns the messages of turns later than after;
 //	     after < 0 returns all, the greeting (turn 0) included.
 //	S14  List is newest first by UpdatedAt, at most MaxPage, and pages without

@@ -42,7 +42,7 @@ func keys() []Mutant {
 		},
 		{
 			Name: "asks-for-the-status-first", Wrong: "It refuses every call on a conversation that is closed, also what belongs to an earlier turn.",
-			Rules: []string{"S9.replay-closed", "S9.busy-closed", "S15.renewed", "S16.held"},
+			Rules: []string{"S12.goes-on", "S12.failed", "S12.owner", "S9.replay-closed", "S9.busy-closed", "S15.renewed", "S16.held"},
 			Break: breaking(asksStatusFirst),
 		},
 		{

@@ -28,7 +28,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "does-not-store-the-status", Wrong: "It reports the new status and does not store it.",
-			Rules: []string{"S12.closed", "S14.order", "S15.renewed", "S16.status", "S16.held", "S9.busy-closed"},
+			Rules: []string{"S12.closed", "S12.owner", "S14.order", "S15.renewed", "S16.status", "S16.held", "S9.busy-closed"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.status = func(ctx context.Context, o store.Owner, id string, s store.Status) (store.Conversation, error) {
 					c, err := m.Store.Conversation(ctx, o, id, -1)

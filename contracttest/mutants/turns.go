@@ -66,7 +66,7 @@ func turns() []Mutant {
 		},
 		{
 			Name: "ignores-the-end", Wrong: "It leaves a conversation open that the agent has ended.",
-			Rules: []string{"S1.round-trip", "S5.ended"},
+			Rules: []string{"S1.round-trip", "S5.ended", "S12.goes-on", "S12.failed"},
 			Break: changingCompletion(func(c *store.Completion) { c.Ended = false }),
 		},
 		{
@@ -89,7 +89,7 @@ func turns() []Mutant {
 		},
 		{
 			Name: "hides-that-it-is-closed", Wrong: "It reports success for a turn in a conversation that is closed.",
-			Rules: []string{"S5.ended", "S12.closed", "S9.busy-closed"},
+			Rules: []string{"S12.closed", "S12.owner", "S9.busy-closed"},
 			Break: hiding(store.ErrClosed),
 		},
 	}

@@ -42,7 +42,7 @@ func held(t *testing.T, s *Store) (*conversation, store.Turn) {
 func TestDamage(t *testing.T) {
 	fields := map[string][]string{
 		wire.FieldVersion: {"2", ""}, wire.FieldTenant: {"x"}, wire.FieldUser: {"x"}, wire.FieldCreated: {"x"}, wire.FieldUpdated: {"x", ""},
-		wire.FieldStatus: {"open", ""}, wire.FieldTurns: {"x", "-1", "01"}, wire.FieldCount: {"x", "1"}, wire.FieldState: {"x", "done", "starting"},
+		wire.FieldStatus: {"open", ""}, wire.FieldEnded: {"x", "0"}, wire.FieldTurns: {"x", "-1", "01"}, wire.FieldCount: {"x", "1"}, wire.FieldState: {"x", "done", "starting"},
 		wire.FieldFence: {"x"}, wire.FieldToken: {"", "a b"}, wire.FieldDone: {""}, wire.FieldInput: {"", "a b"}, wire.FieldKey: {"x", "0123456789012345678901"},
 		wire.FieldKeys: {"x", "7"}, wire.FieldStepData: {"{"}, wire.FieldMetadata: {"x"}, wire.FieldUnheard: {"x"}, wire.FieldHeardAt: {"x"},
 	}

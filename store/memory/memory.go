@@ -137,7 +137,7 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 			return t, err
 		}
 	}
-	closed := c.fields[wire.FieldStatus] != string(store.StatusActive)
+	closed := c.fields[wire.FieldStatus] != string(store.StatusActive) && !c.ended()
 	// A repeat of what runs can wait for it.
 	if left := c.lease.until.Sub(now); left > 0 && (repeated || !closed) {
 		return store.Turn{}, &store.BusyError{Turn: c.int(wire.FieldTurns), RetryAfter: left}
@@ -195,6 +195,11 @@ func (s *Store) next(c *conversation, b store.Begin, input []string, repeated bo
 // hold writes what every begin writes and gives the turn to its holder.
 func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string, adopted bool) store.Turn {
 	turn, fence, token := c.int(wire.FieldTurns), c.int(wire.FieldFence)+1, wire.NewToken()
+	if c.ended() { // it goes on with this turn
+		c.fields[wire.FieldStatus] = string(store.StatusActive)
+		delete(c.fields, wire.FieldEnded)
+		delete(c.fields, wire.FieldUpstream)
+	}
 	set(c.fields, wire.WorkflowFields(b.Workflow))
 	delete(c.fields, wire.FieldUnheard) // the next turn begins: it was heard, or never will be
 	delete(c.fields, wire.FieldHeardAt)
@@ -272,6 +277,9 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 	}
 	c.messages = append(c.messages, elements...)
 	set(c.fields, wire.CompletionFields(t, done))
+	if done.Ended && c.fields[wire.FieldStatus] == string(store.StatusActive) { // what its owner closed meanwhile stays so
+		c.fields[wire.FieldStatus], c.fields[wire.FieldEnded] = string(store.StatusCompleted), wire.EndedByAgent
+	}
 	c.fields[wire.FieldCount] = strconv.Itoa(len(c.messages))
 	c.lease.token, c.lease.until = "", time.Time{}
 	s.touch(c, now)

@@ -93,6 +93,7 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 		return store.Conversation{}, err
 	}
 	c.fields[wire.FieldStatus] = string(status)
+	delete(c.fields, wire.FieldEnded) // from now on it is the owner's word
 	s.touch(c, s.now())
 	out, err := wire.DecodeConversation(o, id, c.fields)
 	if err != nil {
@@ -252,6 +253,12 @@ func (c *conversation) updated() time.Time {
 func (c *conversation) int(field string) int {
 	n, _ := strconv.Atoi(c.fields[field])
 	return n
+}
+
+// ended reports whether the agent has ended the conversation, and its owner has not
+// closed it.
+func (c *conversation) ended() bool {
+	return c.fields[wire.FieldStatus] == string(store.StatusCompleted) && c.fields[wire.FieldEnded] == wire.EndedByAgent
 }
 
 // turn is what every begin tells of the conversation.

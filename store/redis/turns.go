@@ -35,11 +35,11 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 
 func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token string) (store.Turn, error) {
 	now, ttl := s.times()
-	isNew, created := "0", map[string]string(nil)
+	var created map[string]string
 	if b.New {
-		isNew, created = "1", wire.NewFields(b)
+		created = wire.NewFields(b)
 	}
-	args := []any{token, b.Fingerprint, wire.KeyTag(b), now, ttl, store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), isNew}
+	args := []any{token, b.Fingerprint, wire.KeyTag(b), now, ttl, store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), yesNo(b.New)}
 	args = appendList(args, input)
 	args = appendFields(args, created)
 	args = appendFields(args, wire.WorkflowFields(b.Workflow))
@@ -101,6 +101,14 @@ func about(t *store.Turn, f []string) error {
 	return nil
 }
 
+// yesNo is how a script is told yes or no.
+func yesNo(yes bool) string {
+	if yes {
+		return "1"
+	}
+	return "0"
+}
+
 func rawJSON(s string) json.RawMessage {
 	if s == "" {
 		return nil
@@ -115,11 +123,7 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 		return err
 	}
 	now, ttl := s.times()
-	unheard := "0"
-	if c.Unheard {
-		unheard = "1"
-	}
-	args := []any{t.Token, now, ttl, string(c.Extra), unheard}
+	args := []any{t.Token, now, ttl, string(c.Extra), yesNo(c.Unheard), yesNo(c.Ended)}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.CompletionFields(t, c))
 	return s.write(ctx, "CompleteTurn", s.scripts.complete, t, args...)

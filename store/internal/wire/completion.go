@@ -25,15 +25,13 @@ func Elements(t store.Turn, c store.Completion) ([]string, error) {
 	return out, nil
 }
 
-// CompletionFields are the fields that a completion sets.
+// CompletionFields are the fields that a completion sets, but for what an end does to
+// the status: that depends on the one that is stored.
 func CompletionFields(t store.Turn, c store.Completion) map[string]string {
 	f := WorkflowFields(c.Workflow)
 	f[FieldState], f[FieldDone] = StateDone, t.Token
 	if c.UpstreamID != "" {
 		f[FieldUpstream] = c.UpstreamID
-	}
-	if c.Ended {
-		f[FieldStatus] = string(store.StatusCompleted)
 	}
 	if c.Turns > 0 {
 		f[FieldTurns] = strconv.Itoa(c.Turns)

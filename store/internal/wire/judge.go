@@ -27,6 +27,7 @@ var sound = map[string]func(string) bool{
 	FieldCreated:  isTime,
 	FieldUpdated:  isTime,
 	FieldStatus:   func(s string) bool { return store.Status(s).Valid() },
+	FieldEnded:    func(s string) bool { return s == "" || s == EndedByAgent },
 	FieldTurns:    isNumber,
 	FieldCount:    isNumber,
 	FieldFence:    isNumber,

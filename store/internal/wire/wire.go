@@ -37,6 +37,7 @@ const (
 	FieldCreated    = "createdAt"
 	FieldUpdated    = "updatedAt"
 	FieldStatus     = "status"
+	FieldEnded      = "ended" // EndedByAgent while the agent's end, and nobody else, has completed it
 	FieldUpstream   = "upstreamId"
 	FieldTurns      = "turns"
 	FieldWorkflow   = "workflowId"
@@ -55,6 +56,11 @@ const (
 	FieldKeys       = "keys"    // how many idempotency records there are; missing where nobody counted
 	FieldFailPrefix = "f"       // f3 = class: turn 3 failed
 )
+
+// EndedByAgent is the value of FieldEnded in a conversation that goes on with the next
+// turn. Records from before this was kept do not say who completed them. They stay
+// closed, so that nobody's own closing is undone by a guess.
+const EndedByAgent = "1"
 
 // States of a conversation's last turn.
 const (

@@ -24,9 +24,15 @@ local function about(out)
   return out
 end
 
+local ended = h.status == 'completed' and h.ended == '1' -- by the agent: it goes on with this turn
+
 local function hold(state, turn, fence, adopted, count, fields)
   local set = {'state', state, 'turns', turn, 'fence', fence, 'token', own, 'fp', fp, 'n', count}
   for i = 1, #fields do set[#set + 1] = fields[i] end
+  if ended then
+    for _, v in ipairs({'status', 'active', 'ended', '', 'upstreamId', ''}) do set[#set + 1] = v end
+    h.upstreamId = ''
+  end
   for i = 1, #workflow, 2 do
     set[#set + 1], set[#set + 2] = workflow[i], workflow[i + 1]
     h[workflow[i]] = workflow[i + 1]
@@ -93,7 +99,7 @@ if key == '' and repeated and h.unheard and h.unheard ~= '' then
 end
 local left = h.lease and h.lease == h.token and redis.call('PTTL', lease) or 0
 local held = left > 0
-local closed = (h.status or 'active') ~= 'active'
+local closed = (h.status or 'active') ~= 'active' and not ended
 if held and (repeated or not closed) then -- a repeat of what runs can wait for it
   return say('BUSY', tostring(turn), tostring(math.min(left, leaseMs)))
 end

@@ -1,8 +1,9 @@
 -- Commits the agent's answer.
--- ARGV: token, times, extra, '1' when nobody heard of it, messages, fields.
+-- ARGV: token, times, extra, '1' when nobody heard of it, '1' when the agent ended the
+--       conversation, messages, fields.
 local own = shift()
 local now, score, ttl = times()
-local extra, unheard = shift(), shift() == '1'
+local extra, unheard, ended = shift(), shift() == '1', shift() == '1'
 local answer, fields = list(), list()
 
 local h, damaged = record()
@@ -26,6 +27,9 @@ end
 if unheard then
   fields[#fields + 1] = 'unheard'
   fields[#fields + 1] = untold(count)
+end
+if ended and (h.status or 'active') == 'active' then -- what its owner closed meanwhile stays so
+  for _, v in ipairs({'status', 'completed', 'ended', '1'}) do fields[#fields + 1] = v end
 end
 fields[#fields + 1] = 'n'
 fields[#fields + 1] = count + #answer

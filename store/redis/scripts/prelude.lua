@@ -70,7 +70,7 @@ end
 local function fields(r)
   if r.v ~= '1' or not r.createdAt or not time(r.createdAt) or r.updatedAt and not time(r.updatedAt)
     or (r.tenantId or 'dev') ~= tenant or (r.userId or 'anonymous') ~= user
-    or r.status and not status(r.status) or r.turns and not number(r.turns) or r.n and not number(r.n)
+    or r.status and not status(r.status) or (r.ended or '') ~= '' and r.ended ~= '1' or r.turns and not number(r.turns) or r.n and not number(r.n)
     or r.fence and not number(r.fence) or r.keys and not number(r.keys)
     or r.token and not token(r.token) or r.done and not token(r.done) or r.fp and not string.find(r.fp, '^[!-~]+$')
     or (r.key or '') ~= '' and not (#r.key == 22 and token(r.key)) or (r.heardAt or '') ~= '' and not number(r.heardAt)
@@ -118,7 +118,7 @@ local function beside(r)
 end
 
 local names = {'v', 'tenantId', 'userId', 'createdAt', 'updatedAt', 'status', 'turns', 'n', 'state', 'fence', 'token', 'done', 'fp',
-  'key', 'keys', 'unheard', 'heardAt', 'stepData', 'metadata', 'upstreamId', 'workflowId', 'currentStep'}
+  'key', 'keys', 'unheard', 'heardAt', 'stepData', 'metadata', 'ended', 'upstreamId', 'workflowId', 'currentStep'}
 
 -- record reads the conversation and judges it, before anything is changed: nil
 -- when there is none, and true as a second result when it is damaged.
