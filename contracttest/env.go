@@ -84,6 +84,11 @@ func (e *env) fail(t store.Turn, class string) {
 	e.must(e.Store.FailTurn(e.Context(), t, class), "FailTurn")
 }
 
+func (e *env) renew(t store.Turn) error {
+	_, err := e.Store.RenewLease(e.Context(), t)
+	return err
+}
+
 func (e *env) get(id string) store.Conversation {
 	e.Helper()
 	c, err := e.Store.Conversation(e.Context(), e.owner, id, -1)
@@ -127,6 +132,10 @@ func (e *env) gone(id string) {
 	e.refused(err, store.ErrNotFound, "BeginTurn")
 	_, err = e.Store.SetStatus(e.Context(), e.owner, id, store.StatusCompleted)
 	e.refused(err, store.ErrNotFound, "SetStatus")
+	_, err = e.Store.Follow(e.Context(), store.Follow{Owner: e.owner, Conversation: id})
+	e.refused(err, store.ErrNotFound, "Follow")
+	_, _, err = e.Store.Stop(e.Context(), e.owner, id)
+	e.refused(err, store.ErrNotFound, "Stop")
 	e.refused(e.Store.Delete(e.Context(), e.owner, id), store.ErrNotFound, "Delete")
 	for _, c := range e.list(store.Page{}).Conversations {
 		if c.ID == id {

@@ -47,7 +47,13 @@ func (e *env) everyMethod(t store.Turn, want error, after string) {
 	}
 	e.refused(s.CompleteTurn(e.Context(), t, reply("answer")), want, "CompleteTurn after "+after)
 	e.refused(s.FailTurn(e.Context(), t, "internal"), want, "FailTurn after "+after)
-	e.refused(s.RenewLease(e.Context(), t), want, "RenewLease after "+after)
+	e.refused(e.renew(t), want, "RenewLease after "+after)
+	_, _, err = s.Publish(e.Context(), t, store.Entry{Snapshot: true, Data: []byte("1")})
+	e.refused(err, want, "Publish after "+after)
+	_, err = s.Follow(e.Context(), store.Follow{Owner: e.owner, Conversation: id})
+	e.refused(err, want, "Follow after "+after)
+	_, _, err = s.Stop(e.Context(), e.owner, id)
+	e.refused(err, want, "Stop after "+after)
 	_, err = s.SetStatus(e.Context(), e.owner, id, store.StatusCompleted)
 	e.refused(err, want, "SetStatus after "+after)
 }

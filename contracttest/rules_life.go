@@ -70,7 +70,7 @@ func (e *env) everything() []string {
 	failed := e.start()
 	e.fail(e.begin(e.keyed(failed, "q", "k1")), "upstream_error")
 	held := e.start()
-	e.must(e.Store.RenewLease(e.Context(), e.begin(e.keyed(held, "q", "k2"))), "RenewLease")
+	e.must(e.renew(e.begin(e.keyed(held, "q", "k2"))), "RenewLease")
 	done := e.start()
 	e.complete(e.begin(e.keyed(done, "q", "k3")), reply("a"))
 	closed := e.start()
@@ -144,7 +144,7 @@ func deleteForgets(e *env) {
 	e.gone(id)
 	e.refused(e.Store.CompleteTurn(e.Context(), held, reply("late")), store.ErrNotFound, "CompleteTurn")
 	e.refused(e.Store.FailTurn(e.Context(), held, "upstream_error"), store.ErrNotFound, "FailTurn")
-	e.refused(e.Store.RenewLease(e.Context(), held), store.ErrNotFound, "RenewLease")
+	e.refused(e.renew(held), store.ErrNotFound, "RenewLease")
 	e.gone(id)
 	again := e.begin(b)
 	if again.Replay != nil || again.Adopted {
@@ -176,7 +176,10 @@ func canceledDoesNothing(e *env) {
 		"BeginTurn":    func() error { _, err := s.BeginTurn(ctx, e.starting()); return err },
 		"CompleteTurn": func() error { return s.CompleteTurn(ctx, held, reply("a")) },
 		"FailTurn":     func() error { return s.FailTurn(ctx, held, "upstream_error") },
-		"RenewLease":   func() error { return s.RenewLease(ctx, held) },
+		"RenewLease":   func() error { _, err := s.RenewLease(ctx, held); return err },
+		"Publish":      func() error { _, _, err := s.Publish(ctx, held, store.Entry{Snapshot: true}); return err },
+		"Follow":       func() error { _, err := s.Follow(ctx, store.Follow{Owner: e.owner, Conversation: id}); return err },
+		"Stop":         func() error { _, _, err := s.Stop(ctx, e.owner, id); return err },
 		"Conversation": func() error { _, err := s.Conversation(ctx, e.owner, id, -1); return err },
 		"List":         func() error { _, err := s.List(ctx, e.owner, store.Page{}); return err },
 		"SetStatus":    func() error { _, err := s.SetStatus(ctx, e.owner, id, store.StatusCompleted); return err },
@@ -227,7 +230,7 @@ func lostStart(e *env) {
 	t := e.begin(b)
 	e.Advance(e, e.TTL+time.Second)
 	e.refused(e.Store.CompleteTurn(e.Context(), t, reply("hello")), store.ErrLost, "CompleteTurn")
-	e.refused(e.Store.RenewLease(e.Context(), t), store.ErrLost, "RenewLease")
+	e.refused(e.renew(t), store.ErrLost, "RenewLease")
 	e.must(e.Store.FailTurn(e.Context(), t, "store_lost"), "FailTurn")
 	e.gone(b.Conversation)
 	e.complete(e.begin(b), reply("hello"))

@@ -69,7 +69,7 @@ func staleIsRefused(e *env) {
 	}
 	e.refused(e.Store.CompleteTurn(e.Context(), old, reply("too late")), store.ErrStale, "CompleteTurn")
 	e.refused(e.Store.FailTurn(e.Context(), old, "upstream_error"), store.ErrStale, "FailTurn")
-	e.refused(e.Store.RenewLease(e.Context(), old), store.ErrStale, "RenewLease")
+	e.refused(e.renew(old), store.ErrStale, "RenewLease")
 	c := e.get(id)
 	e.same("texts", texts(c.Messages), []string{"hello", "question"})
 	e.same("pending", c.PendingTurn, 1)
@@ -91,11 +91,11 @@ func endedStaysEnded(e *env) {
 	failed := e.begin(e.input(id, "one"))
 	e.fail(failed, "upstream_error")
 	e.refused(e.Store.CompleteTurn(e.Context(), failed, reply("late")), store.ErrStale, "CompleteTurn after FailTurn")
-	e.refused(e.Store.RenewLease(e.Context(), failed), store.ErrStale, "RenewLease after FailTurn")
+	e.refused(e.renew(failed), store.ErrStale, "RenewLease after FailTurn")
 	done := e.begin(e.input(id, "two"))
 	e.complete(done, reply("answer"))
 	e.refused(e.Store.FailTurn(e.Context(), done, "upstream_error"), store.ErrStale, "FailTurn after CompleteTurn")
-	e.refused(e.Store.RenewLease(e.Context(), done), store.ErrStale, "RenewLease after CompleteTurn")
+	e.refused(e.renew(done), store.ErrStale, "RenewLease after CompleteTurn")
 	e.same("texts", texts(e.get(id).Messages), []string{"hello", "one", "two", "answer"})
 }
 
@@ -198,7 +198,7 @@ func renewHolds(e *env) {
 	t := e.begin(e.input(id, "question"))
 	for range 3 {
 		e.Advance(e, store.LeaseTime-time.Second)
-		e.must(e.Store.RenewLease(e.Context(), t), "RenewLease")
+		e.must(e.renew(t), "RenewLease")
 	}
 	_, err := e.Store.BeginTurn(e.Context(), e.input(id, "question"))
 	e.busy(err, 1)
@@ -212,7 +212,7 @@ func renewRevives(e *env) {
 	id := e.start()
 	t := e.begin(e.input(id, "question"))
 	e.lapse()
-	e.must(e.Store.RenewLease(e.Context(), t), "RenewLease")
+	e.must(e.renew(t), "RenewLease")
 	_, err := e.Store.BeginTurn(e.Context(), e.input(id, "question"))
 	e.busy(err, 1)
 	e.complete(t, reply("answer"))

@@ -187,12 +187,33 @@ func (c *countingStore) Delete(ctx context.Context, o store.Owner, id string) er
 	return c.Store.Delete(ctx, o, id)
 }
 
-func (c *countingStore) RenewLease(ctx context.Context, t store.Turn) error {
+func (c *countingStore) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
 	if err := c.called("RenewLease"); err != nil {
 		if errors.Is(err, turn.ErrPanic) {
 			panic(err)
 		}
-		return err
+		return store.Signals{}, err
 	}
 	return c.Store.RenewLease(ctx, t)
+}
+
+func (c *countingStore) Publish(ctx context.Context, t store.Turn, e store.Entry) (bool, store.Signals, error) {
+	if err := c.called("Publish"); err != nil {
+		return false, store.Signals{}, err
+	}
+	return c.Store.Publish(ctx, t, e)
+}
+
+func (c *countingStore) Follow(ctx context.Context, f store.Follow) (store.Relayed, error) {
+	if err := c.called("Follow"); err != nil {
+		return store.Relayed{}, err
+	}
+	return c.Store.Follow(ctx, f)
+}
+
+func (c *countingStore) Stop(ctx context.Context, o store.Owner, id string) (int, bool, error) {
+	if err := c.called("Stop"); err != nil {
+		return 0, false, err
+	}
+	return c.Store.Stop(ctx, o, id)
 }

@@ -106,7 +106,7 @@ func TestWaitingForAnotherInstance(t *testing.T) {
 					t.Fatal(err)
 				}
 				if renewed {
-					stop := time.AfterFunc(store.LeaseTime/2, func() { _ = w.store.Store.RenewLease(context.Background(), held) })
+					stop := time.AfterFunc(store.LeaseTime/2, func() { _, _ = w.store.Store.RenewLease(context.Background(), held) })
 					defer stop.Stop()
 				}
 				w.store.resetCalls()

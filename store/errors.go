@@ -43,6 +43,7 @@ var (
 type BusyError struct {
 	Turn       int           // the number of the turn that runs
 	RetryAfter time.Duration // until its lease would lapse; at most LeaseTime
+	Same       bool          // it is the turn of the same request (S30)
 }
 
 // Error implements error.

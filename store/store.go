@@ -110,6 +110,7 @@ type Message struct {
 	CardID           string          `json:"cardId,omitempty"`
 	ExtractedPayload *Payload        `json:"extractedPayload,omitempty"`
 	AgentError       string          `json:"agentError,omitempty"` // platform error code inside an agent's answer
+	Stopped          bool            `json:"stopped,omitempty"`    // the user stopped the turn before its end
 }
 
 // Payload is structured data that was found in an agent's answer.
@@ -265,8 +266,8 @@ const HearingTime = time.Minute
 //	     Expired conversations neither appear nor use up the limit. An entry
 //	     that does not decode is counted, and neither it nor one that is deleted
 //	     meanwhile ends the paging: a cursor is a place in the index.
-//	S15  Every write but RenewLease renews the conversation's time to live.
-//	     Nothing is ever kept without one.
+//	S15  Every write but RenewLease, Publish, Follow and Stop renews the
+//	     conversation's time to live. Nothing is ever kept without one.
 //	S16  SetStatus changes status and updatedAt and nothing else; a turn that is
 //	     held may still complete.
 //	S17  After Delete nothing of the conversation is left, its idempotency keys
@@ -294,6 +295,20 @@ const HearingTime = time.Minute
 //	     What has lost its fields is ErrNotFound to every other method.
 //	S25  When the conversation of a New turn is gone before its end, CompleteTurn
 //	     and RenewLease are ErrLost, and FailTurn has nothing to do.
+//	S26  Publish appends an entry to what a held turn has published, and Follow
+//	     returns it, through any handle and in order. A snapshot drops what came
+//	     before it. An entry that is none, and has nothing to continue, is not
+//	     kept. What a turn has published is gone when another begins, the
+//	     conversation is deleted, or nobody used it for RelayTime.
+//	S27  After a Follow of a turn that runs, RenewLease and Publish report Listened
+//	     for InterestTime; without one they never do.
+//	S28  Follow tells how the last turn ended: the class of a failed one, and the
+//	     Extra of one that was followed when it completed.
+//	S29  After Stop, RenewLease and Publish of the turn that was held report Stop,
+//	     and those of no other turn. Stop may be repeated, changes nothing else,
+//	     and returns false when no turn is held.
+//	S30  A *BusyError is Same if the turn that runs has the same Fingerprint and
+//	     Key, or neither has a Key and it was begun within JoinTime.
 //
 // A nil error from a write means that the primary has stored it. Replication
 // behind the primary is not promised. All methods may be called at the same
@@ -306,8 +321,16 @@ type Store interface {
 	// FailTurn records that the agent gave no answer (S6-S8). Class is the
 	// failure class, at most 64 bytes.
 	FailTurn(ctx context.Context, t Turn, class string) error
-	// RenewLease keeps the turn (S19).
-	RenewLease(ctx context.Context, t Turn) error
+	// RenewLease keeps the turn (S19) and tells what others want of it (S27, S29).
+	RenewLease(ctx context.Context, t Turn) (Signals, error)
+	// Publish adds to what readers elsewhere can follow of a turn (S26). It reports
+	// whether the entry was kept; after false a snapshot is needed.
+	Publish(ctx context.Context, t Turn, e Entry) (kept bool, s Signals, err error)
+	// Follow returns what the last turn has published (S26-S28).
+	Follow(ctx context.Context, f Follow) (Relayed, error)
+	// Stop asks the holder of the turn that runs to end it (S29) and returns the
+	// turn's number.
+	Stop(ctx context.Context, o Owner, id string) (turn int, running bool, err error)
 	// Conversation returns one conversation (S2, S13).
 	Conversation(ctx context.Context, o Owner, id string, after int) (Conversation, error)
 	// List returns the owner's conversations (S14). A cursor that List did not

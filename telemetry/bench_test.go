@@ -17,7 +17,9 @@ import (
 // idle is a store that answers at once.
 type idle struct{ store.Store }
 
-func (idle) RenewLease(context.Context, store.Turn) error { return nil }
+func (idle) RenewLease(context.Context, store.Turn) (store.Signals, error) {
+	return store.Signals{}, nil
+}
 
 // fixed is a transport that answers at once.
 type fixed struct{}
@@ -62,7 +64,7 @@ func BenchmarkDecorators(b *testing.B) {
 			s := m.tel.Store(idle{}, telemetry.StoreOptions{System: "memory"})
 			b.ReportAllocs()
 			for b.Loop() {
-				_ = s.RenewLease(ctx, store.Turn{})
+				_, _ = s.RenewLease(ctx, store.Turn{})
 			}
 		})
 		b.Run("agent/"+m.name, func(b *testing.B) {

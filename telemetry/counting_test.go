@@ -38,10 +38,30 @@ func (c *countingStore) FailTurn(ctx context.Context, t store.Turn, class string
 	return err
 }
 
-func (c *countingStore) RenewLease(ctx context.Context, t store.Turn) error {
-	err := c.Store.RenewLease(ctx, t)
+func (c *countingStore) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
+	s, err := c.Store.RenewLease(ctx, t)
 	c.count(err)
-	return err
+	return s, err
+}
+
+func (c *countingStore) Publish(ctx context.Context, t store.Turn, e store.Entry) (bool, store.Signals, error) {
+	kept, s, err := c.Store.Publish(ctx, t, e)
+	c.count(nil) // as of Ping
+	c.pings.Add(1)
+	return kept, s, err
+}
+
+func (c *countingStore) Follow(ctx context.Context, f store.Follow) (store.Relayed, error) {
+	r, err := c.Store.Follow(ctx, f)
+	c.count(nil) // as of Ping
+	c.pings.Add(1)
+	return r, err
+}
+
+func (c *countingStore) Stop(ctx context.Context, o store.Owner, id string) (int, bool, error) {
+	turn, running, err := c.Store.Stop(ctx, o, id)
+	c.count(err)
+	return turn, running, err
 }
 
 func (c *countingStore) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {

@@ -49,11 +49,15 @@ const (
 	callSetStatus
 	callDelete
 	callPing
+	callPublish
+	callFollow
+	callStop
 )
 
 var storeMethods = [...]string{
 	callBegin: "BeginTurn", callComplete: "CompleteTurn", callFail: "FailTurn", callRenew: "RenewLease",
 	callConversation: "Conversation", callList: "List", callSetStatus: "SetStatus", callDelete: "Delete", callPing: "Ping",
+	callPublish: "Publish", callFollow: "Follow", callStop: "Stop",
 }
 
 // storeMethod is what is known about a call before it is made.
@@ -124,10 +128,12 @@ type attemptCounter struct {
 type attemptCounterKey struct{}
 
 // begin starts the span of a call. A ping outside of a request has no span, because
-// every health probe would be a trace of its own.
+// every health probe would be a trace of its own; nor has what is relayed, many times
+// a second.
 func (d *observedStore) begin(ctx context.Context, method int) (context.Context, storeCall) {
 	c := storeCall{t: d.t, method: &d.calls[method], began: time.Now(), span: noop.Span{}}
-	if method != callPing || trace.SpanContextFromContext(ctx).IsValid() {
+	unasked := method == callPing || method == callPublish || method == callFollow
+	if !unasked || trace.SpanContextFromContext(ctx).IsValid() {
 		var span trace.Span
 		ctx, span = d.t.tracer.Start(ctx, c.method.name, c.method.start...)
 		span.SetAttributes(c.method.attrs...)
@@ -179,7 +185,7 @@ func (d *observedStore) FailTurn(ctx context.Context, t store.Turn, class string
 }
 
 // RenewLease implements store.Store.
-func (d *observedStore) RenewLease(ctx context.Context, t store.Turn) (err error) {
+func (d *observedStore) RenewLease(ctx context.Context, t store.Turn) (s store.Signals, err error) {
 	ctx, c := d.begin(ctx, callRenew)
 	defer func() { c.end(ctx, err) }()
 	return d.next.RenewLease(ctx, t)
@@ -223,6 +229,27 @@ func (d *observedStore) Ping(ctx context.Context) (err error) {
 	ctx, c := d.begin(ctx, callPing)
 	defer func() { c.end(ctx, err) }()
 	return d.next.Ping(ctx)
+}
+
+// Publish implements store.Store.
+func (d *observedStore) Publish(ctx context.Context, t store.Turn, e store.Entry) (kept bool, s store.Signals, err error) {
+	ctx, c := d.begin(ctx, callPublish)
+	defer func() { c.end(ctx, err) }()
+	return d.next.Publish(ctx, t, e)
+}
+
+// Follow implements store.Store.
+func (d *observedStore) Follow(ctx context.Context, f store.Follow) (r store.Relayed, err error) {
+	ctx, c := d.begin(ctx, callFollow)
+	defer func() { c.end(ctx, err) }()
+	return d.next.Follow(ctx, f)
+}
+
+// Stop implements store.Store.
+func (d *observedStore) Stop(ctx context.Context, o store.Owner, id string) (turn int, running bool, err error) {
+	ctx, c := d.begin(ctx, callStop)
+	defer func() { c.end(ctx, err) }()
+	return d.next.Stop(ctx, o, id)
 }
 
 // Close implements store.Store.

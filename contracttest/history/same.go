@@ -136,7 +136,7 @@ func (p *pair) fail(t *rapid.T) {
 
 func (p *pair) renew(t *rapid.T) {
 	turn := p.held(t)
-	errs := p.both(func(s store.Store, n int) error { return s.RenewLease(p.tb.Context(), turn[n]) })
+	errs := p.both(func(s store.Store, n int) error { _, err := s.RenewLease(p.tb.Context(), turn[n]); return err })
 	p.compare("RenewLease", nil, nil, errs[0], errs[1])
 }
 

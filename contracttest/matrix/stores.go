@@ -101,7 +101,7 @@ func (c *storeColumn) call() (err error) {
 	case "FailTurn":
 		err = c.s.FailTurn(ctx, c.turn, "upstream_error")
 	case "RenewLease":
-		err = c.s.RenewLease(ctx, c.turn)
+		_, err = c.s.RenewLease(ctx, c.turn)
 	case "Conversation":
 		_, err = c.s.Conversation(ctx, c.owner, c.id, -1)
 	case "List":

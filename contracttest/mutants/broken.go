@@ -14,7 +14,10 @@ type broken struct {
 	begin    func(context.Context, store.Begin) (store.Turn, error)
 	complete func(context.Context, store.Turn, store.Completion) error
 	fail     func(context.Context, store.Turn, string) error
-	renew    func(context.Context, store.Turn) error
+	renew    func(context.Context, store.Turn) (store.Signals, error)
+	publish  func(context.Context, store.Turn, store.Entry) (bool, store.Signals, error)
+	follow   func(context.Context, store.Follow) (store.Relayed, error)
+	stop     func(context.Context, store.Owner, string) (int, bool, error)
 	read     func(context.Context, store.Owner, string, int) (store.Conversation, error)
 	list     func(context.Context, store.Owner, store.Page) (store.Listing, error)
 	status   func(context.Context, store.Owner, string, store.Status) (store.Conversation, error)
@@ -28,6 +31,7 @@ func breaking(replace func(m *broken, o Options)) func(store.Store, Options) sto
 		m := &broken{
 			Store: s, begin: s.BeginTurn, complete: s.CompleteTurn, fail: s.FailTurn, renew: s.RenewLease,
 			read: s.Conversation, list: s.List, status: s.SetStatus, remove: s.Delete,
+			publish: s.Publish, follow: s.Follow, stop: s.Stop,
 		}
 		replace(m, o)
 		return m
@@ -46,7 +50,21 @@ func (m *broken) FailTurn(ctx context.Context, t store.Turn, class string) error
 	return m.fail(ctx, t, class)
 }
 
-func (m *broken) RenewLease(ctx context.Context, t store.Turn) error { return m.renew(ctx, t) }
+func (m *broken) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
+	return m.renew(ctx, t)
+}
+
+func (m *broken) Publish(ctx context.Context, t store.Turn, e store.Entry) (bool, store.Signals, error) {
+	return m.publish(ctx, t, e)
+}
+
+func (m *broken) Follow(ctx context.Context, f store.Follow) (store.Relayed, error) {
+	return m.follow(ctx, f)
+}
+
+func (m *broken) Stop(ctx context.Context, o store.Owner, id string) (int, bool, error) {
+	return m.stop(ctx, o, id)
+}
 
 func (m *broken) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
 	return m.read(ctx, o, id, after)

@@ -13,16 +13,17 @@ func keys() []Mutant {
 		{
 			Name: "ignores-keys", Wrong: "It ignores idempotency keys.",
 			Rules: []string{
-				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.start", "S9.handed-on", "S9.other", "S10.mismatch", "S15.renewed",
-				"S20.handles", "S9.busy-closed", "S10.start",
+				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.start", "S9.handed-on",
+				"S9.other", "S10.mismatch", "S15.renewed", "S20.handles", "S9.busy-closed", "S10.start", "S30.same",
 			},
 			Break: changingBegin(func(b *store.Begin) { b.Key = "" }),
 		},
 		{
 			Name: "takes-every-key-for-new", Wrong: "It never recognises an idempotency key.",
 			Rules: []string{
-				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.start", "S9.handed-on", "S10.mismatch", "S15.renewed",
-				"S20.handles", "S9.busy-closed", "S10.start",
+				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.start",
+				"S9.handed-on", "S10.mismatch", "S15.renewed", "S20.handles", "S9.busy-closed", "S10.start",
+				"S30.same",
 			},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key != "" {

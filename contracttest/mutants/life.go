@@ -23,7 +23,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "keeps-keys-forever", Wrong: "It takes the time to live from the keys of a conversation when a turn begins.",
-			Rules: []string{"S15.every-key"},
+			Rules: []string{"S15.every-key", "S26.no-trace"},
 			Break: breaking(keepsForever),
 		},
 		{
@@ -39,7 +39,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "closes-instead-of-deleting", Wrong: "It closes a conversation that it was asked to delete.",
-			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S20.legacy-case", "S20.legacy-unreadable", "S2.legacy-owner", "S24.delete"},
+			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S20.legacy-case", "S20.legacy-unreadable", "S2.legacy-owner", "S24.delete", "S26.no-trace"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.remove = func(ctx context.Context, o store.Owner, id string) error {
 					_, err := m.Store.SetStatus(ctx, o, id, store.StatusAbandoned)
@@ -60,7 +60,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "leaves-a-key", Wrong: "It deletes a conversation and starts to create it anew, which leaves a key that nobody sees.",
-			Rules: []string{"S17.delete", "S17.no-trace", "S24.delete"},
+			Rules: []string{"S17.delete", "S17.no-trace", "S24.delete", "S26.no-trace"},
 			Break: breaking(leavesKey),
 		},
 		{
@@ -99,7 +99,10 @@ func life() []Mutant {
 		},
 		{
 			Name: "has-a-memory-of-its-own", Wrong: "Every handle keeps its conversations in its own memory.",
-			Rules: []string{"S4.replicas", "S4.race", "S20.handles"},
+			Rules: []string{
+				"S4.replicas", "S4.race", "S20.handles", "S26.entries", "S26.snapshot", "S26.stale", "S26.ends",
+				"S27.listened", "S28.outcome", "S29.stop",
+			},
 			Break: func(s store.Store, o Options) store.Store {
 				if o.Memory == nil {
 					return s

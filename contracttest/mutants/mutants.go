@@ -57,7 +57,7 @@ type Options struct {
 
 // All returns every mutant.
 func All() []Mutant {
-	return slices.Concat(records(), turns(), ends(), repeats(), keys(), lists(), life(), outages())
+	return slices.Concat(records(), turns(), ends(), repeats(), keys(), lists(), life(), relays(), outages())
 }
 
 func (o Options) now() time.Time {

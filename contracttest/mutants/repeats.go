@@ -33,17 +33,20 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "ends-with-the-lease", Wrong: "It takes a turn away when its lease lapses, although nobody wants it.",
-			Rules: []string{"S7.lapsed", "S19.revive", "S15.renewed", "S25.lost"},
+			Rules: []string{"S7.lapsed", "S19.revive", "S15.renewed", "S25.lost", "S27.listened", "S28.outcome"},
 			Break: breaking(endsWithLease),
 		},
 		{
 			Name: "tells-no-inputs-apart", Wrong: "It treats all inputs as the same.",
-			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch", "S11.unheard", "S9.busy-closed"},
+			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch", "S11.unheard", "S9.busy-closed", "S30.same"},
 			Break: changingBegin(func(b *store.Begin) { b.Fingerprint = "same" }),
 		},
 		{
 			Name: "takes-all-inputs-for-new", Wrong: "It never recognises the same input without a key.",
-			Rules: []string{"S7.stale", "S11.repeat", "S11.repeat-lapsed", "S11.unheard", "S19.renew", "S9.handed-on", "S11.hearing-ends", "S9.busy-closed"},
+			Rules: []string{
+				"S7.stale", "S11.repeat", "S11.repeat-lapsed", "S11.unheard", "S19.renew", "S9.handed-on",
+				"S11.hearing-ends", "S9.busy-closed", "S29.stop", "S30.same",
+			},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key == "" {
 					b.Fingerprint = rand.Text()
@@ -57,9 +60,12 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "does-not-renew-leases", Wrong: "It acknowledges the renewal of a lease and does not renew it.",
-			Rules: []string{"S7.stale", "S7.ended", "S19.renew", "S19.revive", "S17.delete", "S18.canceled", "S25.lost"},
+			Rules: []string{
+				"S7.stale", "S7.ended", "S19.renew", "S19.revive", "S17.delete", "S18.canceled", "S25.lost",
+				"S27.listened", "S29.stop", "S30.same",
+			},
 			Break: breaking(func(m *broken, _ Options) {
-				m.renew = func(context.Context, store.Turn) error { return nil }
+				m.renew = func(context.Context, store.Turn) (store.Signals, error) { return store.Signals{}, nil }
 			}),
 		},
 	}
@@ -113,9 +119,9 @@ func endsWithLease(m *broken, o Options) {
 		}
 		return m.Store.CompleteTurn(ctx, t, c)
 	}
-	m.renew = func(ctx context.Context, t store.Turn) error {
+	m.renew = func(ctx context.Context, t store.Turn) (store.Signals, error) {
 		if lapsed(t) {
-			return store.ErrStale
+			return store.Signals{}, store.ErrStale
 		}
 		until.set(t.Token, o.now().Add(store.LeaseTime))
 		return m.Store.RenewLease(ctx, t)

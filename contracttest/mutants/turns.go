@@ -19,7 +19,7 @@ func turns() []Mutant {
 	return []Mutant{
 		{
 			Name: "one-fence", Wrong: "It gives every turn the same fence.",
-			Rules: []string{"S3.begin", "S7.stale", "S9.failed", "S11.repeat"},
+			Rules: []string{"S3.begin", "S7.stale", "S9.failed", "S11.repeat", "S28.outcome"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
 					t, err := m.Store.BeginTurn(ctx, b)
@@ -40,7 +40,7 @@ func turns() []Mutant {
 		},
 		{
 			Name: "hides-that-it-is-busy", Wrong: "It lets a second turn run beside one that is held.",
-			Rules: []string{"S4.conflict", "S4.replicas", "S4.race", "S19.renew", "S19.revive", "S9.busy", "S9.start", "S9.busy-closed"}, History: true,
+			Rules: []string{"S4.conflict", "S4.replicas", "S4.race", "S19.renew", "S19.revive", "S9.busy", "S9.start", "S9.busy-closed", "S30.same"}, History: true,
 			Break: breaking(hidesBusy),
 		},
 		{
@@ -71,7 +71,7 @@ func turns() []Mutant {
 		},
 		{
 			Name: "forgets-the-class", Wrong: "It stores every failed turn with the class internal.",
-			Rules: []string{"S8.fail"},
+			Rules: []string{"S8.fail", "S28.outcome"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.fail = func(ctx context.Context, t store.Turn, _ string) error {
 					return m.Store.FailTurn(ctx, t, "internal")
@@ -80,7 +80,10 @@ func turns() []Mutant {
 		},
 		{
 			Name: "completes-what-failed", Wrong: "It keeps a conversation whose start failed.",
-			Rules: []string{"S8.fail", "S8.failed-start", "S7.ended", "S11.repeat", "S9.failed", "S9.handed-on", "S15.renewed", "S25.lost"},
+			Rules: []string{
+				"S8.fail", "S8.failed-start", "S7.ended", "S11.repeat", "S9.failed", "S9.handed-on", "S15.renewed",
+				"S25.lost", "S28.outcome",
+			},
 			Break: breaking(func(m *broken, _ Options) {
 				m.fail = func(ctx context.Context, t store.Turn, _ string) error {
 					return m.Store.CompleteTurn(ctx, t, store.Completion{})

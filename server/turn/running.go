@@ -71,7 +71,7 @@ func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
 	if t == nil {
 		return nil
 	}
-	err := r.cfg.Store.RenewLease(ctx, *t.held)
+	_, err := r.cfg.Store.RenewLease(ctx, *t.held)
 	if isVoid(err) {
 		return nil // the turn is lost; its runner will find out
 	}

@@ -85,11 +85,14 @@ func methods(ctx context.Context, s *Store, turn store.Turn) map[string]error {
 	all := map[string]error{
 		"CompleteTurn": s.CompleteTurn(ctx, turn, store.Completion{}),
 		"FailTurn":     s.FailTurn(ctx, turn, "internal"),
-		"RenewLease":   s.RenewLease(ctx, turn),
 	}
 	for _, k := range []string{"", "key", "other"} {
 		_, all["BeginTurn with key "+k] = s.BeginTurn(ctx, store.Begin{Owner: owner, Conversation: "id", Fingerprint: "question", Key: k})
 	}
+	_, all["RenewLease"] = s.RenewLease(ctx, turn)
+	_, _, all["Publish"] = s.Publish(ctx, turn, store.Entry{})
+	_, all["Follow"] = s.Follow(ctx, store.Follow{Owner: owner, Conversation: "id"})
+	_, _, all["Stop"] = s.Stop(ctx, owner, "id")
 	_, all["SetStatus"] = s.SetStatus(ctx, owner, "id", store.StatusCompleted)
 	_, all["Conversation"] = s.Conversation(ctx, owner, "id", -1)
 	return all

@@ -56,6 +56,7 @@ type conversation struct {
 		token string
 		until time.Time
 	}
+	relay   relay
 	expires time.Time
 }
 
@@ -140,7 +141,8 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 	closed := c.fields[wire.FieldStatus] != string(store.StatusActive) && !c.ended()
 	// A repeat of what runs can wait for it.
 	if left := c.lease.until.Sub(now); left > 0 && (repeated || !closed) {
-		return store.Turn{}, &store.BusyError{Turn: c.int(wire.FieldTurns), RetryAfter: left}
+		same := repeated && (b.Key != "" || c.fields[wire.FieldKey] == "" && c.fields[wire.FieldUpdated] > wire.Time(now.Add(-store.JoinTime)))
+		return store.Turn{}, &store.BusyError{Turn: c.int(wire.FieldTurns), RetryAfter: left, Same: same}
 	}
 	if closed {
 		return store.Turn{}, store.ErrClosed
@@ -282,6 +284,11 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 	}
 	c.fields[wire.FieldCount] = strconv.Itoa(len(c.messages))
 	c.lease.token, c.lease.until = "", time.Time{}
+	if c.signals(now).Listened {
+		r := c.relayOf(now)
+		r.token, r.extra, r.until = t.Token, string(done.Extra), now.Add(store.RelayTime)
+		delete(c.fields, wire.FieldListen)
+	}
 	s.touch(c, now)
 	return nil
 }
@@ -328,21 +335,20 @@ func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error 
 }
 
 // RenewLease implements store.Store.
-func (s *Store) RenewLease(ctx context.Context, t store.Turn) error {
+func (s *Store) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
 	if err := alive(ctx, "RenewLease"); err != nil {
-		return err
+		return store.Signals{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	c, err := s.ofTurn("RenewLease", t, now)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.holds(t)
 	}
-	state := c.fields[wire.FieldState]
-	if c.fields[wire.FieldToken] != t.Token || state != wire.StateRunning && state != wire.StateStarting {
-		return store.ErrStale
+	if err != nil {
+		return store.Signals{}, err
 	}
 	c.lease.token, c.lease.until = t.Token, now.Add(store.LeaseTime)
-	return nil
+	return c.signals(now), nil
 }

@@ -101,13 +101,19 @@ func (d *stored) methods(ctx context.Context) map[string]func() error {
 		}
 	}
 	return map[string]func() error{
-		"BeginTurn":               begin("other", ""),
-		"BeginTurn of a repeat":   begin(question, ""),
-		"BeginTurn with the key":  begin(question, "key"),
-		"BeginTurn with a key":    begin("other", "other key"),
-		"CompleteTurn":            func() error { return s.CompleteTurn(ctx, d.held, store.Completion{UpstreamID: "u"}) },
-		"FailTurn":                func() error { return s.FailTurn(ctx, d.held, "internal") },
-		"RenewLease":              func() error { return s.RenewLease(ctx, d.held) },
+		"BeginTurn":              begin("other", ""),
+		"BeginTurn of a repeat":  begin(question, ""),
+		"BeginTurn with the key": begin(question, "key"),
+		"BeginTurn with a key":   begin("other", "other key"),
+		"CompleteTurn":           func() error { return s.CompleteTurn(ctx, d.held, store.Completion{UpstreamID: "u"}) },
+		"FailTurn":               func() error { return s.FailTurn(ctx, d.held, "internal") },
+		"RenewLease":             func() error { _, err := s.RenewLease(ctx, d.held); return err },
+		"Follow":                 func() error { _, err := s.Follow(ctx, store.Follow{Owner: o, Conversation: id}); return err },
+		"Stop":                   func() error { _, _, err := s.Stop(ctx, o, id); return err },
+		"Publish": func() error {
+			_, _, err := s.Publish(ctx, d.held, store.Entry{Data: []byte("1"), Snapshot: true})
+			return err
+		},
 		"SetStatus":               func() error { _, err := s.SetStatus(ctx, o, id, store.StatusCompleted); return err },
 		"Conversation":            func() error { _, err := s.Conversation(ctx, o, id, -1); return err },
 		"Conversation after none": func() error { _, err := s.Conversation(ctx, o, id, 99); return err },

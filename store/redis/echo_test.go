@@ -54,8 +54,17 @@ func TestAnswersOfOtherCalls(t *testing.T) {
 		},
 		"CompleteTurn": func(s *Store, ctx context.Context) error { return s.CompleteTurn(ctx, turn, store.Completion{}) },
 		"FailTurn":     func(s *Store, ctx context.Context) error { return s.FailTurn(ctx, turn, "internal") },
-		"RenewLease":   func(s *Store, ctx context.Context) error { return s.RenewLease(ctx, turn) },
-		"Delete":       func(s *Store, ctx context.Context) error { return s.Delete(ctx, owner, "id") },
+		"RenewLease":   func(s *Store, ctx context.Context) error { _, err := s.RenewLease(ctx, turn); return err },
+		"Publish": func(s *Store, ctx context.Context) error {
+			_, _, err := s.Publish(ctx, turn, store.Entry{})
+			return err
+		},
+		"Follow": func(s *Store, ctx context.Context) error {
+			_, err := s.Follow(ctx, store.Follow{Owner: owner, Conversation: "id"})
+			return err
+		},
+		"Stop":   func(s *Store, ctx context.Context) error { _, _, err := s.Stop(ctx, owner, "id"); return err },
+		"Delete": func(s *Store, ctx context.Context) error { return s.Delete(ctx, owner, "id") },
 		"SetStatus": func(s *Store, ctx context.Context) error {
 			_, err := s.SetStatus(ctx, owner, "id", store.StatusActive)
 			return err

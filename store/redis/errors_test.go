@@ -112,7 +112,13 @@ func calls(s *Store) map[string]func(context.Context) error {
 		},
 		"CompleteTurn": func(ctx context.Context) error { return s.CompleteTurn(ctx, turn, store.Completion{}) },
 		"FailTurn":     func(ctx context.Context) error { return s.FailTurn(ctx, turn, "internal") },
-		"RenewLease":   func(ctx context.Context) error { return s.RenewLease(ctx, turn) },
+		"RenewLease":   func(ctx context.Context) error { _, err := s.RenewLease(ctx, turn); return err },
+		"Publish": func(ctx context.Context) error {
+			_, _, err := s.Publish(ctx, turn, store.Entry{Data: []byte("1")})
+			return err
+		},
+		"Follow":       func(ctx context.Context) error { _, err := s.Follow(ctx, store.Follow{}); return err },
+		"Stop":         func(ctx context.Context) error { _, _, err := s.Stop(ctx, store.Owner{}, "c"); return err },
 		"Conversation": func(ctx context.Context) error { _, err := s.Conversation(ctx, owner, "c", -1); return err },
 		"List":         func(ctx context.Context) error { _, err := s.List(ctx, owner, store.Page{}); return err },
 		"SetStatus": func(ctx context.Context) error {
@@ -184,7 +190,7 @@ func TestEveryKind(t *testing.T) {
 func TestWrongShape(t *testing.T) {
 	for _, reply := range []string{"*0\r\n", ":1\r\n", "+OK\r\n", "$2\r\nhi\r\n", "*1\r\n:5\r\n", "*1\r\n$4\r\nHOHO\r\n", "*2\r\n$5\r\nBEGUN\r\n$1\r\n1\r\n", "*2\r\n$4\r\nBUSY\r\n$1\r\n1\r\n"} {
 		s := newStore(t, serve(t, reply), time.Minute)
-		for _, op := range []string{"BeginTurn", "CompleteTurn", "FailTurn", "RenewLease", "SetStatus", "Delete", "Ping"} {
+		for _, op := range []string{"BeginTurn", "CompleteTurn", "FailTurn", "RenewLease", "Publish", "Follow", "Stop", "SetStatus", "Delete", "Ping"} {
 			if err := calls(s)[op](t.Context()); !errors.Is(err, store.ErrProtocol) {
 				t.Errorf("%q: %s: %v, want %v", reply, op, err, store.ErrProtocol)
 			}

@@ -105,7 +105,7 @@ func (s *Store) remove(ctx context.Context, o store.Owner, id string) error {
 	if found {
 		at = s.withLegacy(o, old)
 	}
-	r, err := s.eval(ctx, s.scripts.del, at, old.name)
+	r, err := s.eval(ctx, s.scripts.del, s.relayed(at), old.name)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@
 //	{h}:m:<id>  list     its messages, one element each
 //	{h}:k:<id>  hash     its idempotency records, a field for each key
 //	{h}:l:<id>  string   the lease of the turn that runs, with its own expiry
+//	{h}:r:<id>  list     what that turn publishes while somebody follows it elsewhere
 //	{h}:ix      zset     the owner's conversations by updatedAt
 //	{h}:s       hash     what a list shows of each, and the longest time to live
 //

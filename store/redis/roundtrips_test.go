@@ -112,7 +112,10 @@ func TestRoundTrips(t *testing.T) {
 	warm := store.Turn{Owner: owner, Conversation: "none", New: true}
 	_ = s.FailTurn(ctx, warm, "x")
 	_ = s.CompleteTurn(ctx, warm, store.Completion{})
-	_ = s.RenewLease(ctx, warm)
+	_, _ = s.RenewLease(ctx, warm)
+	_, _, _ = s.Publish(ctx, warm, store.Entry{})
+	_, _ = s.Follow(ctx, store.Follow{Owner: owner, Conversation: "none"})
+	_, _, _ = s.Stop(ctx, owner, "none")
 	_ = s.Delete(ctx, owner, "none")
 	_, _ = s.SetStatus(ctx, owner, "none", store.StatusActive)
 	_, _ = s.BeginTurn(ctx, store.Begin{Owner: owner, Conversation: "none", Fingerprint: "f"})
@@ -136,7 +139,10 @@ func TestRoundTrips(t *testing.T) {
 		one("CompleteTurn of many messages", complete(500))
 	}
 	one("BeginTurn", begin(false))
-	one("RenewLease", func() error { return s.RenewLease(ctx, turn) })
+	one("RenewLease", func() error { _, err := s.RenewLease(ctx, turn); return err })
+	one("Publish", func() error { _, _, err := s.Publish(ctx, turn, store.Entry{Data: []byte("1"), Snapshot: true}); return err })
+	one("Follow", func() error { _, err := s.Follow(ctx, store.Follow{Owner: owner, Conversation: id}); return err })
+	one("Stop", func() error { _, _, err := s.Stop(ctx, owner, id); return err })
 	one("FailTurn", func() error { return s.FailTurn(ctx, turn, "internal") })
 	one("adoption", begin(false))
 	one("CompleteTurn", complete(1))

@@ -52,14 +52,26 @@ var deleteText string
 //go:embed scripts/import.lua
 var importText string
 
+//go:embed scripts/publish.lua
+var publishText string
+
+//go:embed scripts/follow.lua
+var followText string
+
+//go:embed scripts/stop.lua
+var stopText string
+
 // scripts are the writes of the store, one script each.
-type scripts struct{ begin, complete, fail, renew, status, del, imp script }
+type scripts struct {
+	begin, complete, fail, renew, status, del, imp script
+	publish, follow, stop                          script
+}
 
 func newScripts() scripts {
 	return scripts{
 		begin: newScript(beginText), complete: newScript(completeText), fail: newScript(failText),
 		renew: newScript(renewText), status: newScript(statusText), del: newScript(deleteText),
-		imp: newScript(importText),
+		imp: newScript(importText), publish: newScript(publishText), follow: newScript(followText), stop: newScript(stopText),
 	}
 }
 

@@ -71,6 +71,12 @@ func Operation(method string) (command, script string) {
 		return "EVALSHA", "fail"
 	case "RenewLease":
 		return "EVALSHA", "renew"
+	case "Publish":
+		return "EVALSHA", "publish"
+	case "Follow":
+		return "EVALSHA", "follow"
+	case "Stop":
+		return "EVALSHA", "stop"
 	case "SetStatus":
 		return "EVALSHA", "status"
 	case "Delete":
@@ -149,6 +155,7 @@ func (s scripts) names() map[string]string {
 	for name, sc := range map[string]script{
 		"begin": s.begin, "complete": s.complete, "fail": s.fail, "renew": s.renew,
 		"status": s.status, "delete": s.del, "import": s.imp,
+		"publish": s.publish, "follow": s.follow, "stop": s.stop,
 	} {
 		names[sc.sha], names[sc.text] = name, name
 	}

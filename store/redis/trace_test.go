@@ -75,7 +75,12 @@ func TestTraceTellsOfRoundTrips(t *testing.T) {
 		call   func() error
 	}{
 		{"BeginTurn", func() error { held = begin(true); return nil }},
-		{"RenewLease", func() error { return s.RenewLease(ctx, held) }},
+		{"RenewLease", func() error { _, err := s.RenewLease(ctx, held); return err }},
+		{"Publish", func() error {
+			_, _, err := s.Publish(ctx, held, store.Entry{Data: []byte("1"), Snapshot: true})
+			return err
+		}},
+		{"Follow", func() error { _, err := s.Follow(ctx, store.Follow{Owner: o, Conversation: id, New: true}); return err }},
 		{"CompleteTurn", func() error { return s.CompleteTurn(ctx, held, store.Completion{UpstreamID: "u"}) }},
 		{"FailTurn", func() error {
 			held = begin(false)
@@ -85,6 +90,7 @@ func TestTraceTellsOfRoundTrips(t *testing.T) {
 		{"Conversation", func() error { _, err := s.Conversation(ctx, o, id, -1); return err }},
 		{"List", func() error { _, err := s.List(ctx, o, store.Page{}); return err }},
 		{"SetStatus", func() error { _, err := s.SetStatus(ctx, o, id, store.StatusAbandoned); return err }},
+		{"Stop", func() error { _, _, err := s.Stop(ctx, o, id); return err }},
 		{"Delete", func() error { return s.Delete(ctx, o, id) }},
 		{"Ping", func() error { return s.Ping(ctx) }},
 	} {

@@ -39,7 +39,7 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 	if b.New {
 		created = wire.NewFields(b)
 	}
-	args := []any{token, b.Fingerprint, wire.KeyTag(b), now, ttl, store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), yesNo(b.New)}
+	args := []any{token, b.Fingerprint, wire.KeyTag(b), now, ttl, store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), store.JoinTime.Milliseconds(), yesNo(b.New)}
 	args = appendList(args, input)
 	args = appendFields(args, created)
 	args = appendFields(args, wire.WorkflowFields(b.Workflow))
@@ -75,8 +75,8 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 		}
 		t.Replay = &store.Outcome{Messages: messages, Extra: rawJSON(f[1])}
 		return t, about(&t, f[4:10])
-	case "BUSY":
-		f, err := r.rest(2)
+	case "BUSY": // number, milliseconds, same
+		f, err := r.rest(3)
 		if err != nil {
 			return store.Turn{}, err
 		}
@@ -85,7 +85,7 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 		if nerr != nil || lerr != nil {
 			return store.Turn{}, errShape
 		}
-		return store.Turn{}, &store.BusyError{Turn: number, RetryAfter: time.Duration(left) * time.Millisecond}
+		return store.Turn{}, &store.BusyError{Turn: number, RetryAfter: time.Duration(left) * time.Millisecond, Same: f[2] == "1"}
 	}
 	return store.Turn{}, outcome(r)
 }
@@ -123,16 +123,17 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 		return err
 	}
 	now, ttl := s.times()
-	args := []any{t.Token, now, ttl, string(c.Extra), yesNo(c.Unheard), yesNo(c.Ended)}
+	args := []any{t.Token, now, ttl, store.RelayTime.Milliseconds(), string(c.Extra), yesNo(c.Unheard), yesNo(c.Ended)}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.CompletionFields(t, c))
-	return s.write(ctx, "CompleteTurn", s.scripts.complete, t, args...)
+	_, err = s.write(ctx, "CompleteTurn", s.scripts.complete, t, args...)
+	return err
 }
 
 // FailTurn implements store.Store.
 func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error {
 	now, ttl := s.times()
-	err := s.write(ctx, "FailTurn", s.scripts.fail, t, t.Token, now, ttl, class)
+	_, err := s.write(ctx, "FailTurn", s.scripts.fail, t, t.Token, now, ttl, class)
 	if t.New && errors.Is(err, store.ErrLost) {
 		return nil // it was removed, which is what was asked for
 	}
@@ -140,16 +141,28 @@ func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error 
 }
 
 // RenewLease implements store.Store.
-func (s *Store) RenewLease(ctx context.Context, t store.Turn) error {
-	return s.write(ctx, "RenewLease", s.scripts.renew, t, t.Token, store.LeaseTime.Milliseconds())
+func (s *Store) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
+	now, ttl := s.times()
+	r, err := s.write(ctx, "RenewLease", s.scripts.renew, t, t.Token, now, ttl, store.LeaseTime.Milliseconds())
+	if err != nil {
+		return store.Signals{}, err
+	}
+	f, err := r.rest(2)
+	if err != nil {
+		return store.Signals{}, &store.Error{Op: "RenewLease", Kind: store.ErrProtocol, Cause: err}
+	}
+	return signals(f), nil
 }
 
-// write runs a script on a turn whose only result is its outcome. Nobody can
-// delete a conversation that is being started: if it is not there, Redis lost it.
-func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, args ...any) error {
-	return s.do(ctx, op, func(ctx context.Context) error {
-		r, err := s.eval(ctx, sc, s.at(t.Owner, t.Conversation), args...)
-		if err != nil {
+// write runs a script on a turn and returns its answer, whose tag is OK. The keys
+// end with the relay of those scripts that need it. Nobody can delete a conversation that is being started: if it is not there, Redis lost it.
+func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, args ...any) (r reply, err error) {
+	at := s.at(t.Owner, t.Conversation)
+	if sc != s.scripts.renew {
+		at = s.relayed(at)
+	}
+	err = s.do(ctx, op, func(ctx context.Context) (err error) {
+		if r, err = s.eval(ctx, sc, at, args...); err != nil {
 			return err
 		}
 		err = outcome(r)
@@ -158,6 +171,7 @@ func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, a
 		}
 		return err
 	})
+	return r, err
 }
 
 // outcome is the error that a script's tag stands for.

@@ -46,3 +46,14 @@ func PageLimit(n int) int {
 	}
 	return n
 }
+
+// TurnState is what a State… value is called outside of the record.
+func TurnState(state string) store.TurnState {
+	switch state {
+	case StateStarting, StateRunning:
+		return store.TurnRunning
+	case StateFailed:
+		return store.TurnFailed
+	}
+	return store.TurnCompleted
+}

@@ -38,6 +38,8 @@ var sound = map[string]func(string) bool{
 	FieldInput:    isFingerprint,
 	FieldKey:      func(s string) bool { return s == "" || len(s) == 22 && IsToken(s) },
 	FieldHeardAt:  func(s string) bool { return s == "" || isNumber(s) },
+	FieldListen:   isNumber,
+	FieldStop:     IsToken,
 	FieldStepData: isJSON,
 	FieldMetadata: isJSON,
 }

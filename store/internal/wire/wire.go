@@ -54,6 +54,8 @@ const (
 	FieldUnheard    = "unheard" // Record of the last turn, if its caller was told that it failed
 	FieldHeardAt    = "heardAt" // when that was given for the first time, Unix milliseconds
 	FieldKeys       = "keys"    // how many idempotency records there are; missing where nobody counted
+	FieldListen     = "listen"  // until when somebody follows the last turn, Unix milliseconds
+	FieldStop       = "stop"    // token of the turn that was asked to end
 	FieldFailPrefix = "f"       // f3 = class: turn 3 failed
 )
 

@@ -1,10 +1,10 @@
 -- Begins, adopts or replays a turn.
 -- ARGV: token, fingerprint, key tag or '', times, lease ms, ms for which an answer
---       that nobody heard is replayed, '1' when the conversation is new, messages,
+--       that nobody heard is replayed, ms for which a repeat without a key joins, '1' when the conversation is new, messages,
 --       fields of a new conversation, fields of the workflow.
 local own, fp, key = shift(), shift(), shift()
 local now, score, ttl = times()
-local leaseMs, hearing, new = shift(), shift(), shift() == '1'
+local leaseMs, hearing, joining, new = shift(), shift(), shift(), shift() == '1'
 local input, created, workflow = list(), list(), list()
 
 local h, damaged = record()
@@ -101,7 +101,8 @@ local left = h.lease and h.lease == h.token and redis.call('PTTL', lease) or 0
 local held = left > 0
 local closed = (h.status or 'active') ~= 'active' and not ended
 if held and (repeated or not closed) then -- a repeat of what runs can wait for it
-  return say('BUSY', tostring(turn), tostring(math.min(left, leaseMs)))
+  local same = repeated and (key ~= '' or (h.key or '') == '' and (h.updatedAt or '') > iso(score - joining))
+  return say('BUSY', tostring(turn), tostring(math.min(left, leaseMs)), same and '1' or '0')
 end
 if closed then return say('CLOSED') end
 

@@ -1,8 +1,10 @@
 -- Commits the agent's answer.
--- ARGV: token, times, extra, '1' when nobody heard of it, '1' when the agent ended the
---       conversation, messages, fields.
+-- ARGV: token, times, ms that a relay is kept, extra, '1' when nobody heard of it,
+--       '1' when the agent ended the conversation, messages, fields.
+-- KEYS: also the relay.
 local own = shift()
 local now, score, ttl = times()
+local relayMs, relay = shift(), KEYS[#KEYS]
 local extra, unheard, ended = shift(), shift() == '1', shift() == '1'
 local answer, fields = list(), list()
 
@@ -39,4 +41,13 @@ if rec then redis.call('HSET', recs, h.key, rec) end
 redis.call('DEL', lease)
 if h.state == 'starting' then sweep(score, ttl) end
 keep(ttl)
+if signals(h, score) == '1' then -- readers elsewhere need what is not in the messages
+  if string.match(redis.call('LINDEX', relay, 0) or '', '^%S+') ~= own then
+    redis.call('DEL', relay)
+    redis.call('RPUSH', relay, own .. ' 0')
+  end
+  redis.call('RPUSH', relay, 'E' .. extra)
+  redis.call('PEXPIRE', relay, relayMs)
+  redis.call('HDEL', conv, 'listen')
+end
 return say('OK')

@@ -74,6 +74,7 @@ local function fields(r)
     or r.fence and not number(r.fence) or r.keys and not number(r.keys)
     or r.token and not token(r.token) or r.done and not token(r.done) or r.fp and not string.find(r.fp, '^[!-~]+$')
     or (r.key or '') ~= '' and not (#r.key == 22 and token(r.key)) or (r.heardAt or '') ~= '' and not number(r.heardAt)
+    or r.listen and not number(r.listen) or r.stop and not token(r.stop)
     or r.stepData and not json(r.stepData) or r.metadata and not json(r.metadata) then
     return false
   end
@@ -118,7 +119,13 @@ local function beside(r)
 end
 
 local names = {'v', 'tenantId', 'userId', 'createdAt', 'updatedAt', 'status', 'turns', 'n', 'state', 'fence', 'token', 'done', 'fp',
-  'key', 'keys', 'unheard', 'heardAt', 'stepData', 'metadata', 'ended', 'upstreamId', 'workflowId', 'currentStep'}
+  'key', 'keys', 'unheard', 'heardAt', 'listen', 'stop', 'stepData', 'metadata', 'ended', 'upstreamId', 'workflowId', 'currentStep'}
+
+-- signals are what others want of the turn of conversation r: '1' when somebody
+-- follows it, '1' when it shall end.
+local function signals(r, now)
+  return tonumber(r.listen or 0) > now and '1' or '0', r.stop and r.stop == r.token and '1' or '0'
+end
 
 -- record reads the conversation and judges it, before anything is changed: nil
 -- when there is none, and true as a second result when it is damaged.
