@@ -15,10 +15,11 @@ type chatAnswer struct {
 	Data         *store.Payload     `json:"extractedPayload,omitempty"` // that came without a message
 	State        turn.WorkflowState `json:"workflowState"`
 	Restarted    bool               `json:"conversationRestarted,omitempty"`
+	Stopped      bool               `json:"stopped,omitempty"` // by the user, before the agent had ended
 }
 
 func chatAnswerOf(a turn.Answer) chatAnswer {
-	return chatAnswer{Conversation: a.Conversation, Messages: a.Messages, Data: a.Data, State: a.State, Restarted: a.Restarted}
+	return chatAnswer{Conversation: a.Conversation, Messages: a.Messages, Data: a.Data, State: a.State, Restarted: a.Restarted, Stopped: a.Stopped}
 }
 
 // orchestrateAnswer is the body of orchestrate.

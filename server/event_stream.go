@@ -22,6 +22,8 @@ const (
 	writeLimit = 20 * time.Second
 
 	keepAliveComment = ":\n\n"
+	// reconnectSoon has a browser come back after a second; some wait three.
+	reconnectSoon = "retry: 1000\n\n"
 )
 
 // The events of a stream: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -56,26 +58,36 @@ var errGone = errors.New("server: client is gone or too slow")
 type eventStream struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
-	open bool          // headers are out
-	at   turn.Position // of what was written of the feed
-	err  error         // why writing stopped; errGone if the client is the reason
+	open bool // headers are out
+	// at is what was written of the feed. An event's id is the position after it.
+	at  turn.Position
+	err error // why writing stopped; errGone if the client is the reason
+}
+
+func newEventStream(w http.ResponseWriter) *eventStream {
+	return &eventStream{w: w, rc: http.NewResponseController(w)}
 }
 
 // take writes what the feed has since the last call.
 func (e *eventStream) take(f *turn.Feed) (wrote, over bool) {
-	messages, deltas, over := f.News(&e.at)
-	for _, m := range messages {
-		e.event(eventMessage, m)
+	after := e.at
+	messages, deltas, over := f.News(&after)
+	if e.at.Fence != after.Fence {
+		e.at = turn.Position{Fence: after.Fence}
 	}
+	e.rest(messages)
 	for _, d := range deltas {
+		e.at.Version = d.Version
 		e.event(eventDelta, d)
 	}
+	e.at = after
 	return len(messages)+len(deltas) > 0, over
 }
 
-// rest writes the messages of a turn that were not written yet.
+// rest writes messages that follow those that were written.
 func (e *eventStream) rest(messages []store.Message) {
-	for _, m := range messages[e.at.Messages:] {
+	for _, m := range messages {
+		e.at.Messages++
 		e.event(eventMessage, m)
 	}
 }
@@ -90,7 +102,7 @@ func (e *eventStream) event(name string, data any) {
 		e.err = fmt.Errorf("encode event: %w", err)
 		return
 	}
-	e.send(fmt.Appendf(nil, "event: %s\ndata: %s\n", name, body))
+	e.send(fmt.Appendf(nil, "id: %s\nevent: %s\ndata: %s\n", e.at, name, body))
 }
 
 // send writes and flushes, within writeLimit.

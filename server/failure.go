@@ -269,6 +269,11 @@ var failures = [...]Failure{
 		Message: "The service is restarting; please try again in a moment.",
 	},
 	{
+		Class: "instance_lost", Meaning: "the instance that ran the turn is gone, or another has taken the turn over",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelWarn, is: []error{turn.ErrAbandoned},
+		Title: "Answer cut short", Detail: "The instance that had the agent answer is gone. Repeat the request.",
+	},
+	{
 		Class: classPanic, Meaning: "a fault of this service; the log has the stack",
 		Status: http.StatusInternalServerError, SpanError: true, Level: slog.LevelError, is: []error{turn.ErrPanic},
 		Title: "Internal error", Detail: ourFault,
@@ -317,6 +322,9 @@ func lookup(err error) *Failure {
 	if lacksDescriptors(err) {
 		// Whatever could not be opened, the lack is this process's own.
 		return rowOf(classOverloaded)
+	}
+	if e, ok := errors.AsType[*turn.RelayedError](err); ok {
+		return rowOf(e.Class) // another instance has looked it up
 	}
 	from, fallback := ofRequest, classInternal
 	if e, ok := errors.AsType[*store.Error](err); ok && !errors.Is(e, store.ErrOverloaded) {

@@ -29,6 +29,8 @@ func (s *Server) routes() []route {
 		{method: "GET", pattern: "/api/chat/conversations/{id}", handle: s.conversations.get},
 		{method: "PATCH", pattern: "/api/chat/conversations/{id}", handle: s.conversations.patch},
 		{method: "DELETE", pattern: "/api/chat/conversations/{id}", handle: s.conversations.delete},
+		{method: "GET", pattern: "/api/chat/conversations/{id}/stream", handle: s.chat.resume},
+		{method: "POST", pattern: "/api/chat/conversations/{id}/stop", handle: s.chat.stop},
 
 		{method: "GET", pattern: "/health", handle: s.probes.health, open: true},
 		{method: "GET", pattern: "/livez", handle: s.probes.livez, open: true},

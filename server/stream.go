@@ -12,11 +12,16 @@ import (
 // its own half of the connection still reads. A failure before the first event is
 // answered like any other; a later one is the last event.
 func (c *chatRoutes) stream(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
-	x, out := of(r), &eventStream{w: w, rc: http.NewResponseController(w)}
-	a, err := c.turns.Run(r.Context(), &x.Progress, req, func(f *turn.Feed) (stop func()) {
+	out := newEventStream(w)
+	a, err := c.turns.Run(r.Context(), &of(r).Progress, req, func(f *turn.Feed) (stop func()) {
 		return newStreamWriter(out, f).stop
 	})
-	if x.Joined && r.Context().Err() != nil {
+	return endStream(out, r, a, err)
+}
+
+// endStream ends a stream, or answers the failure of one that has not begun.
+func endStream(out *eventStream, r *http.Request, a turn.Answer, err error) error {
+	if of(r).Joined && r.Context().Err() != nil {
 		out.err, err = errGone, r.Context().Err() // the client left before the turn ended
 	}
 	if err != nil && !out.open {
@@ -36,7 +41,7 @@ func lastEvent(out *eventStream, r *http.Request, a turn.Answer, err error) erro
 		if a.Replayed {
 			w.Header().Set("Idempotency-Replayed", "true")
 		}
-		out.rest(a.Messages) // for a replay, all of them
+		out.rest(a.Messages[min(out.at.Messages, len(a.Messages)):]) // for a replay, all of them
 		out.event(eventDone, chatAnswerOf(a))
 	}
 	timing(w, x) // as a trailer

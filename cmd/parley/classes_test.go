@@ -9,6 +9,7 @@ import (
 
 	"parley/server"
 	"parley/server/auth"
+	"parley/server/turn"
 	"parley/store"
 )
 
@@ -71,6 +72,7 @@ func provocations() map[string]provoked {
 			}
 			return start(w)
 		}},
+		"instance_lost": beginFails(turn.ErrAbandoned),
 		"upstream_unreachable": {ask: func(w *watched) told {
 			w.unplug()
 			return start(w)

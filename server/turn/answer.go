@@ -19,6 +19,7 @@ type Answer struct {
 	LatencyMs    int64          // how long the agent took
 	Restarted    bool           // the agent had forgotten what was said before
 	Replayed     bool           // the stored answer of an earlier request
+	Stopped      bool           // the user stopped the turn before its end
 	Data         *store.Payload // what came without any message to go with; nil if nothing did
 }
 
@@ -39,6 +40,7 @@ type extra struct {
 	State     *WorkflowState `json:"workflowState,omitempty"` // nil while nobody has said anything of a workflow
 	LatencyMs int64          `json:"latencyMs"`
 	Restarted bool           `json:"conversationRestarted,omitempty"`
+	Stopped   bool           `json:"stopped,omitempty"`
 	Data      *store.Payload `json:"extractedPayload,omitempty"`
 }
 
@@ -61,7 +63,7 @@ func (re *reply) completion(req *Request, user []store.Message, held *store.Turn
 		c.Messages = append(c.Messages, re.messages...)
 	}
 	c.Workflow = re.position.changes()
-	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, Data: re.payload, State: re.state(req, number, agentErrorIn(c.Messages) != "")}
+	ex := extra{LatencyMs: re.millis, Restarted: re.restarted, Stopped: re.stopped, Data: re.payload, State: re.state(req, number, agentErrorIn(c.Messages) != "")}
 	// The store decides whether it is kept: a repeat without a key may finish the turn
 	// of a request that had one.
 	c.Extra = ex.encode()
@@ -124,7 +126,7 @@ func replay(req *Request, held *store.Turn) (Answer, error) {
 
 // answerOf makes the caller's answer from what was stored.
 func answerOf(req *Request, held *store.Turn, stored []store.Message, ex extra) Answer {
-	a := Answer{Conversation: req.Conversation, Messages: []store.Message{}, LatencyMs: ex.LatencyMs, Restarted: ex.Restarted, Data: ex.Data}
+	a := Answer{Conversation: req.Conversation, Messages: []store.Message{}, LatencyMs: ex.LatencyMs, Restarted: ex.Restarted, Stopped: ex.Stopped, Data: ex.Data}
 	for _, m := range stored {
 		greeting := req.Kind == KindOrchestrate && m.Turn == 0
 		if m.Role == store.RoleAssistant && !greeting {

@@ -16,6 +16,7 @@ type reply struct {
 	messages   []store.Message
 	upstreamID string
 	restarted  bool // the agent has forgotten what was said before
+	stopped    bool // the user stopped the turn before its end
 	ended      bool
 	millis     int64
 	payload    *store.Payload // the first data that came without a message
@@ -24,10 +25,11 @@ type reply struct {
 
 // ask asks the agent while the lease is renewed. When there is no answer, it records
 // the turn as failed.
-func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []store.Message, held *store.Turn, f *Feed) (done *store.Completion, ex extra, err error) {
+func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []store.Message, t *runningTurn) (done *store.Completion, ex extra, err error) {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.AgentTimeout)
 	defer cancel()
-	work, release := r.renewLease(work, held)
+	held := t.held
+	work, release := r.renewLease(work, t)
 	defer release()
 
 	class := r.cfg.Class(ErrPanic) // the failure class; of a panic unless the code below sets another
@@ -40,7 +42,7 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 
 	var said reply
 	err = r.timed(&p.Upstream, func() error {
-		said, err = r.converse(work, req, held, f)
+		said, err = r.converse(work, req, held, t.feed)
 		return err
 	})
 	switch cause := context.Cause(work); {
@@ -48,6 +50,10 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 		r.cfg.OnAgent("")
 		done, ex = said.completion(req, user, held)
 		class = ""
+	case errors.Is(cause, ErrStopped):
+		said.stop()
+		done, ex = said.completion(req, user, held)
+		class, err = "", nil
 	case isVoid(cause):
 		// Another turn took over, or the conversation was deleted or lost: this turn
 		// can no longer be recorded as failed.
@@ -80,7 +86,7 @@ func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class 
 // converse is the only place where the agent is asked. It starts the upstream
 // conversation if there is none, and sends the user's input. Legacy records have no
 // upstream conversation; for those it is started without a greeting, and the agent
-// does not know what was said before.
+// does not know what was said before. With an error comes what was said until then.
 func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f *Feed) (reply, error) {
 	re := reply{upstreamID: held.UpstreamID, position: positionOf(req, held)}
 	began := r.cfg.Now()
@@ -92,7 +98,7 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 		var err error
 		re.greeting, err = r.collect(ctx, &re, r.cfg.Agent.Start(ctx, copilot.Start{Identity: req.Identity, Silent: !req.Kind.starts()}), 0, greeted)
 		if err != nil {
-			return reply{}, err
+			return re, err
 		}
 		if re.upstreamID == "" {
 			return reply{}, &copilot.Error{Op: "start", Kind: copilot.ErrProtocol}
@@ -105,7 +111,8 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 			Identity: req.Identity, ConversationID: re.upstreamID, Text: req.Workflow.prefix(req.Text), Value: req.Value,
 		}), turnNumber(req, held), f)
 		if err != nil {
-			return reply{}, err
+			re.millis = r.cfg.Now().Sub(began).Milliseconds()
+			return re, err
 		}
 	}
 	re.millis = r.cfg.Now().Sub(began).Milliseconds()
@@ -113,6 +120,14 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 		r.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "data of the agent was left out of collectedData", slog.Int("bound_bytes", maxCollected))
 	}
 	return re, nil
+}
+
+// stop marks what was said as an answer that has no end.
+func (re *reply) stop() {
+	re.stopped = true
+	if n := len(re.messages); n > 0 {
+		re.messages[n-1].Stopped = true // so that a reload shows it, even if no text was cut
+	}
 }
 
 // turnNumber is the number of the turn with the user's input.
@@ -124,13 +139,18 @@ func turnNumber(req *Request, held *store.Turn) int {
 }
 
 // collect reads one answer of the agent and returns its messages. It passes messages
-// and deltas to f as they come; a delta has the id that its message will have.
+// and deltas to f as they come; a delta has the id that its message will have. With an
+// error it returns the messages until then, when the turn was stopped also texts that
+// were being written.
 func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilot.Event, error], turn int, f *Feed) ([]store.Message, error) {
 	var messages []store.Message
 	ids := map[string]string{} // message ids by stream id
 	for e, err := range events {
 		if err != nil {
-			return nil, err
+			if errors.Is(context.Cause(ctx), ErrStopped) {
+				messages = append(messages, f.cut(turn)...)
+			}
+			return messages, err
 		}
 		switch e.Kind {
 		case copilot.EventConversation:

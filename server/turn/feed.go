@@ -1,7 +1,10 @@
 package turn
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"parley/store"
@@ -10,8 +13,11 @@ import (
 // Feed has what a running turn has said so far, for everybody who streams it. Each
 // reader has its own position and takes what is new to it. So a slow reader delays
 // nobody and costs no memory. It misses deltas, never a message.
+//
+// A turn of another instance has a Feed as well, which a mirror fills.
 type Feed struct {
 	mu        sync.Mutex
+	fence     int64 // of the turn
 	messages  []store.Message
 	writing   []Delta // of messages that are not complete yet
 	version   int     // of the newest delta
@@ -28,13 +34,27 @@ type Feed struct {
 type Delta struct {
 	Message string `json:"messageId"`
 	Text    string `json:"text"`
-	version int
+	Version int    `json:"-"` // higher for a later delta of the turn
 }
 
-// Position is how much of a feed a reader has taken.
+// Position is how much of a turn a reader has taken. It means the same on every
+// instance.
 type Position struct {
-	Messages int // number of messages taken
-	version  int
+	Fence    int64 // of the turn; higher for every turn of a conversation, and when one is taken over
+	Messages int   // number of messages taken
+	Version  int   // of the newest delta taken
+}
+
+// String is the position as the id of an event.
+func (p Position) String() string { return fmt.Sprintf("%d-%d-%d", p.Fence, p.Messages, p.Version) }
+
+// ParsePosition reads what String wrote. Anything else is the beginning.
+func ParsePosition(s string) Position {
+	var p Position
+	if n, err := fmt.Sscanf(s, "%d-%d-%d", &p.Fence, &p.Messages, &p.Version); n != 3 || err != nil || p.String() != s || p.Messages < 0 || p.Version < 0 {
+		return Position{}
+	}
+	return p
 }
 
 // write sets the text so far of a message. Here and in say, f is nil for a greeting
@@ -49,11 +69,11 @@ func (f *Feed) write(message, text string) {
 	f.change()
 	for i := range f.writing {
 		if f.writing[i].Message == message {
-			f.writing[i].Text, f.writing[i].version = text, f.version
+			f.writing[i].Text, f.writing[i].Version = text, f.version
 			return
 		}
 	}
-	f.writing = append(f.writing, Delta{Message: message, Text: text, version: f.version})
+	f.writing = append(f.writing, Delta{Message: message, Text: text, Version: f.version})
 }
 
 // say adds complete messages. The delta with id written, if there is one, is done.
@@ -71,6 +91,29 @@ func (f *Feed) say(written string, messages []store.Message) {
 	}
 	f.messages = append(f.messages, messages...)
 	f.change()
+}
+
+// cut ends the texts that are being written where they are, and returns them as
+// messages with the ids that their deltas had.
+func (f *Feed) cut(turn int) []store.Message {
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var cut []store.Message
+	for _, d := range f.writing {
+		if strings.TrimSpace(d.Text) == "" {
+			continue
+		}
+		cut = append(cut, store.Message{
+			ID: d.Message, Turn: turn, Role: store.RoleAssistant, Kind: store.KindText, Text: d.Text, Stopped: true,
+		})
+	}
+	f.writing = nil
+	f.messages = append(f.messages, cut...)
+	f.change()
+	return cut
 }
 
 // end sets the turn's outcome. It is the last call.
@@ -102,17 +145,23 @@ func (f *Feed) Listen(wake func()) (leave func()) {
 }
 
 // News returns what is new to a reader and moves its position: complete messages
-// first, then deltas. After it has reported that the turn is over, nothing follows.
+// first, then deltas in the order of their versions. A reader that comes from another
+// instance may be ahead of this feed. After News has reported that the turn is over,
+// nothing follows.
 func (f *Feed) News(at *Position) (messages []store.Message, deltas []Delta, over bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	messages = f.messages[at.Messages:]
+	if at.Fence != f.fence {
+		*at = Position{Fence: f.fence}
+	}
+	messages = f.messages[min(at.Messages, len(f.messages)):]
 	for _, d := range f.writing {
-		if d.version > at.version {
+		if d.Version > at.Version {
 			deltas = append(deltas, d)
 		}
 	}
-	at.Messages, at.version = len(f.messages), f.version
+	slices.SortFunc(deltas, func(a, b Delta) int { return cmp.Compare(a.Version, b.Version) })
+	at.Messages, at.Version = max(at.Messages, len(f.messages)), max(at.Version, f.version)
 	return messages, deltas, f.over
 }
 
@@ -121,4 +170,30 @@ func (f *Feed) outcome() (a Answer, stage Stage, over bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.answer, f.stage, f.over, f.err
+}
+
+// silent reports whether nothing was said yet.
+func (f *Feed) silent() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.messages)+len(f.writing) == 0
+}
+
+// join counts one more reader, unless there are MaxJoined.
+func (f *Feed) join() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.joined == MaxJoined {
+		return false
+	}
+	f.joined++
+	return true
+}
+
+// leave is the opposite of join. It reports whether that was the last reader.
+func (f *Feed) leave() (last bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.joined--
+	return f.joined == 0
 }

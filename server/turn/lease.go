@@ -15,12 +15,13 @@ const (
 	renewRetryInterval = store.LeaseTime / 15
 )
 
-// renewLease renews the lease of a turn until release is called. It cancels the
-// returned context, with the reason as its cause, when the turn is lost or the process
-// ends. Any other failed renewal is soon tried again, so that a short outage does not
+// renewLease renews the lease of a turn until release is called, and heeds what others
+// want of the turn. It cancels the returned context, with the reason as its cause, when
+// the turn is lost or stopped, or the process ends. Any other failed renewal is soon tried again, so that a short outage does not
 // cost the lease. It does not fail the turn: the fence decides at the commit.
-func (r *Runner) renewLease(ctx context.Context, held *store.Turn) (_ context.Context, release func()) {
+func (r *Runner) renewLease(ctx context.Context, t *runningTurn) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	t.stoppable(cancel)
 	unlink := context.AfterFunc(r.life, func() { cancel(context.Cause(r.life)) })
 	// A timer, not a waiting goroutine, saves memory: an idle stream over HTTP/1.1
 	// costs 55 KB instead of 70 KB (TestIdleStreams).
@@ -34,8 +35,9 @@ func (r *Runner) renewLease(ctx context.Context, held *store.Turn) (_ context.Co
 		if ctx.Err() != nil {
 			return
 		}
-		switch err := r.renewOnce(ctx, held); {
+		switch signals, err := r.renewOnce(ctx, t.held); {
 		case err == nil:
+			r.heed(ctx, t, signals)
 			next.Reset(renewInterval)
 		case isVoid(err):
 			cancel(err)
@@ -49,20 +51,34 @@ func (r *Runner) renewLease(ctx context.Context, held *store.Turn) (_ context.Co
 		renewing.Lock() // waits for a renewal that is running
 		defer renewing.Unlock()
 		next.Stop()
+		t.publishing.mu.Lock()
+		defer t.publishing.mu.Unlock()
+		t.publishing.end()
 	}
 }
 
 // renewOnce makes one renewal, bounded by the interval, or one slow call would cost the
 // lease. It recovers panics: on a timer's goroutine they would end the process.
-func (r *Runner) renewOnce(ctx context.Context, held *store.Turn) (err error) {
+func (r *Runner) renewOnce(ctx context.Context, held *store.Turn) (_ store.Signals, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			p := NewPanicError(v)
-			r.cfg.Log.LogAttrs(ctx, slog.LevelError, "lease renewal panicked", slog.String("error", p.Error()), slog.String("stack", string(p.Stack)))
-			err = p
+			err = r.panicked(ctx, "lease renewal panicked", v)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, renewInterval)
 	defer cancel()
 	return r.cfg.Store.RenewLease(ctx, *held)
+}
+
+// contain logs a panic of a goroutine that no request waits for. It is deferred.
+func (r *Runner) contain(ctx context.Context, what string) {
+	if v := recover(); v != nil {
+		_ = r.panicked(ctx, what, v)
+	}
+}
+
+func (r *Runner) panicked(ctx context.Context, what string, v any) error {
+	p := NewPanicError(v)
+	r.cfg.Log.LogAttrs(ctx, slog.LevelError, what, slog.String("error", p.Error()), slog.String("stack", string(p.Stack)))
+	return p
 }

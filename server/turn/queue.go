@@ -100,6 +100,9 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.B
 		if held, err = r.tryBegin(ctx, p, req, b); !errors.Is(err, store.ErrBusy) {
 			return held, nil, err
 		}
+		if joined := r.joinBusy(ctx, p, req, err); joined != nil {
+			return nil, joined, nil
+		}
 	}
 	if r.cfg.TurnWait <= 0 {
 		return nil, nil, err
@@ -136,6 +139,9 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.B
 		}
 		if held, err = r.tryBegin(ctx, p, req, b); !errors.Is(err, store.ErrBusy) {
 			return held, nil, err
+		}
+		if joined := r.joinBusy(ctx, p, req, err); joined != nil {
+			return nil, joined, nil
 		}
 		attempts++
 	}

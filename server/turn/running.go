@@ -2,6 +2,7 @@ package turn
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,10 +12,6 @@ import (
 // MaxJoined bounds the requests that may join one running turn. Each costs a
 // connection; an honest client needs one or two.
 const MaxJoined = 8
-
-// joinTime is how long after its begin a turn treats the same input without a key as
-// the same request. Later, the user is taken to say it again.
-const joinTime = time.Minute
 
 // running has the turns that this process runs, from begin to commit. A conversation
 // has one at a time.
@@ -29,6 +26,39 @@ type runningTurn struct {
 	key   requestKey
 	begun time.Time
 	feed  *Feed
+
+	publishing publishing
+
+	mu      sync.Mutex
+	stopped bool
+	cut     context.CancelCauseFunc // ends the agent's part; nil before it
+}
+
+// stop ends the agent's part of the turn, now or when it begins.
+func (t *runningTurn) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopped = true
+	if t.cut != nil {
+		t.cut(ErrStopped)
+	}
+}
+
+// stoppable says how the agent's part is ended.
+func (t *runningTurn) stoppable(cut context.CancelCauseFunc) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cut = cut; t.stopped {
+		cut(ErrStopped)
+	}
+}
+
+// join joins the turn; nil when MaxJoined requests have.
+func (t *runningTurn) join() *joinedTurn {
+	if !t.feed.join() {
+		return nil
+	}
+	return &joinedTurn{feed: t.feed, leave: func() { t.feed.leave() }}
 }
 
 // requestKey is equal for a request and its repeats.
@@ -78,43 +108,42 @@ func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
 	return err
 }
 
-// joinedTurn is the running turn of an earlier request that this one repeats.
-type joinedTurn struct{ feed *Feed }
+// joinedTurn is a running turn that a request follows: that of an earlier request that
+// this one repeats, or one that it was asked to follow.
+type joinedTurn struct {
+	feed  *Feed
+	leave func() // must be called
+}
 
 // join returns the running turn of this process for the same input, with the same key
 // or both without one. It is nil when there is none, or when MaxJoined requests have
-// joined it. The caller must call leave.
+// joined it.
 func (r *Runner) join(req *Request) *joinedTurn {
 	t := r.running.get(req.conversationKey())
-	if t == nil || t.key != req.requestKey() || req.Key == "" && r.cfg.Now().Sub(t.begun) >= joinTime {
+	if t == nil || t.key != req.requestKey() || req.Key == "" && r.cfg.Now().Sub(t.begun) >= store.JoinTime {
 		return nil
 	}
-	t.feed.mu.Lock()
-	defer t.feed.mu.Unlock()
-	if t.feed.joined == MaxJoined {
-		return nil
-	}
-	t.feed.joined++
-	return &joinedTurn{t.feed}
+	return t.join()
 }
 
-// leave is the opposite of join.
-func (j *joinedTurn) leave() {
-	j.feed.mu.Lock()
-	defer j.feed.mu.Unlock()
-	j.feed.joined--
+// joinBusy returns the running turn of another instance for the same input, as join
+// does; nil when there is none any more. busy is what BeginTurn said.
+func (r *Runner) joinBusy(ctx context.Context, p *Progress, req *Request, busy error) *joinedTurn {
+	if e, ok := errors.AsType[*store.BusyError](busy); !ok || !e.Same || r.running.get(req.conversationKey()) != nil {
+		return nil
+	}
+	j, err := r.joinElsewhere(ctx, p, req.conversationKey(), req.Kind)
+	if err != nil {
+		return nil // who cannot join waits
+	}
+	return j
 }
 
 // wait returns the turn's outcome, or the context's error if ctx is done first. The
 // turn goes on in both cases.
 func (j *joinedTurn) wait(ctx context.Context) (Answer, Stage, error) {
-	changed := make(chan struct{}, 1)
-	defer j.feed.Listen(func() {
-		select {
-		case changed <- struct{}{}:
-		default: // a signal is pending already
-		}
-	})()
+	changed, leave := j.feed.changes()
+	defer leave()
 	for {
 		if a, stage, over, err := j.feed.outcome(); over {
 			return a, stage, err

@@ -37,7 +37,7 @@ func TestJoin(t *testing.T) {
 			t.Errorf("key %q: joined once too often", key)
 		}
 		last.leave()
-		now = now.Add(joinTime)
+		now = now.Add(store.JoinTime)
 		if joined := r.join(&req) != nil; joined != (key != "") {
 			t.Errorf("key %q: joined a minute later: %v", key, joined)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"parley/server/copilot"
@@ -65,12 +66,19 @@ type Runner struct {
 	limiter *Limiter
 	running running
 	queue   queue
-	outbox  *outbox
+	mirrors mirrors
+	// publishers are the goroutines that publish turns.
+	publishers sync.WaitGroup
+	outbox     *outbox
 
 	// life is canceled, with ErrShuttingDown as its cause, to end the turns that still
 	// run.
 	life context.Context
 	kill context.CancelCauseFunc
+	// closing is done when Shutdown has begun. Readers of other instances' turns are
+	// then told to go elsewhere.
+	closing context.Context
+	close   context.CancelFunc
 }
 
 // New makes a Runner. Call Shutdown to end its goroutines.
@@ -78,9 +86,11 @@ func New(cfg Config) *Runner {
 	r := &Runner{
 		cfg: cfg, limiter: NewLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
 		running: running{turns: map[conversationKey]*runningTurn{}},
+		mirrors: mirrors{byConv: map[conversationKey]*mirror{}},
 		queue:   queue{waiting: map[conversationKey][]*waiter{}}, outbox: newOutbox(cfg),
 	}
 	r.life, r.kill = context.WithCancelCause(context.Background())
+	r.closing, r.close = context.WithCancel(r.life)
 	return r
 }
 
@@ -93,7 +103,9 @@ func (r *Runner) PendingCommits() int { return r.outbox.pending() }
 // has not taken by then are dropped.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	defer r.outbox.close(ctx)
+	defer r.publishers.Wait() // each makes at most one bounded store call
 	empty := r.limiter.Close()
+	r.close()
 	select {
 	case <-empty:
 		return nil
@@ -167,21 +179,28 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch
 	if !b.New {
 		b.Input = user
 	}
-	held, joined, err := r.begin(ctx, p, req, b)
-	switch {
-	case err != nil:
-		return Answer{}, err
-	case joined != nil:
-		return r.follow(ctx, p, req, joined, watch)
-	case held.Replay != nil:
-		p.Replayed, p.Conversation = true, req.Conversation
-		return replay(req, held)
+	for {
+		held, joined, err := r.begin(ctx, p, req, b)
+		switch {
+		case err != nil:
+			return Answer{}, err
+		case joined != nil:
+			a, err := r.follow(ctx, p, req.Conversation, joined, watch)
+			if errors.Is(err, ErrAbandoned) && (watch == nil || joined.feed.silent()) {
+				p.Stage, p.Joined = StageBegin, false
+				continue // its reader has got nothing of it: this request takes the turn over
+			}
+			return a, err
+		case held.Replay != nil:
+			p.Replayed, p.Conversation = true, req.Conversation
+			return replay(req, held)
+		}
+		return r.carry(ctx, p, req, user, held, watch)
 	}
-	return r.carry(ctx, p, req, user, held, watch)
 }
 
 // follow waits for a turn that another request runs.
-func (r *Runner) follow(ctx context.Context, p *Progress, req *Request, j *joinedTurn, watch Watch) (Answer, error) {
+func (r *Runner) follow(ctx context.Context, p *Progress, conversation string, j *joinedTurn, watch Watch) (Answer, error) {
 	defer j.leave()
 	p.Joined = true
 	if watch != nil {
@@ -190,19 +209,20 @@ func (r *Runner) follow(ctx context.Context, p *Progress, req *Request, j *joine
 	a, stage, err := j.wait(ctx)
 	p.Stage = stage
 	if err == nil {
-		p.Conversation = req.Conversation
+		p.Conversation = conversation
 	}
 	return a, err
 }
 
 // carry asks the agent and stores what it answered.
 func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []store.Message, held *store.Turn, watch Watch) (a Answer, err error) {
-	f := &Feed{}
+	f := &Feed{fence: held.Fence}
 	if watch != nil {
 		defer watch(f)()
 	}
 	key := req.conversationKey()
-	remove := r.running.add(key, &runningTurn{held: held, key: req.requestKey(), begun: r.cfg.Now(), feed: f})
+	t := &runningTurn{held: held, key: req.requestKey(), begun: r.cfg.Now(), feed: f}
+	remove := r.running.add(key, t)
 	defer func() {
 		if v := recover(); v != nil {
 			err = NewPanicError(v)
@@ -213,7 +233,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 	}()
 
 	p.Stage = StageUpstream
-	done, ex, err := r.ask(ctx, p, req, user, held, f)
+	done, ex, err := r.ask(ctx, p, req, user, t)
 	if err != nil {
 		return Answer{}, err
 	}
