@@ -39,14 +39,16 @@ func newAuthHarness(t *testing.T, change ...func(*Config)) (*harness, *authtest.
 func requestsByRoute(t *testing.T, w *harness, id string) map[string]call {
 	t.Helper()
 	bodies := map[string]call{
-		"POST /api/chat/start":                post("/api/chat/start", "{}"),
-		"POST /api/chat/send":                 send(id, "hello"),
-		"POST /api/chat/card-action":          post("/api/chat/card-action", fmt.Sprintf(`{"conversationId":%q,"cardId":"c","userSummary":"s","submitData":{"action":"Action.Submit"}}`, id)),
-		"POST /api/chat/orchestrate":          post("/api/chat/orchestrate", `{"query":"hello"}`),
-		"GET /api/chat/conversations":         get("/api/chat/conversations"),
-		"GET /api/chat/conversations/{id}":    get("/api/chat/conversations/" + id),
-		"PATCH /api/chat/conversations/{id}":  {Method: "PATCH", Path: "/api/chat/conversations/" + id, Body: `{"status":"completed"}`, Headers: map[string]string{"Content-Type": "application/json"}},
-		"DELETE /api/chat/conversations/{id}": {Method: "DELETE", Path: "/api/chat/conversations/" + id},
+		"POST /api/chat/start":                    post("/api/chat/start", "{}"),
+		"POST /api/chat/send":                     send(id, "hello"),
+		"POST /api/chat/card-action":              post("/api/chat/card-action", fmt.Sprintf(`{"conversationId":%q,"cardId":"c","userSummary":"s","submitData":{"action":"Action.Submit"}}`, id)),
+		"POST /api/chat/orchestrate":              post("/api/chat/orchestrate", `{"query":"hello"}`),
+		"GET /api/chat/conversations":             get("/api/chat/conversations"),
+		"GET /api/chat/conversations/{id}":        get("/api/chat/conversations/" + id),
+		"GET /api/chat/conversations/{id}/stream": get("/api/chat/conversations/" + id + "/stream"),
+		"POST /api/chat/conversations/{id}/stop":  {Method: "POST", Path: "/api/chat/conversations/" + id + "/stop"},
+		"PATCH /api/chat/conversations/{id}":      {Method: "PATCH", Path: "/api/chat/conversations/" + id, Body: `{"status":"completed"}`, Headers: map[string]string{"Content-Type": "application/json"}},
+		"DELETE /api/chat/conversations/{id}":     {Method: "DELETE", Path: "/api/chat/conversations/" + id},
 	}
 	for _, rt := range w.server.routes() {
 		if _, ok := bodies[rt.method+" "+rt.pattern]; !ok && !rt.open {

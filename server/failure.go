@@ -272,6 +272,7 @@ var failures = [...]Failure{
 		Class: "instance_lost", Meaning: "the instance that ran the turn is gone, or another has taken the turn over",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelWarn, is: []error{turn.ErrAbandoned},
 		Title: "Answer cut short", Detail: "The instance that had the agent answer is gone. Repeat the request.",
+		Message: "The answer was cut short; please try again.",
 	},
 	{
 		Class: classPanic, Meaning: "a fault of this service; the log has the stack",

@@ -37,7 +37,7 @@ var sentinels = map[string]error{
 	"auth.ErrUnauthenticated": auth.ErrUnauthenticated, "auth.ErrForbidden": auth.ErrForbidden,
 	"auth.ErrUnavailable": auth.ErrUnavailable,
 	"store.ErrOverloaded": store.ErrOverloaded,
-	"turn.ErrOverloaded":  turn.ErrOverloaded, "turn.ErrShuttingDown": turn.ErrShuttingDown, "turn.ErrPanic": turn.ErrPanic,
+	"turn.ErrOverloaded":  turn.ErrOverloaded, "turn.ErrShuttingDown": turn.ErrShuttingDown, "turn.ErrAbandoned": turn.ErrAbandoned, "turn.ErrPanic": turn.ErrPanic,
 }
 
 func TestEverySentinelHasARow(t *testing.T) {
@@ -144,7 +144,7 @@ func TestStoreAndAgentKeepTheirStatus(t *testing.T) {
 			t.Errorf("%s has the wrong origin", f.Class)
 		}
 	}
-	if len(seen) != 35 {
+	if len(seen) != 36 {
 		t.Errorf("%d classes in the table", len(seen))
 	}
 }

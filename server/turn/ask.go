@@ -50,7 +50,7 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 		r.cfg.OnAgent("")
 		done, ex = said.completion(req, user, held)
 		class = ""
-	case errors.Is(cause, ErrStopped):
+	case errors.Is(cause, stoppedError{}):
 		said.stop()
 		done, ex = said.completion(req, user, held)
 		class, err = "", nil
@@ -147,7 +147,7 @@ func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilo
 	ids := map[string]string{} // message ids by stream id
 	for e, err := range events {
 		if err != nil {
-			if errors.Is(context.Cause(ctx), ErrStopped) {
+			if errors.Is(context.Cause(ctx), stoppedError{}) {
 				messages = append(messages, f.cut(turn)...)
 			}
 			return messages, err

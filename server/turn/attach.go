@@ -2,14 +2,16 @@ package turn
 
 import (
 	"context"
-	"errors"
 
 	"parley/store"
 )
 
-// ErrStopped is why a turn ended whose user stopped it. It is no failure: what was
-// said until then is the answer.
-var ErrStopped = errors.New("turn: stopped by its user")
+// stoppedError is why the agent's part of a turn ended whose user stopped it. It is no
+// failure: what was said until then is the answer.
+type stoppedError struct{}
+
+// Error implements error.
+func (stoppedError) Error() string { return "turn: stopped by its user" }
 
 // Attach follows the turn that runs in a conversation, on whichever instance, as Run
 // follows a turn that it joined. found is false if no turn runs. It counts as a turn

@@ -40,7 +40,7 @@ func (t *runningTurn) stop() {
 	defer t.mu.Unlock()
 	t.stopped = true
 	if t.cut != nil {
-		t.cut(ErrStopped)
+		t.cut(stoppedError{})
 	}
 }
 
@@ -49,7 +49,7 @@ func (t *runningTurn) stoppable(cut context.CancelCauseFunc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cut = cut; t.stopped {
-		cut(ErrStopped)
+		cut(stoppedError{})
 	}
 }
 

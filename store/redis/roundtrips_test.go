@@ -140,7 +140,10 @@ func TestRoundTrips(t *testing.T) {
 	}
 	one("BeginTurn", begin(false))
 	one("RenewLease", func() error { _, err := s.RenewLease(ctx, turn); return err })
-	one("Publish", func() error { _, _, err := s.Publish(ctx, turn, store.Entry{Data: []byte("1"), Snapshot: true}); return err })
+	one("Publish", func() error {
+		_, _, err := s.Publish(ctx, turn, store.Entry{Data: []byte("1"), Snapshot: true})
+		return err
+	})
 	one("Follow", func() error { _, err := s.Follow(ctx, store.Follow{Owner: owner, Conversation: id}); return err })
 	one("Stop", func() error { _, _, err := s.Stop(ctx, owner, id); return err })
 	one("FailTurn", func() error { return s.FailTurn(ctx, turn, "internal") })
