@@ -190,6 +190,7 @@ func TestFollowingIsPaidOnDemand(t *testing.T) {
 		id := w.start()
 		w.store.resetCalls()
 		own := w.read(t.Context(), asStream(send(id, "x")))
+		synctest.Wait()
 		local := w.read(t.Context(), resume(id))
 		own.events(t)
 		local.events(t)

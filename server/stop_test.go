@@ -28,7 +28,9 @@ func TestStop(t *testing.T) {
 				}
 				id := w.start()
 				asked := send(id, "x").with("Idempotency-Key", "k")
-				own, reader := w.read(t.Context(), asStream(asked)), at.read(t.Context(), resume(id))
+				own := w.read(t.Context(), asStream(asked))
+				synctest.Wait()
+				reader := at.read(t.Context(), resume(id))
 				time.Sleep(4 * typing)
 				began := time.Now()
 				for n := range 2 {
