@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
-		"server", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
+		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
 		"store", "store/memory", "store/redis", "telemetry", "telemetry/provider",
 	},
 }
