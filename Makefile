@@ -23,7 +23,7 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test test-jaeger short contract chaos lint vuln fmt fuzz bench verify clean
+.PHONY: help run build test test-jaeger short contract chaos browser lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, by a SEED,
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SEED=$(SEED) \
 		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestChaos' -v ./cmd/parley
+
+browser: ## Have a real Chromium talk to two instances through resets, kills and a Redis that stands still; REQUIRE_BROWSER=1 forbids skipping.
+	.ci/race.sh
+	env=$$(contracttest/redistest/setup.sh && .ci/browser.sh) && eval "$$env" && \
+		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestBrowser' -v ./cmd/parley
 
 lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.
 	$(GO) vet ./...

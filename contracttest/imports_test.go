@@ -65,6 +65,7 @@ var only = map[string]struct {
 	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
 	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
 	"golang.org/x/net/http2":     {[]string{}, "it is for tests"},
+	"github.com/chromedp/":       {[]string{}, "it is for tests"},
 	"github.com/getkin/":         {[]string{"contracttest/apispec"}, "it is for tests"},
 	"github.com/tmaxmax/":        {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
 	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},

@@ -130,12 +130,10 @@ func childCommand(t *testing.T, pairs ...string) *exec.Cmd {
 }
 
 // processWith is a process that logs to stderr, unless that is nil.
-func processWith(t *testing.T, stderr *os.File, pairs ...string) (base string, cmd *exec.Cmd) {
+func processWith(t *testing.T, stderr io.Writer, pairs ...string) (base string, cmd *exec.Cmd) {
 	t.Helper()
 	cmd = childCommand(t, pairs...)
-	if stderr != nil {
-		cmd.Stderr = stderr
-	}
+	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
