@@ -16,6 +16,7 @@ func TestBrowser(t *testing.T) {
 		"answer seen while it comes":                answerComes,
 		"connection reset, browser repeats":         resetKept(0),
 		"connection reset, page repeats":            resetFresh(0),
+		"message after the agent's end":             afterTheEnd,
 		"two quick sends":                           twoQuickSends,
 		"Redis stands still while the agent thinks": func(t *testing.T, s *site) { redisStops(t, s, redis) },
 		"Redis stands still when the agent answers": func(t *testing.T, s *site) { redisMissesTheAnswer(t, s, redis) },
@@ -82,6 +83,16 @@ func twoQuickSends(_ *testing.T, s *site) {
 	s.page.settle()
 	s.saw([]int{0, 1}, "user: one", "user: two", answerOf(1, "one"), answerOf(2, "two"))
 	s.askedOnce("one", "two")
+}
+
+// The agent ends the conversation, and the user goes on.
+func afterTheEnd(_ *testing.T, s *site) {
+	s.page.say("/end")
+	s.page.settle()
+	s.page.say("hello")
+	s.page.settle()
+	s.saw([]int{0, 1}, "user: /end", "assistant: Goodbye.", "user: hello", answerOf(1, "hello"))
+	s.askedOnce("/end", "hello")
 }
 
 // standstill is how long Redis stands still: longer than a lease.
