@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 	"parley/server/copilot/emulator"
 )
@@ -26,9 +27,10 @@ type site struct {
 
 // instance is one process of the program.
 type instance struct {
-	base string
-	cmd  *exec.Cmd
-	logs *sharedBuffer
+	base  string
+	cmd   *exec.Cmd
+	logs  *sharedBuffer
+	redis *faultproxy.Proxy // between it and Redis
 }
 
 // newSite starts everything and opens the page. When the test has failed it logs what
@@ -46,12 +48,13 @@ func newSite(t *testing.T, b *browser, redis *redistest.Server) *site {
 	}
 	settings := []string{
 		"COPILOT_DIRECT_CONNECT_URL", web.URL + "/agent", "COPILOT_STUB_TOKEN", "stub",
-		"REDIS_URL", redis.URL(), "STATIC_DIR", files,
+		"STATIC_DIR", files,
 	}
 	for i := range s.instances {
 		logs := &sharedBuffer{}
-		base, cmd := processWith(t, logs, settings...)
-		s.instances[i] = &instance{base: base, cmd: cmd, logs: logs}
+		way := faultproxy.Start(t, redis.Addr())
+		base, cmd := processWith(t, logs, append(settings, "REDIS_URL", "redis://"+way.Addr())...)
+		s.instances[i] = &instance{base: base, cmd: cmd, logs: logs, redis: way}
 	}
 	s.balancer = newBalancer(t, s.instances[0].base, s.instances[1].base)
 	t.Cleanup(func() {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 )
 
@@ -13,11 +14,17 @@ func TestBrowser(t *testing.T) {
 	b := newBrowser(t)
 	redis := redistest.Start(t)
 	for name, scenario := range map[string]func(*testing.T, *site){
-		"answer seen while it comes":                answerComes,
+		"answer seen while it comes":                              answerComes,
+		"reload in the middle of an answer":                       reloaded,
+		"connection reset in the middle of an answer":             streamReset,
+		"instance killed in the middle of an answer":              streamKilled,
+		"connection reset, browser repeats on the other instance": resetKept(1),
+		"connection reset, page repeats on the other instance":    resetFresh(1),
+		"answer stopped":                            stopped,
 		"connection reset, browser repeats":         resetKept(0),
 		"connection reset, page repeats":            resetFresh(0),
-		"message after the agent's end":             afterTheEnd,
 		"two quick sends":                           twoQuickSends,
+		"message after the agent's end":             afterTheEnd,
 		"Redis stands still while the agent thinks": func(t *testing.T, s *site) { redisStops(t, s, redis) },
 		"Redis stands still when the agent answers": func(t *testing.T, s *site) { redisMissesTheAnswer(t, s, redis) },
 		"instance killed":                           instanceKilled,
@@ -55,16 +62,20 @@ func resetFresh(repeat int) func(*testing.T, *site) {
 func (s *site) resetInMidTurn(repeat int, before ...string) {
 	s.t.Helper()
 	const path = "/api/chat/send"
-	came := s.balancer.came(path)
+	came, other := s.balancer.came(path), s.instances[repeat].redis
 	s.balancer.choose(0)
 	s.agent.hold(0)
 	s.page.say("hello")
 	waitFor(s.t, func() bool { return s.agent.holding() == 1 })
+	asked := other.Executions(faultproxy.Scripts())
 	s.balancer.choose(repeat)
 	if n := s.balancer.reset(path); n != 1 {
 		s.t.Errorf("%d connections were reset", n)
 	}
 	waitFor(s.t, func() bool { return s.balancer.came(path) == came+2 })
+	if repeat != 0 { // it knows of the turn from Redis only: later, this would be a repeat of a turn that is over
+		waitFor(s.t, func() bool { return other.Executions(faultproxy.Scripts()) > asked })
+	}
 	s.agent.letGo()
 	s.page.settle()
 	turn := 1 + len(before)/2
