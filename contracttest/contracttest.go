@@ -136,7 +136,7 @@ func (r Rule) String() string { return r.ID + ": " + r.Sentence }
 
 // Rules returns all rules in the order of the interface.
 func Rules() []Rule {
-	return slices.Concat(recordRules(), turnRules(), endRules(), repeatRules(), keyRules(), listRules(), pagingRules(), lifeRules(), relayRules(), legacyRules(), damageRules())
+	return slices.Concat(recordRules(), rangeRules(), boundRules(), turnRules(), endRules(), repeatRules(), keyRules(), listRules(), pagingRules(), lifeRules(), relayRules(), legacyRules(), damageRules())
 }
 
 // Run checks the backend and then every rule against it, each in a place of its

@@ -91,7 +91,15 @@ func (e *env) renew(t store.Turn) error {
 
 func (e *env) get(id string) store.Conversation {
 	e.Helper()
-	c, err := e.Store.Conversation(e.Context(), e.owner, id, -1)
+	c, err := e.Store.Conversation(e.Context(), e.owner, id, store.Range{})
+	e.must(err, "Conversation")
+	return c
+}
+
+// read reads a range.
+func (e *env) read(id string, r store.Range) store.Conversation {
+	e.Helper()
+	c, err := e.Store.Conversation(e.Context(), e.owner, id, r)
 	e.must(err, "Conversation")
 	return c
 }
@@ -126,7 +134,7 @@ func (e *env) busy(err error, turn int) {
 // gone expects that nothing tells of the conversation.
 func (e *env) gone(id string) {
 	e.Helper()
-	_, err := e.Store.Conversation(e.Context(), e.owner, id, -1)
+	_, err := e.Store.Conversation(e.Context(), e.owner, id, store.Range{})
 	e.refused(err, store.ErrNotFound, "Conversation")
 	_, err = e.Store.BeginTurn(e.Context(), e.input(id, "anyone there?"))
 	e.refused(err, store.ErrNotFound, "BeginTurn")

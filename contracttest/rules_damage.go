@@ -39,7 +39,7 @@ func fieldsGone(e *env) {
 func (e *env) everyMethod(t store.Turn, want error, after string) {
 	e.Helper()
 	id, s := t.Conversation, e.Store
-	_, err := s.Conversation(e.Context(), e.owner, id, -1)
+	_, err := s.Conversation(e.Context(), e.owner, id, store.Range{})
 	e.refused(err, want, "Conversation after "+after)
 	for _, b := range []store.Begin{e.input(id, "other"), e.keyed(id, "question", "k"), e.keyed(id, "question", "other")} {
 		_, err := s.BeginTurn(e.Context(), b)

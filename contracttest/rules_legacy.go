@@ -49,7 +49,7 @@ func legacyLife(e *env) {
 	e.same("texts", texts(c.Messages), []string{"hello", "hi"})
 	e.same("turns, status", []any{c.Turns, c.Status}, []any{1, store.StatusActive})
 	listed("after it was read")
-	later, err := e.Store.Conversation(e.Context(), e.owner, read, 0)
+	later, err := e.Store.Conversation(e.Context(), e.owner, read, store.Range{From: 1})
 	e.must(err, "Conversation after the greeting")
 	e.same("texts after the greeting", texts(later.Messages), []string{"hi"})
 	t := e.begin(e.input(read, "next"))
@@ -76,7 +76,7 @@ func legacyOwner(e *env) {
 	e.gone(broken)
 	e.owner = old
 	e.same("texts", texts(e.get(id).Messages), []string{"hello", "hi"})
-	_, err := e.Store.Conversation(e.Context(), e.owner, broken, -1)
+	_, err := e.Store.Conversation(e.Context(), e.owner, broken, store.Range{})
 	e.refused(err, store.ErrCorrupt, "Conversation of one that does not decode")
 	e.must(e.Store.Delete(e.Context(), e.owner, broken), "Delete of one that does not decode")
 }
@@ -221,7 +221,7 @@ func legacyUnreadable(e *env) {
 			e.same(what+": listed", got, []string{sound})
 			e.same(what+": corrupt", corrupt, 1)
 		}
-		_, err := e.Store.Conversation(e.Context(), e.owner, id, -1)
+		_, err := e.Store.Conversation(e.Context(), e.owner, id, store.Range{})
 		e.refused(err, store.ErrCorrupt, what+": Conversation")
 		_, err = e.Store.BeginTurn(e.Context(), e.input(id, "next"))
 		e.refused(err, store.ErrCorrupt, what+": BeginTurn")

@@ -180,7 +180,7 @@ func canceledDoesNothing(e *env) {
 		"Publish":      func() error { _, _, err := s.Publish(ctx, held, store.Entry{Snapshot: true}); return err },
 		"Follow":       func() error { _, err := s.Follow(ctx, store.Follow{Owner: e.owner, Conversation: id}); return err },
 		"Stop":         func() error { _, _, err := s.Stop(ctx, e.owner, id); return err },
-		"Conversation": func() error { _, err := s.Conversation(ctx, e.owner, id, -1); return err },
+		"Conversation": func() error { _, err := s.Conversation(ctx, e.owner, id, store.Range{}); return err },
 		"List":         func() error { _, err := s.List(ctx, e.owner, store.Page{}); return err },
 		"SetStatus":    func() error { _, err := s.SetStatus(ctx, e.owner, id, store.StatusCompleted); return err },
 		"Delete":       func() error { return s.Delete(ctx, e.owner, id) },
@@ -201,7 +201,7 @@ func handlesAgree(e *env) {
 	t, err := other.BeginTurn(e.Context(), e.keyed(id, "question", "k"))
 	e.must(err, "BeginTurn through the other handle")
 	e.complete(t, reply("answer"))
-	got, err := other.Conversation(e.Context(), e.owner, id, -1)
+	got, err := other.Conversation(e.Context(), e.owner, id, store.Range{})
 	e.must(err, "Conversation through the other handle")
 	e.same("conversation", got, e.get(id))
 	again, err := other.BeginTurn(e.Context(), e.keyed(id, "question", "k"))

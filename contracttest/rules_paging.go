@@ -182,7 +182,7 @@ func (e *env) ends(id string, within time.Duration) {
 	ctx, cancel := context.WithTimeout(e.Context(), within)
 	defer cancel()
 	for tick := time.Tick(within / 200); ; {
-		_, err := e.Store.Conversation(ctx, e.owner, id, -1)
+		_, err := e.Store.Conversation(ctx, e.owner, id, store.Range{})
 		if err != nil {
 			e.refused(err, store.ErrNotFound, "Conversation")
 			return

@@ -2,14 +2,13 @@ package contracttest
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/google/uuid"
 
 	"parley/store"
 )
 
-// recordRules are about what is kept and who sees it: S1 and S2, S13.
+// recordRules are about what is kept and who sees it: S1 and S2.
 func recordRules() []Rule {
 	return []Rule{
 		{ID: "S1.round-trip", Sentence: "every field of a conversation and its messages comes back as stored, in any script", check: roundTrip},
@@ -17,7 +16,6 @@ func recordRules() []Rule {
 		{ID: "S2.absent", Sentence: "a conversation that never was is not found", check: absentIsNotFound},
 		{ID: "S2.owners", Sentence: "for another user, and for another tenant, a conversation does not exist", check: ownersApart},
 		{ID: "S2.starting", Sentence: "a conversation that is still being started is not found", check: startingIsInvisible},
-		{ID: "S13.after", Sentence: "reading after turn N returns the messages of later turns, however many there are", check: readAfter},
 	}
 }
 
@@ -114,35 +112,4 @@ func startingIsInvisible(e *env) {
 	e.gone(b.Conversation)
 	e.complete(t, reply("hello"))
 	e.same("after completion", texts(e.get(b.Conversation).Messages), []string{"hello"})
-}
-
-// readAfter uses more messages than any implementation is likely to read at once.
-func readAfter(e *env) {
-	id := e.start()
-	const turns, each = 4, 70
-	for n := 1; n <= turns; n++ {
-		t := e.begin(e.input(id, fmt.Sprint("question ", n)))
-		many := make([]string, each)
-		for i := range many {
-			many[i] = fmt.Sprint("answer ", n, ".", i)
-		}
-		e.complete(t, store.Completion{Outcome: store.Outcome{Messages: answered(many...)}})
-	}
-	all := e.get(id).Messages
-	if len(all) != 1+turns*(1+each) {
-		e.broken("%d messages in all", len(all))
-	}
-	for after := -1; after <= turns+1; after++ {
-		c, err := e.Store.Conversation(e.Context(), e.owner, id, after)
-		e.must(err, "Conversation")
-		var want []string
-		for _, m := range all {
-			if m.Turn > after {
-				want = append(want, m.Text)
-			}
-		}
-		if got := texts(c.Messages); fmt.Sprint(got) != fmt.Sprint(want) {
-			e.broken("after %d: %d messages, want %d", after, len(got), len(want))
-		}
-	}
 }

@@ -25,6 +25,10 @@ type conversation struct {
 	Failures    []turnFailure   `json:"failures,omitempty"`
 	// Messages is absent if they were not asked for, else a list, never null.
 	Messages *[]store.Message `json:"messages,omitempty"`
+	// Earlier is the turn before which there is more, Later that after which there is;
+	// absent if there is none.
+	Earlier *int `json:"earlier,omitempty"`
+	Later   *int `json:"later,omitempty"`
 }
 
 type turnFailure struct {
@@ -94,19 +98,13 @@ func (c *conversationRoutes) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	params, err := query(r, "after")
+	part, err := partOf(r)
 	if err != nil {
 		return err
 	}
-	after := -1
-	if v, ok := params["after"]; ok {
-		if after, err = number("after", v, 0, math.MaxInt32); err != nil {
-			return err
-		}
-	}
 	var found store.Conversation
 	err = c.timed(&x.Store, func() error {
-		found, err = c.store.Conversation(r.Context(), x.owner, id, after)
+		found, err = c.store.Conversation(r.Context(), x.owner, id, part)
 		return err
 	})
 	if err != nil {
@@ -115,7 +113,43 @@ func (c *conversationRoutes) get(w http.ResponseWriter, r *http.Request) error {
 	body := conversationOf(found)
 	messages := append([]store.Message{}, found.Messages...)
 	body.Messages = &messages
+	if n := len(messages); n > 0 && found.Earlier {
+		body.Earlier = &messages[0].Turn
+	}
+	if n := len(messages); n > 0 && found.Later {
+		body.Later = &messages[n-1].Turn
+	}
 	return respond(w, r, http.StatusOK, body)
+}
+
+// partOf reads which messages of a conversation are asked for.
+func partOf(r *http.Request) (store.Range, error) {
+	var part store.Range
+	params, err := query(r, "after", "before", "limit")
+	if err != nil {
+		return part, err
+	}
+	after, hasAfter := params["after"]
+	before, hasBefore := params["before"]
+	if hasAfter && hasBefore {
+		return part, invalid("before", "cannot be used together with after")
+	}
+	if hasAfter {
+		n, err := number("after", after, 0, math.MaxInt32)
+		if err != nil {
+			return part, err
+		}
+		part.From = n + 1
+	}
+	if hasBefore {
+		if part.Before, err = number("before", before, 1, math.MaxInt32); err != nil {
+			return part, err
+		}
+	}
+	if limit, ok := params["limit"]; ok {
+		part.Limit, err = number("limit", limit, 1, store.MaxMessages)
+	}
+	return part, err
 }
 
 func (c *conversationRoutes) patch(w http.ResponseWriter, r *http.Request) error {

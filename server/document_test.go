@@ -266,7 +266,7 @@ func TestParametersAreBoundAsDocumented(t *testing.T) {
 			}
 		}
 	}
-	if walked["limit"] != 6 || walked["after"] != 6 || walked["Idempotency-Key"] != 24 {
+	if walked["limit"] != 12 || walked["after"] != 6 || walked["before"] != 6 || walked["Idempotency-Key"] != 24 {
 		t.Errorf("bounds that were tried: %v", walked)
 	}
 }

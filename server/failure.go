@@ -119,6 +119,12 @@ var failures = [...]Failure{
 		Message: "This conversation has been closed; please start a new one.",
 	},
 	{
+		Class: "conversation_full", Meaning: "the conversation has `MAX_CONVERSATION_TURNS` turns or `MAX_CONVERSATION_BYTES`",
+		Status: http.StatusConflict, Level: slog.LevelInfo, is: []error{store.ErrConversationFull},
+		Title: "Conversation full", Detail: "The conversation has as much in it as one may have. Start a new one.",
+		Message: "This conversation is full; please start a new one.",
+	},
+	{
 		Class: "payload_too_large", Meaning: "the body has more than 256 KiB",
 		Status: http.StatusRequestEntityTooLarge, Level: slog.LevelInfo, is: []error{errTooLarge},
 		Title: "Body too large", Detail: "A body may have at most 256 KiB.",
@@ -141,6 +147,12 @@ var failures = [...]Failure{
 		Status: http.StatusTooManyRequests, Retryable: true, Level: slog.LevelWarn, is: []error{turn.ErrOverloaded, store.ErrOverloaded},
 		Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.",
 		Message: "There is a lot to do right now; please try again in a moment.",
+	},
+	{
+		Class: "quota_exceeded", Meaning: "the user has `MAX_CONVERSATIONS_PER_USER` conversations",
+		Status: http.StatusTooManyRequests, Level: slog.LevelInfo, is: []error{store.ErrQuota},
+		Title: "Too many conversations", Detail: "You have as many conversations as you may have. Delete one, and repeat the request.",
+		Message: "You have too many conversations; please delete one first.",
 	},
 	{
 		Class: "store_unreachable", Meaning: "Redis: refused, reset, name or TLS failure or too many clients, or the circuit breaker that this opened",

@@ -159,11 +159,11 @@ func (c *countingStore) FailTurn(ctx context.Context, t store.Turn, class string
 	return c.Store.FailTurn(ctx, t, class)
 }
 
-func (c *countingStore) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+func (c *countingStore) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
 	if err := c.called("Conversation"); err != nil {
 		return store.Conversation{}, err
 	}
-	return c.Store.Conversation(ctx, o, id, after)
+	return c.Store.Conversation(ctx, o, id, r)
 }
 
 func (c *countingStore) List(ctx context.Context, o store.Owner, p store.Page) (store.Listing, error) {

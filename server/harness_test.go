@@ -184,7 +184,7 @@ func send(id, text string) call {
 // history gives the whole conversation.
 func (w *harness) history(id string) store.Conversation {
 	w.t.Helper()
-	c, err := w.store.Conversation(w.t.Context(), store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}, id, -1)
+	c, err := w.store.Conversation(w.t.Context(), store.Owner{Tenant: store.DefaultTenant, User: store.DefaultUser}, id, store.Range{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -70,6 +70,12 @@ type Config struct {
 	// MaxTurns bounds the turns that run at once, MaxTurnsPerOwner those of one owner;
 	// more are refused with class overloaded. 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
+	// Limits bound what one owner keeps; more is refused with class conversation_full
+	// or quota_exceeded. The zero value bounds nothing.
+	Limits store.Limits
+	// MaxTurnBytes bounds what the agent says in one turn, in the form in which it is
+	// stored; 0 for no bound. More is a failure of class upstream_protocol.
+	MaxTurnBytes int
 	// MaxRequests bounds the authenticated requests that are handled at once,
 	// MaxRequestsPerOwner those of one owner; more are refused with class overloaded.
 	// As many again may have their token verified. 0 for no bound.
@@ -152,6 +158,7 @@ func New(cfg Config) (*Server, error) {
 		Class: Class, OnAgent: cfg.Health.sawUpstream, OnCommitDropped: cfg.OnCommitDropped,
 		AgentTimeout: cfg.UpstreamTimeout, StoreTimeout: cfg.StoreTimeout, CommitTimeout: cfg.CommitTimeout, TurnWait: cfg.TurnWait,
 		MaxTurns: cfg.MaxTurns, MaxTurnsPerOwner: cfg.MaxTurnsPerOwner,
+		Limits: cfg.Limits, MaxAnswerBytes: cfg.MaxTurnBytes,
 	})
 	s.adapter = &adapter{cfg: &s.cfg, admission: newAdmission(&s.cfg), pages: pages}
 	s.chat = &chatRoutes{turns: s.turns, cards: cardPolicy{cfg.AllowedActions, normalDomains(cfg.AllowedDomains)}, newID: cfg.NewID}

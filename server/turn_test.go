@@ -30,7 +30,7 @@ func TestStartStoresWhoAndWhen(t *testing.T) {
 
 	w = newHarness(t, nil, func(c *Config) { c.AuthRequired, c.Auth = true, fixedVerifier{Tenant: "t1", User: "u1", Token: "jwt"} })
 	id := w.start()
-	if _, err := w.store.Conversation(t.Context(), store.Owner{Tenant: "t1", User: "u1"}, id, -1); err != nil {
+	if _, err := w.store.Conversation(t.Context(), store.Owner{Tenant: "t1", User: "u1"}, id, store.Range{}); err != nil {
 		t.Error(err)
 	}
 	if got := w.agent.starts[0].Identity; got != (copilot.Identity{Tenant: "t1", User: "u1", Assertion: "jwt"}) {

@@ -16,6 +16,10 @@ var (
 	ErrMismatch = errors.New("store: idempotency key was used for another request")
 	ErrStale    = errors.New("store: turn has been taken over")
 	ErrCursor   = errors.New("store: not a cursor of this list")
+	// ErrConversationFull says that the conversation has reached Limits.Turns or Bytes.
+	ErrConversationFull = errors.New("store: conversation is full")
+	// ErrQuota says that the owner has reached Limits.Conversations.
+	ErrQuota = errors.New("store: owner has too many conversations")
 )
 
 // The kinds of outage. Each is the Kind of an *Error.

@@ -55,10 +55,13 @@ type Conversation struct {
 	// PendingTurn is the number of the turn that was begun and has neither
 	// completed nor failed, 0 if there is none.
 	PendingTurn int
-	// Failures are the turns whose agent call failed, in order of their number.
+	// Failures are the turns whose agent call failed, in order of their number:
+	// those that the Range has messages of, and the one right before its From.
 	Failures []TurnFailure
-	// Messages in the order they were said. Nil in lists.
+	// Messages of a Range, in the order they were said. Nil in lists.
 	Messages []Message
+	// Earlier and Later say that there are messages before and behind these.
+	Earlier, Later bool
 }
 
 // Workflow is the optional state that a caller drives through a conversation.
@@ -140,6 +143,19 @@ type Begin struct {
 	Fingerprint string
 	// Workflow replaces the conversation's non-empty fields when not zero.
 	Workflow Workflow
+	// Limits are what the conversation, and its owner, may come to.
+	Limits Limits
+}
+
+// Limits bound what one owner keeps. A field that is 0 bounds nothing.
+type Limits struct {
+	Turns int // of a conversation, the failed ones included
+	// Bytes of a conversation, in its stored form: its messages, and what is kept for
+	// replays (S9). A turn that has begun may still be answered, so a conversation can
+	// pass it by one answer.
+	Bytes int
+	// Conversations of the owner, those that are being started left out.
+	Conversations int
 }
 
 // Turn is a turn that the caller holds. Token and Fence give the right to commit it.
@@ -167,6 +183,9 @@ type Outcome struct {
 	// Extra is JSON of the caller about the answer, at most 64 KiB: what a replay needs
 	// beside the messages.
 	Extra json.RawMessage
+	// StepData is set in a Replay: the step data after the turn. It may be nil if the
+	// turn's own Begin set it, and nothing else did: the repeat has it as well.
+	StepData json.RawMessage
 }
 
 // Completion is the agent's answer to a turn.
@@ -186,6 +205,32 @@ type Completion struct {
 	// then gets the answer (S11).
 	Unheard bool
 }
+
+// Range asks for a part of a conversation's messages: always those of whole turns,
+// of at least one if there is any, and of no more than fit in Limit and
+// MaxRangeBytes. The zero value is the newest part.
+type Range struct {
+	// From is the number of a turn, 1 or more: the part begins with it, or with the
+	// next that has messages. 0 for a part that is counted from its end.
+	From int
+	// Before is the number of a turn: the part ends before it. 0 for the end of the
+	// conversation. It is not looked at when there is a From.
+	Before int
+	Limit  int // messages, 1..MaxMessages; 0 means MaxMessages
+}
+
+// Bounds of a Range.
+const (
+	MaxMessages   = 200
+	MaxRangeBytes = 1 << 20 // of messages in their stored form
+)
+
+// KeptKeys is how many idempotency keys of a conversation are kept for certain,
+// the latest. MaxKeys is how many there can be: the oldest are forgotten then.
+const (
+	KeptKeys = 96
+	MaxKeys  = 128
+)
 
 // Page asks for a part of a list.
 type Page struct {
@@ -242,7 +287,9 @@ const HearingTime = time.Minute
 //	 S9  The same Key and Fingerprint again: Replay when that turn completed
 //	     (even if the conversation is closed by now), *BusyError while it is
 //	     held (likewise), and adoption when it failed or lapsed and is still the
-//	     last: same number, higher fence, no second user message.
+//	     last: same number, higher fence, no second user message. The KeptKeys
+//	     latest keys of a conversation are kept for certain; an older one may be
+//	     forgotten, and then its repeat is a new turn.
 //	S10  The same Key with another Fingerprint is ErrMismatch, unless one of the
 //	     two begins was New.
 //	S11  Without a Key, a repeat of the last turn's Fingerprint adopts that turn
@@ -259,8 +306,10 @@ const HearingTime = time.Minute
 //	     again and drops the upstream id, because the agent starts anew. The owner's
 //	     word counts, whether it came before or after the agent's end. A record that
 //	     does not say who completed it stays closed.
-//	S13  Conversation(after) returns the messages of turns later than after;
-//	     after < 0 returns all, the greeting (turn 0) included.
+//	S13  Conversation returns a Range of the messages, oldest first. Parts that
+//	     are asked for one after the other, Before the first turn of the last part
+//	     or From the turn behind it, make up the whole: no gap, nothing twice.
+//	     Earlier and Later say whether there is more.
 //	S14  List is newest first by UpdatedAt, at most MaxPage, and pages without
 //	     gap or repetition over conversations that do not change meanwhile.
 //	     Expired conversations neither appear nor use up the limit. An entry
@@ -289,8 +338,9 @@ const HearingTime = time.Minute
 //	S23  A record is judged before it is changed. One of a version that the store
 //	     does not know, or with a field that makes no sense, is ErrCorrupt to every
 //	     method that reads or changes it, and nothing of it changes. What is judged
-//	     is all fields, how many messages and keys there are, the last message,
-//	     and of the others what the method reads. List counts what it cannot read.
+//	     is all fields, how many messages and keys there are, in a method that
+//	     changes it the last message, and of the others what the method returns.
+//	     List counts what it cannot read.
 //	S24  Delete also removes a conversation that is damaged, or has lost a part.
 //	     What has lost its fields is ErrNotFound to every other method.
 //	S25  When the conversation of a New turn is gone before its end, CompleteTurn
@@ -309,12 +359,19 @@ const HearingTime = time.Minute
 //	     and returns false when no turn is held.
 //	S30  A *BusyError is Same if the turn that runs has the same Fingerprint and
 //	     Key, or neither has a Key and it was begun within JoinTime.
+//	S31  A BeginTurn of another turn is ErrConversationFull when the conversation
+//	     has as many turns as Limits.Turns, or would have more bytes than
+//	     Limits.Bytes with its Input, and changes nothing. Replays, and turns that
+//	     are taken over, are not new.
+//	S32  A BeginTurn that is New is ErrQuota when the owner has as many
+//	     conversations as Limits.Conversations, and creates nothing. What has
+//	     expired, or was deleted, does not count.
 //
 // A nil error from a write means that the primary has stored it. Replication
 // behind the primary is not promised. All methods may be called at the same
 // time from many goroutines.
 type Store interface {
-	// BeginTurn starts, adopts or replays a turn (S3, S4, S9-S12).
+	// BeginTurn starts, adopts or replays a turn (S3, S4, S9-S12, S30-S32).
 	BeginTurn(ctx context.Context, b Begin) (Turn, error)
 	// CompleteTurn commits the agent's answer (S5-S7).
 	CompleteTurn(ctx context.Context, t Turn, c Completion) error
@@ -331,13 +388,13 @@ type Store interface {
 	// Stop asks the holder of the turn that runs to end it (S29) and returns the
 	// turn's number.
 	Stop(ctx context.Context, o Owner, id string) (turn int, running bool, err error)
-	// Conversation returns one conversation (S2, S13).
-	Conversation(ctx context.Context, o Owner, id string, after int) (Conversation, error)
+	// Conversation returns one conversation with a part of its messages (S2, S13).
+	Conversation(ctx context.Context, o Owner, id string, r Range) (Conversation, error)
 	// List returns the owner's conversations (S14). A cursor that List did not
 	// make is ErrCursor.
 	List(ctx context.Context, o Owner, p Page) (Listing, error)
 	// SetStatus closes or reopens a conversation (S16) and returns it without
-	// its messages.
+	// its messages and failures.
 	SetStatus(ctx context.Context, o Owner, id string, s Status) (Conversation, error)
 	// Delete removes a conversation (S17).
 	Delete(ctx context.Context, o Owner, id string) error

@@ -64,8 +64,8 @@ func (c *countingStore) Stop(ctx context.Context, o store.Owner, id string) (int
 	return turn, running, err
 }
 
-func (c *countingStore) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-	conv, err := c.Store.Conversation(ctx, o, id, after)
+func (c *countingStore) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+	conv, err := c.Store.Conversation(ctx, o, id, r)
 	c.count(err)
 	return conv, err
 }

@@ -192,10 +192,10 @@ func (d *observedStore) RenewLease(ctx context.Context, t store.Turn) (s store.S
 }
 
 // Conversation implements store.Store.
-func (d *observedStore) Conversation(ctx context.Context, o store.Owner, id string, after int) (conv store.Conversation, err error) {
+func (d *observedStore) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (conv store.Conversation, err error) {
 	ctx, c := d.begin(ctx, callConversation)
 	defer func() { c.end(ctx, err) }()
-	return d.next.Conversation(ctx, o, id, after)
+	return d.next.Conversation(ctx, o, id, r)
 }
 
 // List implements store.Store.

@@ -25,7 +25,7 @@ type backend struct {
 // set, memory when it is not, and never one for the other.
 func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger) (backend, error) {
 	if c.redisURL == "" {
-		var s store.Store = memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations})
+		var s store.Store = memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations, MaxBytes: c.maxMemoryBytes})
 		if with.store != nil {
 			s = with.store(s)
 		}

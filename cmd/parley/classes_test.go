@@ -35,6 +35,8 @@ func provocations() map[string]provoked {
 		"unsupported_media_type": {ask: func(w *watched) told { return w.ask("POST", "/api/chat/send", "text", "Content-Type", "text/plain") }},
 		"turn_conflict":          beginFails(&store.BusyError{Turn: 1, RetryAfter: time.Second}),
 		"conversation_closed":    beginFails(store.ErrClosed),
+		"conversation_full":      beginFails(store.ErrConversationFull),
+		"quota_exceeded":         beginFails(store.ErrQuota),
 		"idempotency_mismatch":   beginFails(store.ErrMismatch),
 		"internal":               beginFails(errors.New("nobody foresaw this")),
 		"store_corrupt":          beginFails(outage(store.ErrCorrupt)),

@@ -38,7 +38,11 @@ type config struct {
 	redisLegacy                        bool
 	redisCAs                           *x509.CertPool
 	ttl, redisTimeout                  time.Duration
-	maxConversations                   int
+	maxConversations, maxMemoryBytes   int
+	maxConversationTurns               int
+	maxConversationBytes               int
+	maxConversationsPerUser            int
+	maxAnswerBytes                     int
 
 	authRequired                   bool
 	devOwner                       store.Owner

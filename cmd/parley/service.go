@@ -110,10 +110,12 @@ func (s *service) newAPI(with seams) (*server.Server, error) {
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
 		TurnWait: c.turnWait, MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns, MaxAuthWaiting: auth.MaxWaiting,
 		MaxBodyBytes: c.maxMemory, MaxAnswerBytes: c.maxMemory, BriefHealth: c.admin, ReadyWithoutStore: c.readyWithoutStore, Now: with.clock,
+		Limits: store.Limits{Turns: c.maxConversationTurns, Bytes: c.maxConversationBytes}, MaxTurnBytes: c.maxAnswerBytes,
 	}
 	if c.authRequired {
 		// Without sign-in, everybody is one user.
 		cfg.MaxTurnsPerOwner, cfg.MaxRequestsPerOwner = c.maxTurnsPerUser, c.maxRequestsPerUser
+		cfg.Limits.Conversations = c.maxConversationsPerUser
 	}
 	observeAPI(&cfg, s.tel)
 	if c.staticDir != "" {

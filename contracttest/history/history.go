@@ -235,7 +235,7 @@ func (c *client) end(op op, holder, answer string, call func(context.Context) er
 
 func (c *client) get() {
 	began := time.Since(c.run.began).Nanoseconds()
-	conv, err := c.store.Conversation(c.tb.Context(), c.owner, c.id, -1)
+	conv, err := c.store.Conversation(c.tb.Context(), c.owner, c.id, store.Range{})
 	out := output{kind: done, turn: conv.Turns, pending: conv.PendingTurn, texts: texts(conv.Messages)}
 	if err != nil {
 		out = output{kind: unexpected, texts: err.Error()}

@@ -171,12 +171,15 @@ func (p *pair) wait(t *rapid.T) {
 
 // compareAll reads everything from both stores.
 func (p *pair) compareAll(t *rapid.T) {
-	after := rapid.IntRange(-1, 2).Draw(t, "after")
+	r := store.Range{
+		From: rapid.IntRange(0, 3).Draw(t, "from"), Before: rapid.IntRange(0, 3).Draw(t, "before"),
+		Limit: rapid.SampledFrom([]int{0, 1, 3}).Draw(t, "limit"),
+	}
 	for _, o := range p.owners {
 		for _, id := range p.ids {
 			var c [2]store.Conversation
 			errs := p.both(func(s store.Store, n int) (err error) {
-				c[n], err = s.Conversation(p.tb.Context(), o, id, after)
+				c[n], err = s.Conversation(p.tb.Context(), o, id, r)
 				return err
 			})
 			p.compare("Conversation", c[0], c[1], errs[0], errs[1])

@@ -103,7 +103,7 @@ func (c *storeColumn) call() (err error) {
 	case "RenewLease":
 		_, err = c.s.RenewLease(ctx, c.turn)
 	case "Conversation":
-		_, err = c.s.Conversation(ctx, c.owner, c.id, -1)
+		_, err = c.s.Conversation(ctx, c.owner, c.id, store.Range{})
 	case "List":
 		_, err = c.s.List(ctx, c.owner, store.Page{})
 	case "SetStatus":
@@ -138,7 +138,7 @@ func (c *storeColumn) verify(outcome) error {
 			return fmt.Errorf("completing the turn: %w", err)
 		}
 	}
-	kept, err := c.s.Conversation(c.tb.Context(), c.owner, c.id, -1)
+	kept, err := c.s.Conversation(c.tb.Context(), c.owner, c.id, store.Range{})
 	if c.method == "Delete" {
 		if !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("after the delete: %w", errors.Join(errStill, err))

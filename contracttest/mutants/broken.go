@@ -18,7 +18,7 @@ type broken struct {
 	publish  func(context.Context, store.Turn, store.Entry) (bool, store.Signals, error)
 	follow   func(context.Context, store.Follow) (store.Relayed, error)
 	stop     func(context.Context, store.Owner, string) (int, bool, error)
-	read     func(context.Context, store.Owner, string, int) (store.Conversation, error)
+	read     func(context.Context, store.Owner, string, store.Range) (store.Conversation, error)
 	list     func(context.Context, store.Owner, store.Page) (store.Listing, error)
 	status   func(context.Context, store.Owner, string, store.Status) (store.Conversation, error)
 	remove   func(context.Context, store.Owner, string) error
@@ -66,8 +66,8 @@ func (m *broken) Stop(ctx context.Context, o store.Owner, id string) (int, bool,
 	return m.stop(ctx, o, id)
 }
 
-func (m *broken) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-	return m.read(ctx, o, id, after)
+func (m *broken) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+	return m.read(ctx, o, id, r)
 }
 
 func (m *broken) List(ctx context.Context, o store.Owner, p store.Page) (store.Listing, error) {
@@ -116,8 +116,8 @@ func changingErrors(change func(error, Options) error) func(store.Store, Options
 		m.fail = func(ctx context.Context, t store.Turn, class string) error {
 			return change(m.Store.FailTurn(ctx, t, class), o)
 		}
-		m.read = func(ctx context.Context, owner store.Owner, id string, after int) (store.Conversation, error) {
-			c, err := m.Store.Conversation(ctx, owner, id, after)
+		m.read = func(ctx context.Context, owner store.Owner, id string, r store.Range) (store.Conversation, error) {
+			c, err := m.Store.Conversation(ctx, owner, id, r)
 			return c, change(err, o)
 		}
 		m.list = func(ctx context.Context, owner store.Owner, p store.Page) (store.Listing, error) {

@@ -64,7 +64,7 @@ func ends() []Mutant {
 			Rules: []string{"S12.owner"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.status = func(ctx context.Context, o store.Owner, id string, s store.Status) (store.Conversation, error) {
-					c, err := m.Store.Conversation(ctx, o, id, -1)
+					c, err := m.Store.Conversation(ctx, o, id, store.Range{})
 					if err == nil && c.Status == s && s == store.StatusCompleted {
 						c.Messages = nil
 						return c, nil

@@ -11,10 +11,28 @@ import (
 func keys() []Mutant {
 	return []Mutant{
 		{
+			Name: "knows-no-bounds", Wrong: "It starts and takes as many conversations and turns as it is asked for.",
+			Rules: []string{"S31.turns", "S31.bytes", "S31.repeats", "S32.quota", "S32.ended"},
+			Break: changingBegin(func(b *store.Begin) { b.Limits = store.Limits{} }),
+		},
+		{
+			Name: "forgets-step-data", Wrong: "It gives answers again without the step data of their time.",
+			Rules: []string{"S9.kept"},
+			Break: breaking(func(m *broken, _ Options) {
+				m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+					t, err := m.Store.BeginTurn(ctx, b)
+					if t.Replay != nil {
+						t.Replay.StepData = nil
+					}
+					return t, err
+				}
+			}),
+		},
+		{
 			Name: "ignores-keys", Wrong: "It ignores idempotency keys.",
 			Rules: []string{
 				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.start", "S9.handed-on",
-				"S9.other", "S10.mismatch", "S15.renewed", "S20.handles", "S9.busy-closed", "S10.start", "S30.same",
+				"S9.other", "S10.mismatch", "S15.renewed", "S20.handles", "S9.busy-closed", "S10.start", "S30.same", "S31.bytes", "S31.repeats", "S9.kept",
 			},
 			Break: changingBegin(func(b *store.Begin) { b.Key = "" }),
 		},
@@ -23,7 +41,7 @@ func keys() []Mutant {
 			Rules: []string{
 				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.start",
 				"S9.handed-on", "S10.mismatch", "S15.renewed", "S20.handles", "S9.busy-closed", "S10.start",
-				"S30.same",
+				"S30.same", "S31.repeats", "S9.kept",
 			},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key != "" {
@@ -38,7 +56,7 @@ func keys() []Mutant {
 		},
 		{
 			Name: "replays-the-last-answer", Wrong: "It replays the answer that it stored last, whatever the key.",
-			Rules: []string{"S11.unheard", "S9.replay", "S9.replay-later", "S10.start"},
+			Rules: []string{"S11.unheard", "S9.replay", "S9.replay-later", "S10.start", "S9.kept"},
 			Break: breaking(replaysLast),
 		},
 		{
@@ -85,7 +103,7 @@ func replaysLast(m *broken, _ Options) {
 
 func asksStatusFirst(m *broken, _ Options) {
 	open := func(ctx context.Context, o store.Owner, id string) error {
-		if c, err := m.Store.Conversation(ctx, o, id, -1); err == nil && c.Status != store.StatusActive {
+		if c, err := m.Store.Conversation(ctx, o, id, store.Range{}); err == nil && c.Status != store.StatusActive {
 			return store.ErrClosed
 		}
 		return nil

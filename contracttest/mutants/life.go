@@ -31,7 +31,7 @@ func life() []Mutant {
 			Rules: []string{"S12.closed", "S12.owner", "S14.order", "S15.renewed", "S16.status", "S16.held", "S9.busy-closed"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.status = func(ctx context.Context, o store.Owner, id string, s store.Status) (store.Conversation, error) {
-					c, err := m.Store.Conversation(ctx, o, id, -1)
+					c, err := m.Store.Conversation(ctx, o, id, store.Range{})
 					c.Status, c.Messages = s, nil
 					return c, err
 				}
@@ -39,7 +39,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "closes-instead-of-deleting", Wrong: "It closes a conversation that it was asked to delete.",
-			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S20.legacy-case", "S20.legacy-unreadable", "S2.legacy-owner", "S24.delete", "S26.no-trace"},
+			Rules: []string{"S17.delete", "S17.no-trace", "S20.legacy", "S20.legacy-case", "S20.legacy-unreadable", "S2.legacy-owner", "S24.delete", "S26.no-trace", "S32.quota"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.remove = func(ctx context.Context, o store.Owner, id string) error {
 					_, err := m.Store.SetStatus(ctx, o, id, store.StatusAbandoned)
@@ -92,8 +92,8 @@ func life() []Mutant {
 			Name: "ignores-its-context", Wrong: "It reads although its context is done.",
 			Rules: []string{"S18.canceled"},
 			Break: breaking(func(m *broken, _ Options) {
-				m.read = func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-					return m.Store.Conversation(context.WithoutCancel(ctx), o, id, after)
+				m.read = func(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+					return m.Store.Conversation(context.WithoutCancel(ctx), o, id, r)
 				}
 			}),
 		},
@@ -120,8 +120,8 @@ func life() []Mutant {
 
 func neverForgets(m *broken, _ Options) {
 	var known table[store.Conversation]
-	m.read = func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-		c, err := m.Store.Conversation(ctx, o, id, after)
+	m.read = func(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+		c, err := m.Store.Conversation(ctx, o, id, r)
 		if before, ok := known.get(id); ok && errors.Is(err, store.ErrNotFound) && before.Owner == o {
 			return before, nil
 		}

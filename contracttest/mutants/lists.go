@@ -26,7 +26,7 @@ func lists() []Mutant {
 		},
 		{
 			Name: "pages-by-number", Wrong: "Its cursor counts conversations instead of naming a place among them.",
-			Rules: []string{"S14.order", "S14.pages", "S14.cursor", "S14.deleted", "S14.vanishing"},
+			Rules: []string{"S14.order", "S14.pages", "S14.cursor", "S14.deleted", "S14.vanishing", "S32.quota"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.list = func(ctx context.Context, o store.Owner, p store.Page) (store.Listing, error) {
 					all, err := m.Store.List(ctx, o, store.Page{})
@@ -113,7 +113,7 @@ func listsExpired(m *broken, _ Options) {
 		}
 		list, _ := started.get(o.User)
 		for _, c := range list {
-			if _, err := m.Store.Conversation(ctx, o, c.ID, -1); errors.Is(err, store.ErrNotFound) {
+			if _, err := m.Store.Conversation(ctx, o, c.ID, store.Range{}); errors.Is(err, store.ErrNotFound) {
 				l.Conversations = append(l.Conversations, c)
 			}
 		}

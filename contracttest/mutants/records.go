@@ -39,11 +39,28 @@ func records() []Mutant {
 			Break: breaking(ignoresTenant),
 		},
 		{
-			Name: "ignores-after", Wrong: "It returns all messages to a caller that asked for the later ones.",
-			Rules: []string{"S13.after"},
+			Name: "ignores-from", Wrong: "It returns the newest messages to a caller that asked for those from a turn on.",
+			Rules: []string{"S13.from", "S13.failures", "S20.legacy"},
+			Break: changingRange(func(r *store.Range) { r.From = 0 }),
+		},
+		{
+			Name: "ignores-before", Wrong: "It returns the newest messages to a caller that asked for earlier ones.",
+			Rules: []string{"S13.pages", "S13.bytes", "S13.failures"},
+			Break: changingRange(func(r *store.Range) { r.Before = 0 }),
+		},
+		{
+			Name: "ignores-limit", Wrong: "It returns as many messages as it can, whatever the limit is.",
+			Rules: []string{"S13.pages", "S13.from", "S13.failures"},
+			Break: changingRange(func(r *store.Range) { r.Limit = 0 }),
+		},
+		{
+			Name: "ends-early", Wrong: "It never says that there are earlier messages.",
+			Rules: []string{"S13.pages", "S13.bytes", "S13.from"},
 			Break: breaking(func(m *broken, _ Options) {
-				m.read = func(ctx context.Context, o store.Owner, id string, _ int) (store.Conversation, error) {
-					return m.Store.Conversation(ctx, o, id, -1)
+				m.read = func(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+					c, err := m.Store.Conversation(ctx, o, id, r)
+					c.Earlier = false
+					return c, err
 				}
 			}),
 		},
@@ -55,14 +72,24 @@ func records() []Mutant {
 	}
 }
 
+// changingRange breaks a store by changing which messages it is asked for.
+func changingRange(change func(*store.Range)) func(store.Store, Options) store.Store {
+	return breaking(func(m *broken, _ Options) {
+		m.read = func(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+			change(&r)
+			return m.Store.Conversation(ctx, o, id, r)
+		}
+	})
+}
+
 func aliases(m *broken, _ Options) {
 	var returned table[store.Conversation]
-	m.read = func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-		c, err := m.Store.Conversation(ctx, o, id, after)
+	m.read = func(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+		c, err := m.Store.Conversation(ctx, o, id, r)
 		if err != nil {
 			return c, err
 		}
-		key := fmt.Sprint(id, " after ", after)
+		key := fmt.Sprint(id, " part ", r)
 		if before, ok := returned.get(key); ok && before.UpdatedAt.Equal(c.UpdatedAt) && len(before.Messages) == len(c.Messages) {
 			return before, nil
 		}
@@ -76,9 +103,9 @@ func ignoresTenant(m *broken, _ Options) {
 		b.Owner.Tenant = store.DefaultTenant
 		return m.Store.BeginTurn(ctx, b)
 	}
-	m.read = func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+	m.read = func(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
 		o.Tenant = store.DefaultTenant
-		return m.Store.Conversation(ctx, o, id, after)
+		return m.Store.Conversation(ctx, o, id, r)
 	}
 	m.list = func(ctx context.Context, o store.Owner, p store.Page) (store.Listing, error) {
 		o.Tenant = store.DefaultTenant
@@ -103,8 +130,8 @@ func ignoresLegacy(m *broken, _ Options) {
 		}
 		return t, err
 	}
-	m.read = func(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
-		c, err := m.Store.Conversation(ctx, o, id, after)
+	m.read = func(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+		c, err := m.Store.Conversation(ctx, o, id, r)
 		if _, ok := began.get(id); !ok && !errors.Is(err, context.Canceled) {
 			return store.Conversation{}, store.ErrNotFound
 		}

@@ -23,7 +23,7 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "ends-only-once", Wrong: "It refuses to complete or fail a turn a second time.",
-			Rules: []string{"S6.complete-twice", "S6.fail-twice", "S11.unheard", "S17.delete", "S18.canceled", "S25.lost"},
+			Rules: []string{"S6.complete-twice", "S6.fail-twice", "S11.unheard", "S17.delete", "S18.canceled", "S25.lost", "S31.repeats"},
 			Break: breaking(endsOnce),
 		},
 		{
@@ -38,14 +38,14 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "tells-no-inputs-apart", Wrong: "It treats all inputs as the same.",
-			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch", "S11.unheard", "S9.busy-closed", "S30.same"},
+			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch", "S11.unheard", "S9.busy-closed", "S30.same", "S13.failures", "S31.turns"},
 			Break: changingBegin(func(b *store.Begin) { b.Fingerprint = "same" }),
 		},
 		{
 			Name: "takes-all-inputs-for-new", Wrong: "It never recognises the same input without a key.",
 			Rules: []string{
 				"S7.stale", "S11.repeat", "S11.repeat-lapsed", "S11.unheard", "S19.renew", "S9.handed-on",
-				"S11.hearing-ends", "S9.busy-closed", "S29.stop", "S30.same",
+				"S11.hearing-ends", "S9.busy-closed", "S29.stop", "S30.same", "S31.repeats",
 			},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key == "" {

@@ -40,15 +40,16 @@ func turns() []Mutant {
 		},
 		{
 			Name: "hides-that-it-is-busy", Wrong: "It lets a second turn run beside one that is held.",
-			Rules: []string{"S4.conflict", "S4.replicas", "S4.race", "S19.renew", "S19.revive", "S9.busy", "S9.start", "S9.busy-closed", "S30.same"}, History: true,
+			Rules: []string{"S4.conflict", "S4.replicas", "S4.race", "S19.renew", "S19.revive", "S9.busy", "S9.start", "S9.busy-closed", "S30.same", "S31.turns"}, History: true,
 			Break: breaking(hidesBusy),
 		},
 		{
 			Name: "acknowledges-and-forgets", Wrong: "It acknowledges the answer to a turn and stores none of its messages.",
 			Rules: []string{
-				"S1.round-trip", "S1.no-alias", "S13.after", "S3.begin", "S5.complete", "S8.fail", "S6.complete-twice", "S7.stale", "S7.lapsed",
-				"S7.ended", "S11.repeat", "S11.repeat-lapsed", "S11.other", "S11.unheard", "S11.answered", "S9.replay", "S9.replay-later", "S9.replay-closed",
-				"S9.failed", "S9.lapsed", "S9.handed-on", "S10.mismatch", "S15.renewed", "S16.held", "S10.start",
+				"S1.round-trip", "S1.no-alias", "S3.begin", "S5.complete", "S8.fail", "S6.complete-twice", "S7.stale",
+				"S7.lapsed", "S7.ended", "S11.repeat", "S11.repeat-lapsed", "S11.other", "S11.unheard", "S11.answered",
+				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.handed-on", "S10.mismatch",
+				"S15.renewed", "S16.held", "S10.start", "S13.pages", "S13.bytes", "S13.from", "S13.failures", "S9.kept",
 			}, Cells: []Cell{{"slow", send}},
 			Break: breaking(func(m *broken, _ Options) {
 				m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
@@ -71,7 +72,7 @@ func turns() []Mutant {
 		},
 		{
 			Name: "forgets-the-class", Wrong: "It stores every failed turn with the class internal.",
-			Rules: []string{"S8.fail", "S28.outcome"},
+			Rules: []string{"S8.fail", "S28.outcome", "S13.failures"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.fail = func(ctx context.Context, t store.Turn, _ string) error {
 					return m.Store.FailTurn(ctx, t, "internal")
@@ -82,7 +83,7 @@ func turns() []Mutant {
 			Name: "completes-what-failed", Wrong: "It keeps a conversation whose start failed.",
 			Rules: []string{
 				"S8.fail", "S8.failed-start", "S7.ended", "S11.repeat", "S9.failed", "S9.handed-on", "S15.renewed",
-				"S25.lost", "S28.outcome",
+				"S25.lost", "S28.outcome", "S13.failures", "S31.repeats",
 			},
 			Break: breaking(func(m *broken, _ Options) {
 				m.fail = func(ctx context.Context, t store.Turn, _ string) error {

@@ -25,6 +25,7 @@ type Error struct {
 	Kind       error         // one of the errors above
 	Status     int           // HTTP status of the agent's response, 0 if there was none
 	Code       string        // the agent's own error code, e.g. "Forbidden", or the token endpoint's; letters, digits, dots and underscores, at most 64
+	Reason     string        // more detail in fixed words; may be empty
 	RetryAfter time.Duration // of ErrThrottled, 0 if the agent did not say
 	Cause      error         // may name hosts; never shown to a client
 }
@@ -32,6 +33,8 @@ type Error struct {
 // Error implements error. It carries neither the cause's text nor any body.
 func (e *Error) Error() string {
 	switch {
+	case e.Reason != "":
+		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, e.Reason)
 	case e.Code != "" && e.Status == 0:
 		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, e.Code)
 	case e.Code != "":

@@ -90,19 +90,18 @@ func (re *reply) state(req *Request, number int, failed bool) *WorkflowState {
 	return &s
 }
 
-// encode is the stored form. Data that is too large for it is left out of later
-// replays; what the caller sends with the request never is, since a replay takes
-// it from there.
+// encode is the stored form. It has no collected data: a replay takes that from the
+// request, or from the conversation, where it is kept once for all turns. Data that
+// is too large is left out of later replays.
 func (ex extra) encode() json.RawMessage {
-	b, err := EncodeJSON(ex)
-	if (err != nil || len(b) > maxExtra) && ex.Data != nil {
-		ex.Data = nil
-		b, err = EncodeJSON(ex)
-	}
-	if (err != nil || len(b) > maxExtra) && ex.State != nil {
+	if ex.State != nil {
 		state := *ex.State
 		state.CollectedData = nil
 		ex.State = &state
+	}
+	b, err := EncodeJSON(ex)
+	if (err != nil || len(b) > maxExtra) && ex.Data != nil {
+		ex.Data = nil
 		b, err = EncodeJSON(ex)
 	}
 	if err != nil {
@@ -118,6 +117,9 @@ func replay(req *Request, held *store.Turn) (Answer, error) {
 		if err := json.Unmarshal(held.Replay.Extra, &ex); err != nil {
 			return Answer{}, fmt.Errorf("decode stored answer: %w", &store.Error{Op: "BeginTurn", Kind: store.ErrCorrupt, Cause: err})
 		}
+	}
+	if ex.State != nil && len(ex.State.CollectedData) == 0 { // the first edition stored it with the answer
+		ex.State.CollectedData = held.Replay.StepData
 	}
 	a := answerOf(req, held, held.Replay.Messages, ex)
 	a.Replayed = true

@@ -21,6 +21,7 @@ type reply struct {
 	millis     int64
 	payload    *store.Payload // the first data that came without a message
 	position   position       // of the workflow
+	bytes      int            // of all that was said
 }
 
 // ask asks the agent while the lease is renewed. When there is no answer, it records
@@ -163,6 +164,9 @@ func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilo
 			id := ids[e.Message.StreamID]
 			if id != "" && len(s.messages) > 0 && s.messages[0].Kind == store.KindText {
 				s.messages[0].ID = id
+			}
+			if re.bytes += s.size(); r.cfg.MaxAnswerBytes > 0 && re.bytes > r.cfg.MaxAnswerBytes {
+				return nil, &copilot.Error{Op: "turn", Kind: copilot.ErrProtocol, Reason: "answer has more than MAX_ANSWER_BYTES"}
 			}
 			messages = append(messages, s.messages...)
 			f.say(id, s.messages)

@@ -194,7 +194,11 @@ func (r *Runner) advance(ctx context.Context, m *mirror, turn int, now store.Rel
 func (r *Runner) finish(ctx context.Context, m *mirror, turn int, stored []byte) (over bool) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.StoreTimeout)
 	defer cancel()
-	c, err := r.cfg.Store.Conversation(ctx, m.key.owner, m.key.conversation, turn-1)
+	part := store.Range{From: turn, Limit: 1}
+	if turn == 0 {
+		part = store.Range{Before: 1}
+	}
+	c, err := r.cfg.Store.Conversation(ctx, m.key.owner, m.key.conversation, part)
 	if err != nil {
 		if isTransient(store.AsTimeout("Conversation", err)) {
 			return false
@@ -214,7 +218,7 @@ func (r *Runner) finish(ctx context.Context, m *mirror, turn int, stored []byte)
 		return true
 	}
 	c.Messages = slices.DeleteFunc(c.Messages, func(each store.Message) bool { return each.Turn != turn })
-	a, err := replay(&Request{Kind: m.kind, Conversation: m.key.conversation}, &store.Turn{Number: turn, Replay: &store.Outcome{Messages: c.Messages, Extra: stored}})
+	a, err := replay(&Request{Kind: m.kind, Conversation: m.key.conversation}, &store.Turn{Number: turn, Replay: &store.Outcome{Messages: c.Messages, Extra: stored, StepData: c.Workflow.StepData}})
 	a.Replayed = false
 	m.feed.end(a, err, "")
 	return true

@@ -58,6 +58,11 @@ type Config struct {
 	// MaxTurns bounds the turns that run at once, MaxTurnsPerOwner those of one owner;
 	// more are refused with ErrOverloaded. 0 for no bound.
 	MaxTurns, MaxTurnsPerOwner int
+	// Limits are passed to the store with every turn.
+	Limits store.Limits
+	// MaxAnswerBytes bounds what the agent says in one turn, in the form in which it is
+	// stored; 0 for no bound. More fails the turn with copilot.ErrProtocol.
+	MaxAnswerBytes int
 }
 
 // Runner runs turns. It is safe for use from many goroutines.
@@ -174,7 +179,7 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch
 	user := r.userMessage(req)
 	b := store.Begin{
 		Owner: req.Owner, Conversation: req.Conversation, New: req.Kind.starts(),
-		Key: req.Key, Fingerprint: req.Fingerprint, Workflow: req.Workflow.stored(),
+		Key: req.Key, Fingerprint: req.Fingerprint, Workflow: req.Workflow.stored(), Limits: r.cfg.Limits,
 	}
 	if !b.New {
 		b.Input = user

@@ -34,7 +34,7 @@ func TestMaxConversations(t *testing.T) {
 	}
 	start(t, s, o, "3")
 	for id, want := range map[string]error{"0": nil, "1": store.ErrNotFound, "2": nil, "3": nil} {
-		if _, err := s.Conversation(t.Context(), o, id, -1); !errors.Is(err, want) {
+		if _, err := s.Conversation(t.Context(), o, id, store.Range{}); !errors.Is(err, want) {
 			t.Errorf("conversation %s: %v, want %v", id, err, want)
 		}
 	}
@@ -58,7 +58,7 @@ func TestHeldIsNotIdle(t *testing.T) {
 		t.Errorf("its turn ends with %v", err)
 	}
 	start(t, s, o, "third")
-	if _, err := s.Conversation(t.Context(), o, "other", -1); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Conversation(t.Context(), o, "other", store.Range{}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the bound does not hold: %v", err)
 	}
 }

@@ -94,7 +94,7 @@ func methods(ctx context.Context, s *Store, turn store.Turn) map[string]error {
 	_, all["Follow"] = s.Follow(ctx, store.Follow{Owner: owner, Conversation: "id"})
 	_, _, all["Stop"] = s.Stop(ctx, owner, "id")
 	_, all["SetStatus"] = s.SetStatus(ctx, owner, "id", store.StatusCompleted)
-	_, all["Conversation"] = s.Conversation(ctx, owner, "id", -1)
+	_, all["Conversation"] = s.Conversation(ctx, owner, "id", store.Range{})
 	return all
 }
 

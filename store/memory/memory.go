@@ -17,29 +17,36 @@ import (
 	"parley/store/internal/wire"
 )
 
-// DefaultMaxConversations bounds the store when Options does not.
-const DefaultMaxConversations = 10_000
+// Bounds of the store when Options has none.
+const (
+	DefaultMaxConversations = 10_000
+	DefaultMaxBytes         = 128 << 20
+)
 
 // Options of a Store. The zero value is usable.
 type Options struct {
 	TTL time.Duration // how long a conversation outlives its last write; 24 h if 0
-	// MaxConversations bounds memory: when it is passed, the conversation that
-	// was written to longest ago is dropped. DefaultMaxConversations if 0.
-	MaxConversations int
-	Now              func() time.Time // time.Now if nil
+	// MaxConversations and MaxBytes bound memory; see evict. The bytes are those of
+	// the stored form. DefaultMaxConversations and DefaultMaxBytes if 0.
+	MaxConversations, MaxBytes int
+	Now                        func() time.Time // time.Now if nil
 }
 
 // Store is a store.Store in memory.
 type Store struct {
-	ttl time.Duration
-	max int
-	now func() time.Time
+	ttl      time.Duration
+	max      int
+	maxBytes int
+	now      func() time.Time
 
 	mu    sync.Mutex
 	convs map[key]*list.Element // of *conversation
 	// idle orders all conversations by their last write, the latest in front.
 	// One TTL for all makes it the order of their expiry as well.
 	idle *list.List
+	// bytes of all conversations, and how many each owner has, the invisible included.
+	bytes  int
+	owners map[string]int
 	// index orders each owner's visible conversations; see index.go.
 	index map[string]*index
 }
@@ -58,18 +65,25 @@ type conversation struct {
 	}
 	relay   relay
 	expires time.Time
+	bytes   int // when it was written last
 }
 
 var _ store.Store = (*Store)(nil)
 
 // New makes an empty Store.
 func New(o Options) *Store {
-	s := &Store{ttl: o.TTL, max: o.MaxConversations, now: o.Now, convs: map[key]*list.Element{}, idle: list.New(), index: map[string]*index{}}
+	s := &Store{
+		ttl: o.TTL, max: o.MaxConversations, maxBytes: o.MaxBytes, now: o.Now,
+		convs: map[key]*list.Element{}, idle: list.New(), owners: map[string]int{}, index: map[string]*index{},
+	}
 	if s.ttl <= 0 {
 		s.ttl = 24 * time.Hour
 	}
 	if s.max <= 0 {
 		s.max = DefaultMaxConversations
+	}
+	if s.maxBytes <= 0 {
+		s.maxBytes = DefaultMaxBytes
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -113,6 +127,8 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 		return store.Turn{}, err
 	case !b.New && (c == nil || c.fields[wire.FieldState] == wire.StateStarting):
 		return store.Turn{}, store.ErrNotFound
+	case c == nil && b.Limits.Conversations > 0 && s.visibleOf(k.owner, now) >= b.Limits.Conversations:
+		return store.Turn{}, store.ErrQuota
 	case c == nil:
 		fields := wire.NewFields(b)
 		fields[wire.FieldCreated] = wire.Time(now)
@@ -183,14 +199,21 @@ func (s *Store) next(c *conversation, b store.Begin, input []string, repeated bo
 	if b.New { // an id that is taken: only a caller that chooses ids badly gets here
 		return store.Turn{}, store.ErrMismatch
 	}
+	said := make([]string, 0, len(input))
+	bytes := wire.Size(c.fields)
+	for _, e := range input {
+		said = append(said, wire.Element(turn+1, e))
+		bytes += len(said[len(said)-1])
+	}
+	if l := b.Limits; l.Turns > 0 && turn >= l.Turns || l.Bytes > 0 && bytes > l.Bytes {
+		return store.Turn{}, store.ErrConversationFull
+	}
 	if state == wire.StateRunning {
 		c.fields[wire.FieldFailPrefix+strconv.Itoa(turn)] = store.Lapsed
 	}
 	turn++
 	c.fields[wire.FieldTurns] = strconv.Itoa(turn)
-	for _, e := range input {
-		c.messages = append(c.messages, wire.Element(turn, e))
-	}
+	c.append(said)
 	return s.hold(c, b, now, wire.StateRunning, false), nil
 }
 
@@ -202,6 +225,13 @@ func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string
 		delete(c.fields, wire.FieldEnded)
 		delete(c.fields, wire.FieldUpstream)
 	}
+	tag := wire.KeyTag(b)
+	if len(b.Workflow.StepData) > 0 {
+		wire.Replace(c.fields, c.records, turn)
+		c.fields[wire.FieldData] = strconv.Itoa(turn)
+	} else if tag != "" {
+		c.fields[wire.FieldKeyed] = strconv.Itoa(turn)
+	}
 	set(c.fields, wire.WorkflowFields(b.Workflow))
 	delete(c.fields, wire.FieldUnheard) // the next turn begins: it was heard, or never will be
 	delete(c.fields, wire.FieldHeardAt)
@@ -209,12 +239,16 @@ func (s *Store) hold(c *conversation, b store.Begin, now time.Time, state string
 		wire.FieldState: state, wire.FieldFence: strconv.Itoa(fence), wire.FieldToken: token,
 		wire.FieldInput: b.Fingerprint, wire.FieldCount: strconv.Itoa(len(c.messages)),
 	})
-	if tag := wire.KeyTag(b); tag != "" {
+	if tag != "" {
+		if _, known := c.records[tag]; !known {
+			wire.Forget(c.records)
+		}
 		c.records[tag] = wire.Record{Fingerprint: b.Fingerprint, Turn: turn}.Encode()
-		c.fields[wire.FieldKey], c.fields[wire.FieldKeys] = tag, strconv.Itoa(len(c.records))
+		c.fields[wire.FieldKey] = tag
 	} else if !adopted { // a turn taken over keeps the key it was begun with
 		delete(c.fields, wire.FieldKey)
 	}
+	wire.Count(c.fields, c.records)
 	c.lease.token, c.lease.until = token, now.Add(store.LeaseTime)
 	s.touch(c, now)
 	t := c.turn(b)
@@ -229,7 +263,7 @@ func (s *Store) replay(c *conversation, b store.Begin, rec wire.Record) (store.T
 	}
 	t := c.turn(b)
 	t.Number = rec.Turn
-	t.Replay = &store.Outcome{Messages: messages, Extra: extra(rec.Extra)}
+	t.Replay = &store.Outcome{Messages: messages, Extra: extra(rec.Extra), StepData: extra(wire.StepData(c.fields, c.records, rec.Turn))}
 	return t, nil
 }
 
@@ -277,7 +311,16 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 	if done.Unheard {
 		c.unheard(t, len(c.messages), len(elements), done)
 	}
-	c.messages = append(c.messages, elements...)
+	if len(done.Workflow.StepData) > 0 {
+		turn := c.int(wire.FieldTurns)
+		wire.Replace(c.fields, c.records, turn)
+		c.fields[wire.FieldData] = strconv.Itoa(turn)
+		if c.fields[wire.FieldKey] != "" {
+			c.fields[wire.FieldKeyed] = strconv.Itoa(turn) // the repeat does not have what the agent added
+		}
+	}
+	wire.Count(c.fields, c.records)
+	c.append(elements)
 	set(c.fields, wire.CompletionFields(t, done))
 	if done.Ended && c.fields[wire.FieldStatus] == string(store.StatusActive) { // what its owner closed meanwhile stays so
 		c.fields[wire.FieldStatus], c.fields[wire.FieldEnded] = string(store.StatusCompleted), wire.EndedByAgent

@@ -2,7 +2,7 @@ package memory
 
 import (
 	"context"
-	"sort"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,7 +11,7 @@ import (
 )
 
 // Conversation implements store.Store.
-func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
 	if err := alive(ctx, "Conversation"); err != nil {
 		return store.Conversation{}, err
 	}
@@ -25,9 +25,13 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, afte
 	if err != nil {
 		return store.Conversation{}, corrupt("Conversation", err)
 	}
-	// Turns never go down along the list, so the first later one can be searched.
-	from := sort.Search(len(c.messages), func(i int) bool { return wire.ElementTurn(c.messages[i]) > after })
-	if out.Messages, err = wire.DecodeElements(c.messages[from:]); err != nil {
+	first, last := wire.PartOf(c.messages, r)
+	out.Earlier, out.Later = first > 0, last < len(c.messages)
+	out.Failures = slices.DeleteFunc(out.Failures, func(f store.TurnFailure) bool { return !wire.Tells(r, c.messages[first:last], f.Turn) })
+	if len(out.Failures) == 0 {
+		out.Failures = nil
+	}
+	if out.Messages, err = wire.DecodeElements(c.messages[first:last]); err != nil {
 		return store.Conversation{}, corrupt("Conversation", err)
 	}
 	return out, nil
@@ -99,6 +103,7 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 	if err != nil {
 		return store.Conversation{}, corrupt("SetStatus", err)
 	}
+	out.Failures = nil
 	return out, nil
 }
 
@@ -196,36 +201,6 @@ func (s *Store) peek(k key) *conversation {
 	return c
 }
 
-// insert adds a conversation and keeps to the bounds: the expired go first,
-// then the one that was idle longest. Both stand at the back of the same list,
-// so this costs no more than what it drops and the turns that run: a
-// conversation that is being answered is not idle, and stays.
-func (s *Store) insert(c *conversation) {
-	s.convs[c.key] = s.idle.PushFront(c)
-	now := s.now()
-	for e := s.idle.Back(); e != nil; {
-		oldest, _ := e.Value.(*conversation)
-		e = e.Prev()
-		if oldest == c || len(s.convs) <= s.max && now.Before(oldest.expires) {
-			return
-		}
-		if !now.Before(oldest.lease.until) {
-			s.remove(oldest)
-		}
-	}
-}
-
-func (s *Store) remove(c *conversation) {
-	s.idle.Remove(s.convs[c.key])
-	delete(s.convs, c.key)
-	if ix := s.index[c.owner]; ix != nil {
-		ix.remove(c.id)
-		if len(ix.entries) == 0 {
-			delete(s.index, c.owner)
-		}
-	}
-}
-
 // touch does what every write does beside its own: updatedAt, which never moves
 // back, the TTL, and the place in both orders.
 func (s *Store) touch(c *conversation, now time.Time) {
@@ -234,6 +209,8 @@ func (s *Store) touch(c *conversation, now time.Time) {
 	}
 	c.expires = now.Add(s.ttl)
 	s.idle.MoveToFront(s.convs[c.key])
+	s.weigh(c)
+	s.evict(c, now)
 	if c.fields[wire.FieldState] == wire.StateStarting {
 		return
 	}
@@ -259,6 +236,16 @@ func (c *conversation) int(field string) int {
 // closed it.
 func (c *conversation) ended() bool {
 	return c.fields[wire.FieldStatus] == string(store.StatusCompleted) && c.fields[wire.FieldEnded] == wire.EndedByAgent
+}
+
+// append adds messages, and counts their bytes.
+func (c *conversation) append(elements []string) {
+	bytes := c.int(wire.FieldBytes)
+	for _, e := range elements {
+		bytes += len(e)
+	}
+	c.messages = append(c.messages, elements...)
+	c.fields[wire.FieldBytes] = strconv.Itoa(bytes)
 }
 
 // turn is what every begin tells of the conversation.

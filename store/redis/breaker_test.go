@@ -132,7 +132,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 		}
 	}
 	for range 2 * tripAfter {
-		_, _ = s.Conversation(t.Context(), owner, uuid.NewString(), -1)
+		_, _ = s.Conversation(t.Context(), owner, uuid.NewString(), store.Range{})
 	}
 	closed("absent conversations")
 	p.Set(faultproxy.LoseReply().On(faultproxy.All))
@@ -154,7 +154,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 	} {
 		p.Set(faultproxy.Answer(reply))
 		for range 2 * tripAfter {
-			if _, err := s.Conversation(t.Context(), owner, uuid.NewString(), -1); err == nil || isOpen(err) {
+			if _, err := s.Conversation(t.Context(), owner, uuid.NewString(), store.Range{}); err == nil || isOpen(err) {
 				t.Errorf("%q: %v", reply, err)
 			}
 		}
@@ -243,7 +243,7 @@ func TestDeleteLost(t *testing.T) {
 	if err := s.Delete(t.Context(), owner, id); !errors.Is(err, store.ErrUnreachable) {
 		t.Errorf("lost answer: %v", err)
 	}
-	if _, err := s.Conversation(t.Context(), owner, id, -1); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Conversation(t.Context(), owner, id, store.Range{}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("after a lost answer: %v", err)
 	}
 	id = started()

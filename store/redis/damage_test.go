@@ -115,8 +115,8 @@ func (d *stored) methods(ctx context.Context) map[string]func() error {
 			return err
 		},
 		"SetStatus":               func() error { _, err := s.SetStatus(ctx, o, id, store.StatusCompleted); return err },
-		"Conversation":            func() error { _, err := s.Conversation(ctx, o, id, -1); return err },
-		"Conversation after none": func() error { _, err := s.Conversation(ctx, o, id, 99); return err },
+		"Conversation":            func() error { _, err := s.Conversation(ctx, o, id, store.Range{}); return err },
+		"Conversation after none": func() error { _, err := s.Conversation(ctx, o, id, store.Range{From: 100}); return err },
 	}
 }
 
@@ -142,10 +142,14 @@ var damaged = map[string][]string{
 	"metadata":  {"", "[", "nonsense"},
 	"unheard":   {"x", "fp 0 1 0 1 ", "fp 3 0 0 0 ", "fp 3 1 0 99 ", "fp 3 1 0 1 {", "fp -1 1 0 1 "},
 	"heardAt":   {"x", "-1"},
+	"bytes":     {"x", "-1", ""},
+	"kept":      {"x", "-1", ""},
+	"sd":        {"x", "-1", ""},
+	"kt":        {"x", "-1", ""},
 }
 
 // free are the fields whose every value is one: what somebody said.
-var free = []string{"upstreamId", "workflowId", "currentStep", "f1"}
+var free = []string{"upstreamId", "workflowId", "currentStep", "f1", "at"}
 
 // S23: whatever is damaged, every method says so, nothing changes, and the list
 // counts what it reads. Only a delete changes something: it removes all of it.
@@ -179,7 +183,7 @@ func TestDamage(t *testing.T) {
 		return func(d *stored) error { return raw.LSet(ctx, d.keys["m"], at, v).Err() }
 	}
 	for _, v := range []string{"", "nonsense", "{}", "x {}", "-1 {}", "1", "1 {", "99 {\"id\":\"a\",\"role\":\"user\",\"kind\":\"text\"}"} {
-		spares := []string(nil)
+		spares := reads[1:] // which returns no message
 		if strings.HasPrefix(v, "99") {
 			spares = reads // a turn that commits while it is read looks so
 		}

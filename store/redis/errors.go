@@ -77,7 +77,7 @@ func (c *client) classify(ctx, budget context.Context, op string, err error) err
 // isOutcome reports whether an error says something about the conversation and
 // nothing about Redis.
 func isOutcome(err error) bool {
-	for _, e := range []error{store.ErrNotFound, store.ErrClosed, store.ErrBusy, store.ErrMismatch, store.ErrStale, store.ErrCursor} {
+	for _, e := range []error{store.ErrNotFound, store.ErrClosed, store.ErrBusy, store.ErrMismatch, store.ErrStale, store.ErrCursor, store.ErrConversationFull, store.ErrQuota} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -119,7 +119,7 @@ func calls(s *Store) map[string]func(context.Context) error {
 		},
 		"Follow":       func(ctx context.Context) error { _, err := s.Follow(ctx, store.Follow{}); return err },
 		"Stop":         func(ctx context.Context) error { _, _, err := s.Stop(ctx, store.Owner{}, "c"); return err },
-		"Conversation": func(ctx context.Context) error { _, err := s.Conversation(ctx, owner, "c", -1); return err },
+		"Conversation": func(ctx context.Context) error { _, err := s.Conversation(ctx, owner, "c", store.Range{}); return err },
 		"List":         func(ctx context.Context) error { _, err := s.List(ctx, owner, store.Page{}); return err },
 		"SetStatus": func(ctx context.Context) error {
 			_, err := s.SetStatus(ctx, owner, "c", store.StatusCompleted)

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"parley/store"
 	"parley/store/internal/wire"
@@ -51,18 +52,22 @@ func (s *Store) convert(ctx context.Context, o store.Owner, old legacyRecord) er
 	if err != nil {
 		return err
 	}
-	elements := make([]string, 0, len(c.Messages))
+	elements, size := make([]string, 0, len(c.Messages)), 0
 	for _, m := range c.Messages {
 		e, err := wire.EncodeMessage(m)
 		if err != nil {
 			return errCorrupt
 		}
 		elements = append(elements, wire.Element(m.Turn, e))
+		size += len(elements[len(elements)-1])
 	}
 	now, ttl := s.times()
 	args := []any{now, ttl, old.name, old.data}
 	args = appendList(args, elements)
-	args = appendFields(args, wire.ImportFields(c))
+	fields := wire.ImportFields(c)
+	fields[wire.FieldBytes] = strconv.Itoa(size)
+	args = appendFields(args, fields)
+	args = append(args, wire.MarksOf(elements))
 	r, err := s.eval(ctx, s.scripts.imp, s.withLegacy(o, old), args...)
 	if err != nil {
 		return err

@@ -63,7 +63,7 @@ func TestLegacyRaces(t *testing.T) {
 			return err
 		},
 		"Conversation": func(s *Store, o store.Owner, id string) error {
-			_, err := s.Conversation(ctx, o, id, -1)
+			_, err := s.Conversation(ctx, o, id, store.Range{})
 			return err
 		},
 		"Delete": func(s *Store, o store.Owner, id string) error { return s.Delete(ctx, o, id) },
@@ -97,7 +97,7 @@ func TestLegacyRaces(t *testing.T) {
 				if err := run(s, o, id); !errors.Is(err, want) {
 					t.Errorf("the call: %v, want %v", err, want)
 				}
-				got, err := other.Conversation(ctx, o, id, -1)
+				got, err := other.Conversation(ctx, o, id, store.Range{})
 				if c.text == "" || call == "Delete" {
 					if l, lerr := other.List(ctx, o, store.Page{}); !errors.Is(err, store.ErrNotFound) || lerr != nil || len(l.Conversations) != 0 {
 						t.Errorf("it is back: %+v, %v, listed %+v, %v", got, err, l, lerr)

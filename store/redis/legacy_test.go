@@ -28,7 +28,7 @@ func TestLegacyPrefix(t *testing.T) {
 	}{{"", false, true}, {redis.DefaultPrefix, false, true}, {"other:", false, false}, {"other:", true, true}} {
 		s, err := redis.New(redis.Options{URL: url, Prefix: c.prefix, Legacy: c.legacy})
 		put(t, err)
-		_, err = s.Conversation(t.Context(), o, id, -1)
+		_, err = s.Conversation(t.Context(), o, id, store.Range{})
 		l, lerr := s.List(t.Context(), o, store.Page{})
 		if got := err == nil; got != c.want || !got && !errors.Is(err, store.ErrNotFound) || lerr != nil || (len(l.Conversations) == 1) != c.want {
 			t.Errorf("prefix %q, legacy %v: %v; %+v, %v", c.prefix, c.legacy, err, l, lerr)
@@ -95,7 +95,7 @@ func TestForeignKeys(t *testing.T) {
 				t.Errorf("a %s as %s: %+v, %v", kind, at, l, err)
 			}
 			for op, call := range map[string]func(context.Context) error{
-				"Conversation": func(ctx context.Context) error { _, err := p.Store.Conversation(ctx, o, id, -1); return err },
+				"Conversation": func(ctx context.Context) error { _, err := p.Store.Conversation(ctx, o, id, store.Range{}); return err },
 				"SetStatus": func(ctx context.Context) error {
 					_, err := p.Store.SetStatus(ctx, o, id, store.StatusActive)
 					return err

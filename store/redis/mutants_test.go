@@ -99,7 +99,7 @@ func TestCorruptRecord(t *testing.T) {
 		put(t, raw.HSet(ctx, key, bad, "nonsense").Err())
 	})
 
-	if _, err := p.Store.Conversation(t.Context(), o, bad, -1); !errors.Is(err, store.ErrCorrupt) {
+	if _, err := p.Store.Conversation(t.Context(), o, bad, store.Range{}); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("Conversation: %v", err)
 	}
 	l, err := p.Store.List(t.Context(), o, store.Page{})
@@ -116,7 +116,7 @@ func TestCorruptRecord(t *testing.T) {
 		put(t, raw.Set(ctx, key, "string", time.Minute).Err())
 	})
 	for op, err := range map[string]error{
-		"Conversation": func() error { _, err := p.Store.Conversation(t.Context(), o, good, -1); return err }(),
+		"Conversation": func() error { _, err := p.Store.Conversation(t.Context(), o, good, store.Range{}); return err }(),
 		"BeginTurn": func() error {
 			_, err := p.Store.BeginTurn(t.Context(), store.Begin{Owner: o, Conversation: good, Fingerprint: "f"})
 			return err

@@ -63,7 +63,7 @@ func TestLostParts(t *testing.T) {
 		turn, err := p.Store.BeginTurn(t.Context(), store.Begin{Owner: d.o, Conversation: d.id, New: true, Fingerprint: "f"})
 		put(t, err)
 		put(t, p.Store.CompleteTurn(t.Context(), turn, store.Completion{UpstreamID: "u"}))
-		if c, err := p.Store.Conversation(t.Context(), d.o, d.id, -1); err != nil || len(c.Messages) != 0 {
+		if c, err := p.Store.Conversation(t.Context(), d.o, d.id, store.Range{}); err != nil || len(c.Messages) != 0 {
 			t.Errorf("it has %+v, %v", c, err)
 		}
 	})

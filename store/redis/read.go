@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -10,23 +11,46 @@ import (
 	"parley/store/internal/wire"
 )
 
-// parts is what one round trip reads of a conversation.
+// parts is what is read of a conversation before its messages.
 type parts struct {
-	fields   map[string]string
-	elements []string // of the message list, from some index on
-	length   int      // of the whole list
-	records  int      // idempotency records
-	summary  *string  // nil if there is none
-	lease    *string
+	fields  map[string]string // without the failures
+	length  int               // of the list of messages
+	records int               // idempotency records, and what is kept with them
+	summary *string           // nil if there is none
+	lease   *string
+	marks   map[int]wire.Mark // of the turns that the range may have
+	failure *string           // of the turn before the range's first
 }
 
-func (s *Store) parts(ctx context.Context, o store.Owner, id string, from int64) (parts, error) {
+// window are the turns whose marks a range may need: as many as it may have
+// messages, and one on either side. From 0 is counted from the end.
+func window(r store.Range) (from, to int) {
+	n := wire.Messages(r) + 1
+	switch {
+	case r.From > 0:
+		return r.From, r.From + n
+	case r.Before > 0:
+		return max(1, r.Before-n), r.Before
+	}
+	return 0, n
+}
+
+// parts reads, in one round trip, all that is needed to know which messages a
+// range has.
+func (s *Store) parts(ctx context.Context, o store.Owner, id string, r store.Range) (parts, error) {
 	k := s.keys(o, id)
 	p := s.rdb().Pipeline()
-	fields := p.HGetAll(ctx, k[keyConversation])
-	elements := p.LRange(ctx, k[keyMessages], from, -1)
+	fields := fieldsOf(ctx, p, k[keyConversation], wire.Fields)
 	length, records := p.LLen(ctx, k[keyMessages]), p.HLen(ctx, k[keyRecords])
 	summary, lease := p.HGet(ctx, k[keySummaries], id), p.Get(ctx, k[keyLease])
+	many := p.StrLen(ctx, k[keyMarks])
+	from, to := window(r)
+	first, last := wire.MarkOffsets(from, to)
+	if from == 0 {
+		first, last = wire.MarkOffsets(1-to, 0) // from the end of the string
+	}
+	marks := p.GetRange(ctx, k[keyMarks], first, last)
+	failure := p.HGet(ctx, k[keyConversation], wire.FieldFailPrefix+strconv.Itoa(max(0, r.From-1)))
 	cmds, err := p.Exec(ctx)
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return parts{}, err
@@ -36,10 +60,38 @@ func (s *Store) parts(ctx context.Context, o store.Owner, id string, from int64)
 			return parts{}, err
 		}
 	}
-	return parts{
-		fields: fields.Val(), elements: elements.Val(), length: int(length.Val()), records: int(records.Val()),
-		summary: present(summary), lease: present(lease),
-	}, nil
+	values, ok := fields.Val().([]any)
+	if !ok || len(values) != len(wire.Fields) {
+		return parts{}, errShape
+	}
+	out := parts{
+		fields: map[string]string{}, length: int(length.Val()), records: int(records.Val()),
+		summary: present(summary), lease: present(lease), failure: present(failure),
+	}
+	for i, v := range values {
+		if text, ok := v.(string); ok {
+			out.fields[wire.Fields[i]] = text
+		}
+	}
+	if from == 0 {
+		from = max(1, int(many.Val())/wire.MarkSize-to+1)
+	}
+	out.marks = wire.DecodeMarks(marks.Val(), from)
+	for turn, m := range wire.DecodeMarks(out.fields[wire.FieldMarks], 1) {
+		out.marks[turn] = m
+	}
+	return out, nil
+}
+
+// fieldsOf asks for fields of a hash, within a pipeline, without the library's own
+// reading of the answer: that takes a number for an array of as many elements, and
+// waits for them.
+func fieldsOf(ctx context.Context, p goredis.Pipeliner, key string, names []string) *goredis.Cmd {
+	args := []any{"hmget", key}
+	for _, n := range names {
+		args = append(args, n)
+	}
+	return p.Do(ctx, args...)
 }
 
 // present is what a command found, nil if nothing.
@@ -56,63 +108,82 @@ func (p *parts) agrees() bool {
 	return p.length == messages && (records < 0 || p.records == records)
 }
 
-// read gets the fields and the messages from an index on, in one round trip.
-// Whole is false if messages after that turn stand before that index.
+// look reads the parts and judges them.
 //
-// The commands do not run as one. A turn that commits between them shows its
-// messages early, which harms nobody, and a delete leaves fewer than the fields
-// count. Either is told from damage by a second look, which finds the fields of
-// the one and nothing of the other.
-func (s *Store) read(ctx context.Context, o store.Owner, id string, from int64, after int) (c store.Conversation, whole bool, err error) {
-	p, err := s.parts(ctx, o, id, from)
+// The commands do not run as one. A turn that commits between them is seen by some
+// only, which harms nobody, and a delete leaves fewer messages than the fields
+// count. Either is told from damage by a second look, which finds the fields of the
+// one and nothing of the other.
+func (s *Store) look(ctx context.Context, o store.Owner, id string, r store.Range) (c store.Conversation, p parts, err error) {
+	p, err = s.parts(ctx, o, id, r)
 	if err == nil && len(p.fields) > 0 && !p.agrees() {
 		first := p
-		p, err = s.parts(ctx, o, id, from)
+		p, err = s.parts(ctx, o, id, r)
 		messages, records := wire.Counts(p.fields)
 		if err == nil && len(p.fields) > 0 &&
 			(p.length < messages || messages < first.length || records >= 0 && (p.records < records || records < first.records)) {
-			return c, false, errCorrupt
+			return c, p, errCorrupt
 		}
 	}
 	if err != nil {
-		return c, false, err
+		return c, p, err
 	}
 	if len(p.fields) == 0 {
-		return c, false, store.ErrNotFound
+		return c, p, store.ErrNotFound
 	}
 	if c, err = wire.DecodeConversation(o, id, p.fields); err != nil {
-		return c, false, errCorrupt
+		return c, p, errCorrupt
 	}
 	if p.fields[wire.FieldState] == wire.StateStarting {
-		return c, false, store.ErrNotFound
+		return c, p, store.ErrNotFound
 	}
 	if p.lease != nil && !wire.IsToken(*p.lease) {
-		return c, false, errCorrupt
+		return c, p, errCorrupt
 	}
 	if p.summary != nil {
 		if _, err := wire.DecodeSummary(o, id, *p.summary); err != nil {
-			return c, false, errCorrupt
+			return c, p, errCorrupt
 		}
 	}
-	first := len(p.elements)
-	for first > 0 {
-		turn := wire.ElementTurn(p.elements[first-1])
-		if turn < 0 {
-			return c, false, errCorrupt
-		}
-		if turn <= after {
-			break
-		}
-		first--
+	return c, p, nil
+}
+
+// read gets a conversation and a range of its messages, in two round trips, or in
+// one when the range is empty. Where nobody noted where the turns begin, which the
+// first edition did not, it takes more.
+func (s *Store) read(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+	c, p, err := s.look(ctx, o, id, r)
+	if err != nil {
+		return store.Conversation{}, err
 	}
-	whole = first > 0 || len(p.elements) == p.length
-	if c.Messages, err = wire.DecodeElements(p.elements[first:]); err != nil {
-		return c, false, errCorrupt
-	}
-	if first > 0 && first == len(p.elements) { // nothing is returned, yet the last is what the rest goes on from
-		if _, err := wire.DecodeElement(p.elements[first-1]); err != nil {
-			return c, false, errCorrupt
+	if r.From > c.Turns {
+		c.Messages, c.Earlier = []store.Message{}, p.length > 0
+		if p.failure != nil && r.From-1 == c.Turns {
+			c.Failures = []store.TurnFailure{{Turn: c.Turns, Class: *p.failure}}
 		}
+		return c, nil
 	}
-	return c, whole, nil
+	m := &messages{store: s, conversation: s.keys(o, id)[keyConversation], list: s.keys(o, id)[keyMessages], turns: c.Turns}
+	m.n, _ = wire.Counts(p.fields)
+	m.bytes, _ = strconv.Atoi(p.fields[wire.FieldBytes])
+	m.marks = p.marks
+	found, err := m.marked(ctx, r)
+	if err == nil && !found {
+		err = m.walked(ctx, r)
+	}
+	if errors.Is(err, errChanged) {
+		if _, _, gone := s.look(ctx, o, id, r); gone != nil {
+			return store.Conversation{}, gone
+		}
+		return store.Conversation{}, errCorrupt
+	}
+	if err != nil {
+		return store.Conversation{}, err
+	}
+	c.Earlier, c.Later = m.first > 0, m.last < m.n
+	c.Failures = m.failures
+	if c.Messages, err = wire.DecodeElements(m.elements); err != nil {
+		return store.Conversation{}, errCorrupt
+	}
+	return c, nil
 }

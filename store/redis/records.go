@@ -3,32 +3,16 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"parley/store"
 	"parley/store/internal/wire"
 )
 
-// tail is how many messages a read of "what came after turn N" asks for at
-// first. A caller that follows a conversation is nearly always within them.
-const tail = 64
-
 // Conversation implements store.Store.
-func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, after int) (store.Conversation, error) {
+func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
 	var c store.Conversation
-	err := s.do(ctx, "Conversation", func(ctx context.Context) error {
-		from := int64(0)
-		if after >= 0 {
-			from = -tail
-		}
-		read := func() (err error) {
-			var whole bool
-			if c, whole, err = s.read(ctx, o, id, from, after); err == nil && !whole {
-				c, _, err = s.read(ctx, o, id, 0, after)
-			}
-			return err
-		}
-		err := read()
+	err := s.do(ctx, "Conversation", func(ctx context.Context) (err error) {
+		c, err = s.read(ctx, o, id, r)
 		if !s.readsLegacy || !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -38,10 +22,21 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, afte
 		case err != nil:
 			return err
 		case !found:
-			return read() // it may have been converted between the two
+			c, err = s.read(ctx, o, id, r) // it may have been converted between the two
+			return err
 		}
 		c = old
-		c.Messages = slices.DeleteFunc(c.Messages, func(m store.Message) bool { return m.Turn <= after })
+		elements := make([]string, 0, len(c.Messages))
+		for _, m := range c.Messages {
+			e, err := wire.EncodeMessage(m)
+			if err != nil {
+				return errCorrupt
+			}
+			elements = append(elements, wire.Element(m.Turn, e))
+		}
+		first, last := wire.PartOf(elements, r)
+		c.Earlier, c.Later = first > 0, last < len(elements)
+		c.Messages = c.Messages[first:last]
 		return nil
 	})
 	if err != nil {

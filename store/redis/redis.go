@@ -6,10 +6,11 @@
 //
 //	{h}:c:<id>  hash     the conversation's fields (package wire)
 //	{h}:m:<id>  list     its messages, one element each
-//	{h}:k:<id>  hash     its idempotency records, a field for each key
+//	{h}:k:<id>  hash     its idempotency records, a field for each key that is not forgotten
 //	{h}:l:<id>  string   the lease of the turn that runs, with its own expiry
 //	{h}:r:<id>  list     what that turn publishes while somebody follows it elsewhere
 //	{h}:ix      zset     the owner's conversations by updatedAt
+//	{h}:t:<id>  string   where its turns begin; only when it has many
 //	{h}:s       hash     what a list shows of each, and the longest time to live
 //
 // Two things differ from what one might expect. Idempotency records share one
@@ -28,8 +29,8 @@
 //
 // Every write is one script and one round trip (two when the server does not
 // know the script yet). Reads are plain commands, because scripts wait behind a
-// primary that is paused for writes: one round trip for a conversation, two for
-// a list.
+// primary that is paused for writes: two round trips for a conversation,
+// one if nothing of it is new, and two for a list.
 //
 // Every call goes through do (call.go), which bounds it, repeats it once where
 // that hides a dead connection, and classifies its error; and behind a
@@ -217,7 +218,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // keys names everything of one conversation in the order of the scripts' KEYS.
 func (s *Store) keys(o store.Owner, id string) []string {
 	tag := s.prefix + "{" + wire.OwnerTag(o) + "}:"
-	return []string{tag + "c:" + id, tag + "m:" + id, tag + "k:" + id, tag + "l:" + id, tag + "ix", tag + "s"}
+	return []string{tag + "c:" + id, tag + "m:" + id, tag + "k:" + id, tag + "l:" + id, tag + "ix", tag + "s", tag + "t:" + id}
 }
 
 // Positions in keys.
@@ -228,6 +229,7 @@ const (
 	keyLease
 	keyIndex
 	keySummaries
+	keyMarks
 )
 
 // times is what scripts are told of time: nothing, so that they go by Redis's

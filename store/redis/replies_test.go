@@ -42,7 +42,7 @@ func TestHugeReplies(t *testing.T) {
 		s := newStore(t, serve(t, reply), 5*time.Second)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := s.Conversation(t.Context(), owner, "c", -1)
+		_, err := s.Conversation(t.Context(), owner, "c", store.Range{})
 		runtime.ReadMemStats(&after)
 		if !errors.Is(err, store.ErrProtocol) {
 			t.Errorf("%s: %v, want %v", name, err, store.ErrProtocol)

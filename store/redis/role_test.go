@@ -97,7 +97,7 @@ func TestFailoverUnderReads(t *testing.T) {
 	// The new primary cannot be reached under the name yet: reads go on.
 	for range 3 {
 		reader.breaker.checkRoles()
-		if _, err := reader.Conversation(t.Context(), owner, "none", -1); !errors.Is(err, store.ErrNotFound) {
+		if _, err := reader.Conversation(t.Context(), owner, "none", store.Range{}); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("during the failover: %v", err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestFailoverUnderReads(t *testing.T) {
 	start(t, newStore(t, b.URL(), 5*time.Second), id)
 	p.SetUpstream(b.Addr())
 	took := eventually(t, "the turn that the new primary acknowledged is read", func() bool {
-		_, err := reader.Conversation(t.Context(), owner, id, -1)
+		_, err := reader.Conversation(t.Context(), owner, id, store.Range{})
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("during the failover: %v", err)
 		}
@@ -116,7 +116,7 @@ func TestFailoverUnderReads(t *testing.T) {
 	})
 	t.Logf("read after %v", took)
 	for range 8 { // on whichever connection
-		if _, err := reader.Conversation(t.Context(), owner, id, -1); err != nil {
+		if _, err := reader.Conversation(t.Context(), owner, id, store.Range{}); err != nil {
 			t.Errorf("after the failover: %v", err)
 		}
 	}

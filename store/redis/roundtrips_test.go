@@ -73,7 +73,7 @@ func (c *traffic) of(t *testing.T, call func() error) cost {
 	return cost{c.roundTrips.Load() - roundTrips, c.sent.Load() + c.received.Load() - bytes}
 }
 
-// Every call is one round trip, a list two; and what a turn sends and receives
+// Every call is one round trip, a list and a conversation with messages two; and what a turn sends and receives
 // does not depend on how much was said before.
 func TestRoundTrips(t *testing.T) {
 	s, err := New(Options{URL: redistest.Start(t).URL(), roleInterval: time.Hour}) // whose questions are no call's
@@ -155,8 +155,10 @@ func TestRoundTrips(t *testing.T) {
 			t.Errorf("%s took %d bytes after 2 messages and %d after 5,000", op, short[i].bytes, long[i].bytes)
 		}
 	}
-	one("Conversation", func() error { _, err := s.Conversation(ctx, owner, id, -1); return err })
-	latest := one("Conversation after the last turn", func() error { _, err := s.Conversation(ctx, owner, id, turn.Number); return err })
+	if c := count.of(t, func() error { _, err := s.Conversation(ctx, owner, id, store.Range{}); return err }); c.roundTrips != 2 {
+		t.Errorf("Conversation took %d round trips", c.roundTrips)
+	}
+	latest := one("Conversation after the last turn", func() error { _, err := s.Conversation(ctx, owner, id, store.Range{From: turn.Number + 1}); return err })
 	if latest.bytes > 32<<10 {
 		t.Errorf("what came after the last turn took %d bytes", latest.bytes)
 	}

@@ -22,11 +22,14 @@ var clockText string
 //go:embed scripts/index.lua
 var indexText string
 
+//go:embed scripts/bounds.lua
+var boundsText string
+
 // script is a Lua script and the name Redis knows it by.
 type script struct{ text, sha string }
 
 func newScript(text string) script {
-	text = preludeText + "\n" + clockText + "\n" + indexText + "\n" + text
+	text = preludeText + "\n" + clockText + "\n" + indexText + "\n" + boundsText + "\n" + text
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // not a security use
 	return script{text: text, sha: hex.EncodeToString(sum[:])}
 }
@@ -64,7 +67,7 @@ var stopText string
 // scripts are the writes of the store, one script each.
 type scripts struct {
 	begin, complete, fail, renew, status, del, imp script
-	publish, follow, stop                          script
+	publish, follow, stop, prune                   script
 }
 
 func newScripts() scripts {
@@ -72,6 +75,7 @@ func newScripts() scripts {
 		begin: newScript(beginText), complete: newScript(completeText), fail: newScript(failText),
 		renew: newScript(renewText), status: newScript(statusText), del: newScript(deleteText),
 		imp: newScript(importText), publish: newScript(publishText), follow: newScript(followText), stop: newScript(stopText),
+		prune: newScript(pruneText),
 	}
 }
 

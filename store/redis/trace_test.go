@@ -87,7 +87,7 @@ func TestTraceTellsOfRoundTrips(t *testing.T) {
 			h.take("")
 			return s.FailTurn(ctx, held, "internal")
 		}},
-		{"Conversation", func() error { _, err := s.Conversation(ctx, o, id, -1); return err }},
+		{"Conversation", func() error { _, err := s.Conversation(ctx, o, id, store.Range{}); return err }},
 		{"List", func() error { _, err := s.List(ctx, o, store.Page{}); return err }},
 		{"SetStatus", func() error { _, err := s.SetStatus(ctx, o, id, store.StatusAbandoned); return err }},
 		{"Stop", func() error { _, _, err := s.Stop(ctx, o, id); return err }},
@@ -113,7 +113,7 @@ func TestTraceTellsOfRoundTrips(t *testing.T) {
 		t.Errorf("pool: %+v", p)
 	}
 	// Nothing found, and a script that the server did not know, are no errors.
-	if _, err := s.Conversation(ctx, o, id, -1); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Conversation(ctx, o, id, store.Range{}); !errors.Is(err, store.ErrNotFound) {
 		t.Fatal(err)
 	}
 	if err := s.rdb().ScriptFlush(ctx).Err(); err != nil {

@@ -27,6 +27,14 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 	err := s.do(ctx, "BeginTurn", func(ctx context.Context) error {
 		return s.converting(ctx, b.Owner, b.Conversation, func() (err error) {
 			turn, err = s.begin(ctx, b, input, token)
+			if errors.Is(err, store.ErrQuota) {
+				var ended bool
+				if ended, err = s.prune(ctx, b.Owner); err == nil && ended {
+					turn, err = s.begin(ctx, b, input, token)
+				} else if err == nil {
+					err = store.ErrQuota
+				}
+			}
 			return err
 		})
 	})
@@ -39,7 +47,11 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 	if b.New {
 		created = wire.NewFields(b)
 	}
-	args := []any{token, b.Fingerprint, wire.KeyTag(b), now, ttl, store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), store.JoinTime.Milliseconds(), yesNo(b.New)}
+	args := []any{
+		token, b.Fingerprint, wire.KeyTag(b), now, ttl,
+		store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), store.JoinTime.Milliseconds(), yesNo(b.New),
+		b.Limits.Turns, b.Limits.Bytes, b.Limits.Conversations, store.MaxKeys, store.KeptKeys,
+	}
 	args = appendList(args, input)
 	args = appendFields(args, created)
 	args = appendFields(args, wire.WorkflowFields(b.Workflow))
@@ -60,21 +72,22 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 		}
 		t.Fence, t.Token, t.Adopted = fence, token, f[2] == "1"
 		return t, about(&t, f[3:])
-	case "REPLAY": // number, extra, first, count, about, messages
-		f, err := r.rest(10)
+	case "REPLAY": // number, extra, first, count, step data, about
+		f, err := r.rest(11)
 		if err != nil {
 			return store.Turn{}, err
 		}
+		first, ferr := strconv.Atoi(f[2])
 		count, cerr := strconv.Atoi(f[3])
-		if t.Number, err = strconv.Atoi(f[0]); err != nil || cerr != nil {
+		if t.Number, err = strconv.Atoi(f[0]); err != nil || ferr != nil || cerr != nil {
 			return store.Turn{}, errShape
 		}
-		messages, err := wire.DecodeElements(f[10:])
-		if err != nil || len(messages) != count {
-			return store.Turn{}, errCorrupt // the messages; the rest was judged
+		messages, err := s.answer(ctx, b, first, count)
+		if err != nil {
+			return store.Turn{}, err
 		}
-		t.Replay = &store.Outcome{Messages: messages, Extra: rawJSON(f[1])}
-		return t, about(&t, f[4:10])
+		t.Replay = &store.Outcome{Messages: messages, Extra: rawJSON(f[1]), StepData: rawJSON(f[4])}
+		return t, about(&t, f[5:11])
 	case "BUSY": // number, milliseconds, same
 		f, err := r.rest(3)
 		if err != nil {
@@ -88,6 +101,27 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 		return store.Turn{}, &store.BusyError{Turn: number, RetryAfter: time.Duration(left) * time.Millisecond, Same: f[2] == "1"}
 	}
 	return store.Turn{}, outcome(r)
+}
+
+// answer reads the messages of an answer that is given again. They are only ever
+// added to, so that they are where the script found them, unless the conversation
+// was deleted meanwhile.
+func (s *Store) answer(ctx context.Context, b store.Begin, first, count int) ([]store.Message, error) {
+	if count == 0 {
+		return []store.Message{}, nil
+	}
+	elements, err := s.rdb().LRange(ctx, s.keys(b.Owner, b.Conversation)[keyMessages], int64(first), int64(first+count-1)).Result()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(elements) == 0:
+		return nil, store.ErrNotFound
+	}
+	messages, err := wire.DecodeElements(elements)
+	if err != nil || len(messages) != count {
+		return nil, errCorrupt
+	}
+	return messages, nil
 }
 
 // about reads what every begin tells of the conversation.
@@ -187,6 +221,10 @@ func outcome(r reply) error {
 		return store.ErrMismatch
 	case "STALE":
 		return store.ErrStale
+	case "FULL":
+		return store.ErrConversationFull
+	case "QUOTA":
+		return store.ErrQuota
 	case "CORRUPT":
 		return errCorrupt
 	}

@@ -53,7 +53,12 @@ const (
 	FieldKey        = "key"     // KeyTag of the last turn, empty if it came without one
 	FieldUnheard    = "unheard" // Record of the last turn, if its caller was told that it failed
 	FieldHeardAt    = "heardAt" // when that was given for the first time, Unix milliseconds
-	FieldKeys       = "keys"    // how many idempotency records there are; missing where nobody counted
+	FieldKeys       = "keys"    // how many entries there are beside the messages, see Record; missing where nobody counted
+	FieldBytes      = "bytes"   // of all messages, as elements; missing in records of the first edition
+	FieldKept       = "kept"    // bytes of what is kept beside the messages, see Record
+	FieldData       = "sd"      // turn whose begin, or completion, set the step data; missing for 0
+	FieldKeyed      = "kt"      // last turn that had a key, and whose begin set no step data or whose completion did
+	FieldMarks      = "at"      // where the first turns begin, see Mark
 	FieldListen     = "listen"  // until when somebody follows the last turn, Unix milliseconds
 	FieldStop       = "stop"    // token of the turn that was asked to end
 	FieldFailPrefix = "f"       // f3 = class: turn 3 failed
@@ -63,6 +68,14 @@ const (
 // turn. Records from before this was kept do not say who completed them. They stay
 // closed, so that nobody's own closing is undone by a guess.
 const EndedByAgent = "1"
+
+// Fields are all of a conversation, but for its failures, of which there may be many.
+var Fields = []string{
+	FieldVersion, FieldTenant, FieldUser, FieldCreated, FieldUpdated, FieldStatus, FieldUpstream, FieldTurns,
+	FieldWorkflow, FieldStep, FieldStepData, FieldMetadata, FieldCount, FieldState, FieldFence, FieldToken,
+	FieldDone, FieldInput, FieldKey, FieldUnheard, FieldHeardAt, FieldKeys, FieldBytes, FieldKept, FieldData,
+	FieldKeyed, FieldMarks, FieldEnded, FieldListen, FieldStop,
+}
 
 // States of a conversation's last turn.
 const (

@@ -1,10 +1,14 @@
 -- Begins, adopts or replays a turn.
 -- ARGV: token, fingerprint, key tag or '', times, lease ms, ms for which an answer
---       that nobody heard is replayed, ms for which a repeat without a key joins, '1' when the conversation is new, messages,
---       fields of a new conversation, fields of the workflow.
+--       that nobody heard is replayed, ms for which a repeat without a key joins, '1'
+--       when the conversation is new, limits (turns, bytes, conversations; 0 for none),
+--       how many keys there may be and how many are left when there are more,
+--       messages, fields of a new conversation, fields of the workflow.
 local own, fp, key = shift(), shift(), shift()
 local now, score, ttl = times()
 local leaseMs, hearing, joining, new = shift(), shift(), shift(), shift() == '1'
+local maxTurns, maxBytes, maxConvs = tonumber(shift()), tonumber(shift()), tonumber(shift())
+local maxKeys, leftKeys = tonumber(shift()), tonumber(shift())
 local input, created, workflow = list(), list(), list()
 
 local h, damaged = record()
@@ -13,9 +17,7 @@ local exists = h ~= nil
 h = h or {}
 local state, turn = h.state or 'done', tonumber(h.turns or 0)
 
-local known = h.records or 0 -- idempotency records, the one of key included
 local rec = exists and key ~= '' and redis.call('HGET', recs, key)
-if key ~= '' and not rec then known = known + 1 end
 
 -- What is told of the conversation, behind the outcome and its numbers.
 local told = {'upstreamId', 'createdAt', 'workflowId', 'currentStep', 'stepData', 'metadata'}
@@ -28,6 +30,7 @@ local ended = h.status == 'completed' and h.ended == '1' -- by the agent: it goe
 
 local function hold(state, turn, fence, adopted, count, fields)
   local set = {'state', state, 'turns', turn, 'fence', fence, 'token', own, 'fp', fp, 'n', count}
+  local bytes, said, old, replaces = size(h), 0, h.stepData, false
   for i = 1, #fields do set[#set + 1] = fields[i] end
   if ended then
     for _, v in ipairs({'status', 'active', 'ended', '', 'upstreamId', ''}) do set[#set + 1] = v end
@@ -36,9 +39,18 @@ local function hold(state, turn, fence, adopted, count, fields)
   for i = 1, #workflow, 2 do
     set[#set + 1], set[#set + 2] = workflow[i], workflow[i + 1]
     h[workflow[i]] = workflow[i + 1]
+    replaces = replaces or workflow[i] == 'stepData'
+  end
+  for i = 1, #input do said = said + #input[i] end
+  if adopted then said = 0 end
+  for _, v in ipairs({'bytes', bytes + said}) do set[#set + 1] = v end
+  if replaces then
+    for _, v in ipairs({'sd', turn}) do set[#set + 1] = v end
+  elseif key ~= '' then
+    for _, v in ipairs({'kt', turn}) do set[#set + 1] = v end
   end
   if key ~= '' then
-    for _, v in ipairs({'key', key, 'keys', known}) do set[#set + 1] = v end
+    for _, v in ipairs({'key', key}) do set[#set + 1] = v end
   elseif h.key and not adopted then -- a turn taken over keeps the key it was begun with
     set[#set + 1] = 'key'
     set[#set + 1] = ''
@@ -47,9 +59,17 @@ local function hold(state, turn, fence, adopted, count, fields)
     for _, v in ipairs({'unheard', '', 'heardAt', ''}) do set[#set + 1] = v end
   end
   commit(id, now, score, ttl, set)
-  if not exists then redis.call('DEL', msgs, recs) end -- what an eviction may have left
-  if key ~= '' then redis.call('HSET', recs, key, fp .. ' ' .. turn .. ' 0 0 0 ') end
-  for i = 1, (adopted and 0 or #input) do redis.call('RPUSH', msgs, turn .. ' ' .. input[i]) end
+  if not exists then redis.call('DEL', msgs, recs, marks) end -- what an eviction may have left
+  if replaces then replaced(h, turn, old) end
+  if key ~= '' then
+    if not rec then forget(h, maxKeys, leftKeys - 1) end
+    remember(h, key, fp .. ' ' .. turn .. ' 0 0 0 ')
+  end
+  if h.counted then redis.call('HSET', conv, 'keys', h.records, 'kept', h.kept) end
+  if state == 'running' and not adopted then
+    mark(h, turn, count - #input, bytes)
+    append(input)
+  end
   redis.call('SET', lease, own, 'PX', leaseMs)
   keep(ttl)
   return about(say('BEGUN', tostring(turn), tostring(fence), adopted and '1' or '0'))
@@ -57,6 +77,8 @@ end
 
 if not exists then
   if not new then return say('NOTFOUND') end
+  if maxConvs > 0 and redis.call('ZCARD', index) >= maxConvs then return say('QUOTA') end
+  h.records = 0
   created[#created + 1] = 'createdAt'
   created[#created + 1] = now
   for i = 1, #created, 2 do h[created[i]] = created[i + 1] end
@@ -67,13 +89,9 @@ if h.token == own then -- this very begin has run before, its answer was lost
   return about(say('BEGUN', h.turns, h.fence, '0'))
 end
 
+-- The messages are read afterwards, by a plain command: they may be many.
 local function replay(t, extra, first, count)
-  local out = about(say('REPLAY', t, extra, first, count))
-  if tonumber(count) > 0 then
-    local m = redis.call('LRANGE', msgs, first, first + count - 1)
-    for i = 1, #m do out[#out + 1] = m[i] end
-  end
-  return out
+  return about(say('REPLAY', t, extra, first, count, stepData(h, tonumber(t))))
 end
 
 local recTurn
@@ -89,12 +107,8 @@ if key == '' and repeated and h.unheard and h.unheard ~= '' then
   local first = h.heardAt and h.heardAt ~= '' and h.heardAt
   if not first or score - first < tonumber(hearing) then
     local _, t, _, start, count, extra = outcome(h, h.unheard)
-    local out = replay(t, extra, start, count)
-    for i = #out - count + 1, #out do
-      if not json(string.match(out[i], '^%d+ (.*)$') or '') then return say('CORRUPT') end
-    end
     if not first then redis.call('HSET', conv, 'heardAt', string.format('%.0f', score)) end
-    return out
+    return replay(t, extra, start, count)
   end
 end
 local left = h.lease and h.lease == h.token and redis.call('PTTL', lease) or 0
@@ -113,6 +127,10 @@ if state ~= 'done' and repeated then
   return out
 end
 if new then return say('MISMATCH') end
+for i = 1, #input do input[i] = (turn + 1) .. ' ' .. input[i] end
+local bytes = size(h) + tonumber(h.kept or 0)
+for i = 1, #input do bytes = bytes + #input[i] end
+if maxTurns > 0 and turn >= maxTurns or maxBytes > 0 and bytes > maxBytes then return say('FULL') end
 local fields = {}
 if state == 'running' then fields = {'f' .. turn, 'lapsed'} end
 return hold('running', turn + 1, fence, false, count + #input, fields)

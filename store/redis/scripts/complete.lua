@@ -33,11 +33,28 @@ end
 if ended and (h.status or 'active') == 'active' then -- what its owner closed meanwhile stays so
   for _, v in ipairs({'status', 'completed', 'ended', '1'}) do fields[#fields + 1] = v end
 end
-fields[#fields + 1] = 'n'
-fields[#fields + 1] = count + #answer
+local turn, bytes, said, replaces = tonumber(h.turns), size(h), 0, false
+for i = 1, #answer do said = said + #answer[i] end
+for i = 1, #fields, 2 do replaces = replaces or fields[i] == 'stepData' end
+for _, v in ipairs({'n', count + #answer, 'bytes', bytes + said}) do fields[#fields + 1] = v end
+if replaces then
+  for _, v in ipairs({'sd', turn}) do fields[#fields + 1] = v end
+  if rec then -- the repeat does not have what the agent added
+    for _, v in ipairs({'kt', turn}) do fields[#fields + 1] = v end
+  end
+end
 commit(id, now, score, ttl, fields)
-for i = 1, #answer do redis.call('RPUSH', msgs, answer[i]) end
-if rec then redis.call('HSET', recs, h.key, rec) end
+if h.state == 'starting' then -- which may bring its first turn along
+  for i = 1, #answer do
+    local t = tonumber(string.match(answer[i], '^%d+'))
+    for later = turn + 1, t do mark(h, later, count + i - 1, bytes) end
+    turn, bytes = math.max(turn, t), bytes + #answer[i]
+  end
+end
+append(answer)
+if replaces then replaced(h, tonumber(h.turns), h.stepData) end
+if rec then remember(h, h.key, rec) end
+if h.counted then redis.call('HSET', conv, 'keys', h.records, 'kept', h.kept) end
 redis.call('DEL', lease)
 if h.state == 'starting' then sweep(score, ttl) end
 keep(ttl)

@@ -1,18 +1,19 @@
 -- Moves a legacy conversation to today's form, in one step, so that a delete
 -- comes either before or after: it must not be brought back.
 -- ARGV: times, the name of the legacy record, the record as it was read, messages,
---       fields.
+--       fields, marks of turns.
 -- KEYS: also the legacy record, and the index it is in.
 local now, score, ttl = times()
 local name, legacy = shift(), shift()
-local history, fields = list(), list()
+local history, fields, where = list(), list(), shift()
 
 if record() then return say('OK') end
-if redis.call('GET', KEYS[7]) ~= legacy then return say('NOTFOUND') end
+if redis.call('GET', KEYS[8]) ~= legacy then return say('NOTFOUND') end
 commit(id, now, score, ttl, fields)
-redis.call('DEL', msgs, recs, lease) -- what an eviction may have left
-for i = 1, #history do redis.call('RPUSH', msgs, history[i]) end
+redis.call('DEL', msgs, recs, lease, marks) -- what an eviction may have left
+append(history)
+if where ~= '' then redis.call('SET', marks, where) end
 keep(ttl)
-redis.call('DEL', KEYS[7])
-redis.pcall('ZREM', KEYS[8], name) -- which may be somebody else's, and no index
+redis.call('DEL', KEYS[8])
+redis.pcall('ZREM', KEYS[9], name) -- which may be somebody else's, and no index
 return say('OK')

@@ -47,6 +47,7 @@ local function keep(ttl)
   redis.call('PEXPIRE', conv, ttl)
   redis.call('PEXPIRE', msgs, ttl)
   redis.call('PEXPIRE', recs, ttl)
+  redis.call('PEXPIRE', marks, ttl)
   for _, k in ipairs({index, sums}) do
     if redis.call('PTTL', k) < ttl then redis.call('PEXPIRE', k, ttl) end
   end

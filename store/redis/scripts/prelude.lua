@@ -5,10 +5,10 @@
 -- never refused.)
 --
 -- KEYS: conversation hash, message list, idempotency records, lease,
---       the owner's index, the owner's summaries.
+--       the owner's index, the owner's summaries, marks of turns.
 -- ARGV: the call's own token, tenant, user, id of the conversation, and then
 --       what each script names.
-local conv, msgs, recs, lease, index, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local conv, msgs, recs, lease, index, sums, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 
 local arg = 0
 local function shift()
@@ -45,8 +45,10 @@ end
 
 local function status(s) return s == 'active' or s == 'completed' or s == 'abandoned' end
 
--- The decoder takes no half of a surrogate pair, which is JSON all the same.
+-- Decoding takes so long that of a large value only the ends are judged. The decoder
+-- takes no half of a surrogate pair, which is JSON all the same.
 local function json(s)
+  if #s > 8192 then return string.find(s, '^%s*[{%["]') ~= nil and string.find(s, '[}%]"]%s*$', -8) ~= nil end
   if string.find(s, '\\u', 1, true) then
     s = string.gsub(string.gsub(s, '\\\\', ''), '\\u%x%x%x%x', '')
   end
@@ -72,6 +74,8 @@ local function fields(r)
     or (r.tenantId or 'dev') ~= tenant or (r.userId or 'anonymous') ~= user
     or r.status and not status(r.status) or (r.ended or '') ~= '' and r.ended ~= '1' or r.turns and not number(r.turns) or r.n and not number(r.n)
     or r.fence and not number(r.fence) or r.keys and not number(r.keys)
+    or r.bytes and not number(r.bytes) or r.kept and not number(r.kept)
+    or r.sd and not number(r.sd) or r.kt and not number(r.kt)
     or r.token and not token(r.token) or r.done and not token(r.done) or r.fp and not string.find(r.fp, '^[!-~]+$')
     or (r.key or '') ~= '' and not (#r.key == 22 and token(r.key)) or (r.heardAt or '') ~= '' and not number(r.heardAt)
     or r.listen and not number(r.listen) or r.stop and not token(r.stop)
@@ -109,6 +113,7 @@ local function beside(r)
   end
   r.lease = redis.call('GET', lease)
   if r.lease and not token(r.lease) then return false end
+  redis.call('STRLEN', marks)
   redis.call('ZSCORE', index, id)
   local sum = redis.call('HGET', sums, id)
   if sum then
@@ -119,7 +124,8 @@ local function beside(r)
 end
 
 local names = {'v', 'tenantId', 'userId', 'createdAt', 'updatedAt', 'status', 'turns', 'n', 'state', 'fence', 'token', 'done', 'fp',
-  'key', 'keys', 'unheard', 'heardAt', 'listen', 'stop', 'stepData', 'metadata', 'ended', 'upstreamId', 'workflowId', 'currentStep'}
+  'key', 'keys', 'bytes', 'kept', 'sd', 'kt', 'at', 'unheard', 'heardAt', 'listen', 'stop',
+  'stepData', 'metadata', 'ended', 'upstreamId', 'workflowId', 'currentStep'}
 
 -- signals are what others want of the turn of conversation r: '1' when somebody
 -- follows it, '1' when it shall end.

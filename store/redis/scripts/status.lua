@@ -1,4 +1,4 @@
--- Closes or reopens a conversation and returns its fields.
+-- Closes or reopens a conversation and returns its fields, but for its failures.
 -- ARGV: times, status.
 local now, score, ttl = times()
 local status = shift()
@@ -13,5 +13,11 @@ end
 commit(id, now, score, ttl, set)
 keep(ttl)
 local out = say('OK')
-for _, v in ipairs(redis.call('HGETALL', conv)) do out[#out + 1] = v end
+local values = redis.call('HMGET', conv, unpack(names))
+for i = 1, #names do
+  if values[i] then
+    out[#out + 1] = names[i]
+    out[#out + 1] = values[i]
+  end
+end
 return out
