@@ -82,7 +82,7 @@ func (w *harness) read(ctx context.Context, c call) *reading {
 	go func() {
 		defer close(r.over)
 		defer func() {
-			if v := recover(); v != nil && v != http.ErrAbortHandler { // the connection of a client that left
+			if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint // the value that net/http panics with
 				panic(v)
 			}
 		}()

@@ -88,7 +88,7 @@ func (f *Feed) apply(data json.RawMessage) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if have := len(f.messages) - p.First; have >= 0 && have < len(p.Messages) {
+	if have := len(f.messages) - p.First; p.First >= 0 && have >= 0 && have < len(p.Messages) {
 		f.messages = append(f.messages, p.Messages[have:]...)
 	}
 	had := map[string]Delta{}
@@ -98,7 +98,7 @@ func (f *Feed) apply(data json.RawMessage) error {
 	f.writing = make([]Delta, 0, len(p.Writing))
 	for _, w := range p.Writing {
 		d := had[w.Message]
-		if w.At > len(d.Text) || w.Version < d.Version {
+		if w.At < 0 || w.At > len(d.Text) || w.Version < d.Version {
 			if d.Message != "" {
 				f.writing = append(f.writing, d)
 			}

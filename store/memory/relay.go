@@ -100,6 +100,7 @@ func (s *Store) Follow(ctx context.Context, f store.Follow) (store.Relayed, erro
 	case store.TurnRunning:
 		c.fields[wire.FieldListen] = strconv.FormatInt(now.Add(store.InterestTime).UnixMilli(), 10)
 		r.until = now.Add(store.RelayTime)
+	case store.TurnCompleted:
 	case store.TurnFailed:
 		out.Class = c.fields[wire.FieldFailPrefix+c.fields[wire.FieldTurns]]
 	}
