@@ -2,15 +2,20 @@ package turn
 
 import "parley/store"
 
-// messageOverhead is what the stored form of a message has beside its texts, at most.
-const messageOverhead = 256
+const (
+	// messageOverhead is what the stored form of a message has beside its texts, at most.
+	messageOverhead = 256
+	// minMessage is the least that a message counts, so that an answer of many small
+	// ones keeps the store no longer than one of a few large ones.
+	minMessage = 1 << 10
+)
 
 // size is at least how many bytes a part of an answer takes in its stored form. It is
 // computed without encoding anything, because it is asked for every activity.
 func (s said) size() int {
 	n := payloadSize(s.payload)
 	for _, m := range s.messages {
-		n += messageOverhead + jsonSize(m.Text) + len(m.CardJSON) + jsonSize(m.CardID) + payloadSize(m.ExtractedPayload) + len(m.AgentError)
+		n += max(minMessage, messageOverhead+jsonSize(m.Text)+len(m.CardJSON)+jsonSize(m.CardID)+payloadSize(m.ExtractedPayload)+len(m.AgentError))
 	}
 	return n
 }

@@ -44,6 +44,33 @@ func TestMaxConversations(t *testing.T) {
 	}
 }
 
+// Who starts more than there is room for loses conversations of their own, and
+// nobody else's; by number as by bytes.
+func TestOwnersMakeRoomForThemselves(t *testing.T) {
+	for name, o := range map[string]memory.Options{"number": {MaxConversations: 100}, "bytes": {MaxBytes: 100 * 3 << 10}} {
+		s := memory.New(o)
+		quiet, loud := contracttest.NewOwner(), contracttest.NewOwner()
+		start(t, s, quiet, "quiet")
+		for i := range 300 {
+			start(t, s, loud, strconv.Itoa(i))
+		}
+		if _, err := s.Conversation(t.Context(), quiet, "quiet", store.Range{}); err != nil {
+			t.Errorf("%s: the other's conversation: %v", name, err)
+		}
+		if _, err := s.Conversation(t.Context(), loud, "0", store.Range{}); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: the bound does not hold: %v", name, err)
+		}
+		if _, err := s.Conversation(t.Context(), loud, "299", store.Range{}); err != nil {
+			t.Errorf("%s: the newest: %v", name, err)
+		}
+		third := contracttest.NewOwner()
+		start(t, s, third, "third")
+		if _, err := s.Conversation(t.Context(), quiet, "quiet", store.Range{}); err != nil {
+			t.Errorf("%s: a third owner did not take from the one with most: %v", name, err)
+		}
+	}
+}
+
 // A conversation whose turn runs is not idle, however long ago it began.
 func TestHeldIsNotIdle(t *testing.T) {
 	s := memory.New(memory.Options{MaxConversations: 1})
