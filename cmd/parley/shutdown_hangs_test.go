@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -199,11 +200,16 @@ func hangs() map[string]func(*testing.T) hang {
 		"Redis, at the commit": hangingRedis,
 		"Redis, the breaker open": func(t *testing.T) hang {
 			redis := redistest.Start(t)
-			return hang{settings: append(emulated, "REDIS_URL", redis.URL()), begin: func(t *testing.T, base string) {
+			settings := append(slices.Clone(emulated), "REDIS_URL", redis.URL(), "REDIS_TIMEOUT", "3000")
+			return hang{settings: settings, begin: func(t *testing.T, base string) {
 				call(t, base+"/api/chat/start", m{})
 				halt(t, redis)
-				// The probes fail after a second each, and the fifth opens it.
-				waitFor(t, func() bool { return call(t, base+"/api/chat/conversations", nil).Class == "store_unreachable" })
+				// Five calls without an answer and a PING without one open it. Then calls
+				// fail at once.
+				waitFor(t, func() bool {
+					asked := time.Now()
+					return call(t, base+"/api/chat/conversations", nil).Class == "store_timeout" && time.Since(asked) < time.Second
+				})
 			}}
 		},
 	}

@@ -176,8 +176,10 @@ func TestKeysAreNoCopies(t *testing.T) {
 	}
 }
 
-// No script blocks Redis for long, at any bound. The bound is twice what this
-// server takes to count to a million in a script, because a busy machine is slower.
+// No script blocks Redis for long, at any bound: never as long as this server takes
+// to count to a million in a script, which is about 5 ms on a server of today.
+// Measured on a machine where that takes 14.7 ms: 7.3 ms for an answer of 2 MiB in
+// one text, 4.8 ms for a turn behind it, and at most 2.4 ms for all else.
 func TestScriptsAreShort(t *testing.T) {
 	s := newStore(t, redistest.Start(t).URL(), 30*time.Second)
 	ctx := t.Context()
@@ -246,7 +248,7 @@ func TestScriptsAreShort(t *testing.T) {
 		reset()
 		steps[name]()
 		took := slowest()
-		if took > 2*unit {
+		if took > unit {
 			t.Errorf("%s blocks Redis for %v, and counting to a million takes it %v", name, took, unit)
 		}
 	}
