@@ -20,6 +20,7 @@ func repeatRules() []Rule {
 		{ID: "S11.other", Sentence: "other input after a lapsed turn is a new turn, and the lapsed one is kept as such", check: otherInputIsNew},
 		{ID: "S11.unheard", Sentence: "without a key, the same input after an answer that nobody heard gets that answer, again and again until another turn begins or its time is over, and is no new turn", check: repeatHears},
 		{ID: "S11.hearing-ends", Sentence: "once an answer that nobody heard was replayed and HearingTime is over, the same input is a new turn", check: hearingEnds},
+		{ID: "S11.late", Sentence: "without a key, the same input after an answer that was stored when the lease had lapsed gets that answer, because whoever waited for it may have given up", check: lateIsUnheard},
 		{ID: "S11.answered", Sentence: "the same input after an answered turn is a new turn", check: repeatAfterAnswer},
 		{ID: "S19.renew", Sentence: "a renewed lease holds the conversation for a whole lease from then on", check: renewHolds},
 		{ID: "S19.revive", Sentence: "a lapsed lease that nobody took can be renewed", check: renewRevives},
@@ -181,6 +182,20 @@ func hearingEnds(e *env) {
 	if again := e.begin(e.input(id, "yes")); again.Replay != nil || again.Number != 2 {
 		e.broken("the repeat after its time came as %+v", again)
 	}
+}
+
+func lateIsUnheard(e *env) {
+	id := e.start()
+	t := e.begin(e.input(id, "question"))
+	e.lapse()
+	c := reply("answer")
+	e.complete(t, c)
+	again := e.begin(e.input(id, "question"))
+	if again.Replay == nil {
+		e.broken("the repeat came as %+v", again)
+	}
+	e.same("replay", again.Replay.Messages, of(1, c.Messages))
+	e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer"})
 }
 
 func repeatAfterAnswer(e *env) {

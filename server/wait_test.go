@@ -201,3 +201,36 @@ func TestOtherInputWaits(t *testing.T) {
 		}
 	})
 }
+
+// An answer that nobody waited for any more is given to a repeat of its request
+// without a key, also when the turn has ended by then; one that somebody followed is
+// heard.
+func TestAnswerOfAClientThatLeft(t *testing.T) {
+	for name, followed := range map[string]bool{"nobody followed": false, "somebody followed": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, started, release := newWaitingHarness(t)
+				id := w.start()
+				ctx, leave := context.WithCancel(t.Context())
+				first := w.async(ctx, send(id, "x"))
+				<-started
+				leave() // the connection breaks
+				synctest.Wait()
+				answers := []<-chan *httptest.ResponseRecorder{first}
+				if followed {
+					answers = append(answers, w.async(t.Context(), send(id, "x")))
+					synctest.Wait()
+				}
+				close(release)
+				for _, a := range answers {
+					<-a
+				}
+				rec := w.must(200, send(id, "x"))
+				replayed := rec.Header().Get("Idempotency-Replayed") == "true"
+				if h := w.history(id); replayed == followed || !followed && (w.agent.asked() != 2 || len(h.Messages) != 3) {
+					t.Errorf("replayed %v, asked %d times, stored %+v", replayed, w.agent.asked(), h.Messages)
+				}
+			})
+		})
+	}
+}

@@ -201,8 +201,8 @@ type Completion struct {
 	Turns int
 	// Workflow replaces the conversation's non-empty fields when not zero.
 	Workflow Workflow
-	// Unheard means that the user was told that the turn failed. A repeat without a key
-	// then gets the answer (S11).
+	// Unheard means that the user was told that the turn failed, or was told nothing
+	// because the client had gone. A repeat without a key then gets the answer (S11).
 	Unheard bool
 }
 
@@ -294,12 +294,13 @@ const HearingTime = time.Minute
 //	     two begins was New.
 //	S11  Without a Key, a repeat of the last turn's Fingerprint adopts that turn
 //	     if it failed or lapsed, and is a Replay if it came without a Key and was
-//	     completed Unheard: until another turn begins, or HearingTime after the
+//	     completed Unheard, or after its lease had lapsed, because then its caller
+//	     may have given up: until another turn begins, or HearingTime after the
 //	     first Replay, because a Replay can be lost on its way as well. Any other
 //	     input begins a new turn, and a lapsed one is kept as a failure of class
-//	     Lapsed. A completion that was not Unheard counts as heard, even if its
-//	     acknowledgement was lost: nobody could tell a repeat of it from a user
-//	     who says the same thing again.
+//	     Lapsed. Any other completion counts as heard, even if its acknowledgement
+//	     was lost: nobody could tell a repeat of it from a user who says the same
+//	     thing again.
 //	S12  BeginTurn in a conversation that its owner closed (SetStatus) is
 //	     ErrClosed, but for a Replay and for a repeat of the turn that is held (S9,
 //	     S11). One that the agent ended (Ended) goes on: BeginTurn makes it active

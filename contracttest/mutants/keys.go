@@ -32,7 +32,7 @@ func keys() []Mutant {
 			Name: "ignores-keys", Wrong: "It ignores idempotency keys.",
 			Rules: []string{
 				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.start", "S9.handed-on",
-				"S9.other", "S10.mismatch", "S15.renewed", "S20.handles", "S9.busy-closed", "S10.start", "S30.same", "S31.bytes", "S31.repeats", "S9.kept",
+				"S9.other", "S10.mismatch", "S20.handles", "S9.busy-closed", "S10.start", "S30.same", "S31.bytes", "S31.repeats", "S9.kept",
 			},
 			Break: changingBegin(func(b *store.Begin) { b.Key = "" }),
 		},
@@ -56,7 +56,7 @@ func keys() []Mutant {
 		},
 		{
 			Name: "replays-the-last-answer", Wrong: "It replays the answer that it stored last, whatever the key.",
-			Rules: []string{"S11.unheard", "S9.replay", "S9.replay-later", "S10.start", "S9.kept"},
+			Rules: []string{"S11.unheard", "S9.replay", "S9.replay-later", "S10.start", "S9.kept", "S11.late"},
 			Break: breaking(replaysLast),
 		},
 		{

@@ -17,6 +17,16 @@ func repeats() []Mutant {
 			Break: changingCompletion(func(c *store.Completion) { c.Unheard = false }),
 		},
 		{
+			Name: "takes-late-for-heard", Wrong: "It holds a lapsed lease again before it completes, so that nothing says how late it was.",
+			Rules: []string{"S11.late"},
+			Break: breaking(func(m *broken, _ Options) {
+				m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
+					_, _ = m.Store.RenewLease(ctx, t)
+					return m.Store.CompleteTurn(ctx, t, c)
+				}
+			}),
+		},
+		{
 			Name: "replays-for-ever", Wrong: "It replays an answer that nobody heard for as long as it lives.",
 			Rules: []string{"S11.unheard", "S11.hearing-ends"},
 			Break: breaking(replaysForEver),
@@ -33,19 +43,19 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "ends-with-the-lease", Wrong: "It takes a turn away when its lease lapses, although nobody wants it.",
-			Rules: []string{"S7.lapsed", "S19.revive", "S15.renewed", "S25.lost", "S27.listened", "S28.outcome"},
+			Rules: []string{"S7.lapsed", "S19.revive", "S15.renewed", "S25.lost", "S27.listened", "S28.outcome", "S11.late"},
 			Break: breaking(endsWithLease),
 		},
 		{
 			Name: "tells-no-inputs-apart", Wrong: "It treats all inputs as the same.",
-			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch", "S11.unheard", "S9.busy-closed", "S30.same", "S13.failures", "S31.turns"},
+			Rules: []string{"S8.fail", "S7.ended", "S11.other", "S10.mismatch", "S11.unheard", "S9.busy-closed", "S30.same", "S13.failures", "S31.turns", "S28.outcome"},
 			Break: changingBegin(func(b *store.Begin) { b.Fingerprint = "same" }),
 		},
 		{
 			Name: "takes-all-inputs-for-new", Wrong: "It never recognises the same input without a key.",
 			Rules: []string{
 				"S7.stale", "S11.repeat", "S11.repeat-lapsed", "S11.unheard", "S19.renew", "S9.handed-on",
-				"S11.hearing-ends", "S9.busy-closed", "S29.stop", "S30.same", "S31.repeats",
+				"S11.hearing-ends", "S9.busy-closed", "S29.stop", "S30.same", "S31.repeats", "S11.late",
 			},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key == "" {
@@ -55,7 +65,7 @@ func repeats() []Mutant {
 		},
 		{
 			Name: "adopts-what-was-answered", Wrong: "It takes a repeat of an answered input for the turn that it was before.",
-			Rules: []string{"S3.begin", "S11.unheard", "S11.answered", "S11.hearing-ends", "S9.busy-closed", "S25.lost"},
+			Rules: []string{"S3.begin", "S11.unheard", "S11.answered", "S11.hearing-ends", "S9.busy-closed", "S25.lost", "S11.late"},
 			Break: breaking(adoptsAnswered),
 		},
 		{

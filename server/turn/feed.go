@@ -197,3 +197,10 @@ func (f *Feed) leave() (last bool) {
 	f.joined--
 	return f.joined == 0
 }
+
+// followed reports whether anybody has joined.
+func (f *Feed) followed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.joined > 0
+}

@@ -66,6 +66,15 @@ type requestKey struct {
 	key, fingerprint string
 }
 
+// followed reports whether another request than the one that began it waits for the
+// turn's answer, on this instance or another.
+func (t *runningTurn) followed() bool {
+	t.publishing.mu.Lock()
+	elsewhere := t.publishing.cancel != nil
+	t.publishing.mu.Unlock()
+	return elsewhere || t.feed.followed()
+}
+
 func (r *Request) conversationKey() conversationKey {
 	return conversationKey{r.Owner, r.Conversation}
 }

@@ -247,6 +247,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 	p.Restarted, p.AgentError = ex.Restarted, agentErrorIn(done.Messages)
 	// An error here does not fail the turn: only the acknowledgement may be lost, and
 	// the answer may be stored.
+	done.Unheard = ctx.Err() != nil && !t.followed()
 	if err := r.commit(ctx, p, held, done); err != nil {
 		return Answer{}, err
 	}

@@ -308,7 +308,7 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, done store.Compl
 			First: len(c.messages), Count: len(elements), Extra: string(done.Extra),
 		}.Encode()
 	}
-	if done.Unheard {
+	if done.Unheard || c.lease.token != t.Token || !now.Before(c.lease.until) { // or so late that its caller may have given up
 		c.unheard(t, len(c.messages), len(elements), done)
 	}
 	if len(done.Workflow.StepData) > 0 {

@@ -20,6 +20,7 @@ if h.done == own then -- the answer to this commit was lost
   return say('OK')
 end
 if h.token ~= own or h.state == 'failed' then return say('STALE') end
+unheard = unheard or h.lease ~= own and (h.key or '') == '' -- so late that its caller may have given up
 
 local count, rec = tonumber(h.n), nil
 if (h.key or '') ~= '' then
