@@ -179,11 +179,11 @@ func keysKept(e *env) {
 	want := make([]string, len(begins))
 	for n := range begins {
 		b := e.keyed(id, fmt.Sprint("question ", n), fmt.Sprint("key ", n))
-		switch {
-		case n%50 == 10:
+		switch n % 50 {
+		case 10:
 			data = fmt.Sprintf(`{"set":%d}`, n)
 			b.Workflow.StepData, b.Key = json.RawMessage(data), ""
-		case n%50 == 30:
+		case 30:
 			data = fmt.Sprintf(`{"set":%d}`, n)
 			b.Workflow.StepData = json.RawMessage(data)
 		}

@@ -86,7 +86,7 @@ func TestCutOverWithoutSignIn(t *testing.T) {
 	base := started(t, func(ctx context.Context, stdout io.Writer) error {
 		return serve(ctx, c, seams{store: seed}, stdout, log)
 	})
-	ask := func(method, path string, headers ...string) *http.Response {
+	ask := func(method, path string, headers ...string) reply {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, base+path, http.NoBody)
 		if err != nil {
@@ -99,33 +99,44 @@ func TestCutOverWithoutSignIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = res.Body.Close() })
-		return res
+		defer func() { _ = res.Body.Close() }()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply{res.StatusCode, res.Header, body}
 	}
 	page := []string{"Origin", devOrigin, "Sec-Fetch-Site", "cross-site"}
 	res := ask("GET", "/api/chat/conversations", page...)
 	var list struct {
 		Conversations []struct{ ConversationID string }
 	}
-	if err := json.NewDecoder(res.Body).Decode(&list); err != nil || len(list.Conversations) != 1 || list.Conversations[0].ConversationID != id {
+	if err := json.Unmarshal(res.body, &list); err != nil || len(list.Conversations) != 1 || list.Conversations[0].ConversationID != id {
 		t.Errorf("listed: %+v, %v", list, err)
 	}
-	if got := res.Header.Get("Access-Control-Allow-Origin"); got != devOrigin {
+	if got := res.header.Get("Access-Control-Allow-Origin"); got != devOrigin {
 		t.Errorf("the page may not read it: %q", got)
 	}
 	preflight := ask("OPTIONS", "/api/chat/start", append(page, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,traceparent")...)
-	if preflight.Header.Get("Access-Control-Allow-Origin") != devOrigin || preflight.Header.Get("Access-Control-Allow-Headers") == "" {
-		t.Errorf("the preflight is refused: %v", preflight.Header)
+	if preflight.header.Get("Access-Control-Allow-Origin") != devOrigin || preflight.header.Get("Access-Control-Allow-Headers") == "" {
+		t.Errorf("the preflight is refused: %v", preflight.header)
 	}
-	if res := ask("POST", "/api/chat/start", page...); res.StatusCode != http.StatusOK {
-		t.Errorf("the page may not ask: %d", res.StatusCode)
+	if res := ask("POST", "/api/chat/start", page...); res.status != http.StatusOK {
+		t.Errorf("the page may not ask: %d", res.status)
 	}
 	for _, other := range []string{"http://localhost:5174", "https://localhost:5173", "http://evil.example"} {
-		if res := ask("POST", "/api/chat/start", "Origin", other, "Sec-Fetch-Site", "cross-site"); res.StatusCode != http.StatusForbidden {
-			t.Errorf("a page of %s: %d", other, res.StatusCode)
+		if res := ask("POST", "/api/chat/start", "Origin", other, "Sec-Fetch-Site", "cross-site"); res.status != http.StatusForbidden {
+			t.Errorf("a page of %s: %d", other, res.status)
 		}
 	}
 	if !strings.Contains(log.String(), "CORS_ORIGIN is not set and nobody signs in: pages of "+devOrigin) {
 		t.Errorf("the log does not say so:\n%s", log)
 	}
+}
+
+// reply is an answer that was read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
 }

@@ -44,7 +44,7 @@ func MarksOf(elements []string) string {
 	bytes := 0
 	for i, e := range elements {
 		for turn := ElementTurn(e); len(out)/MarkSize < turn; {
-			out = binary.BigEndian.AppendUint32(out, uint32(i+1)) //nolint:gosec // there are fewer messages
+			out = binary.BigEndian.AppendUint32(out, uint32(i+1))
 			out = binary.BigEndian.AppendUint32(out, uint32(min(bytes, 1<<32-1)))
 		}
 		bytes += len(e)
