@@ -1,9 +1,12 @@
 package history
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/anishathalye/porcupine"
+
+	"parley/store"
 )
 
 // op is an operation of the store.
@@ -14,6 +17,10 @@ const (
 	opComplete op = "complete"
 	opFail     op = "fail"
 	opGet      op = "get"
+	opPublish  op = "publish"
+	opRenew    op = "renew"
+	opFollow   op = "follow"
+	opStop     op = "stop"
 )
 
 // input is one call. Holder names the begin that a turn came from. The calls that end
@@ -21,6 +28,8 @@ const (
 type input struct {
 	op                op
 	holder, key, text string
+	snapshot          bool // of a publish
+	most              int  // turns that a begin may come to; 0 for any number
 }
 
 // kind is the kind of result of a call.
@@ -30,6 +39,7 @@ const (
 	done       kind = "done"
 	refused    kind = "refused" // busy or stale
 	replayed   kind = "replayed"
+	full       kind = "full"
 	unknown    kind = "unknown"    // the request or the reply was lost
 	unexpected kind = "unexpected" // an error that no order of the calls explains
 )
@@ -40,6 +50,11 @@ type output struct {
 	pending int
 	adopted bool
 	texts   string
+	same    bool // of a begin that was refused: its own turn runs
+	kept    bool // of a publish
+	signals store.Signals
+	state   store.TurnState // of a follow
+	running bool            // of a stop
 }
 
 // phase is the state of the last turn of a conversation.
@@ -65,6 +80,9 @@ type state struct {
 	texts     string // of all messages
 	completed string // holder of the last completed turn
 	keys      [maxKeys]record
+	relayed   string // entries that the last turn has published
+	followed  bool   // the running turn is, or an earlier one was until it failed or lapsed
+	stopped   bool   // somebody asked for the end of the last turn
 }
 
 // record is what is stored of an idempotency key.
@@ -111,24 +129,24 @@ func modelOf(lapses bool) porcupine.Model {
 // step returns the states that a call with this result may lead to, none if the result
 // is impossible.
 func (s state) step(in input, out output, lapses bool) []any {
-	after, want := s.apply(in, lapses && (out.kind == unknown || out.kind == done))
-	switch {
-	case out.kind == unknown && after != s:
-		return []any{s, after}
-	case out.kind == unknown || out == want:
-		return []any{after}
+	var after []any
+	if out.kind == unknown {
+		after = []any{s} // it may never have taken effect
 	}
-	if lapses && in.op == opBegin {
-		// The lease may not have expired either.
-		if after, want := s.apply(in, false); out == want {
-			return []any{after}
+	for _, lapsed := range []bool{false, true} {
+		if lapsed && !lapses {
+			break
+		}
+		next, want := s.apply(in, lapsed)
+		if (out.kind == unknown || out == want) && !slices.Contains(after, any(next)) {
+			after = append(after, next)
 		}
 	}
-	return nil
+	return after
 }
 
 // apply returns the state and the result of a call. Lapsed says that the lease of a
-// running turn has expired.
+// running turn has expired, and that nobody has followed it for as long.
 func (s state) apply(in input, lapsed bool) (state, output) {
 	switch in.op {
 	case opBegin:
@@ -142,6 +160,7 @@ func (s state) apply(in input, lapsed bool) (state, output) {
 		}
 		s.phase, s.completed = completed, in.holder
 		s.texts += "|" + in.text
+		s.followed = false
 		if s.key != "" {
 			r := s.record(s.key)
 			r.done, r.answer = true, in.text
@@ -155,6 +174,17 @@ func (s state) apply(in input, lapsed bool) (state, output) {
 		}
 		s.phase = failed
 		return s, output{kind: done}
+	case opPublish:
+		return s.publish(in, lapsed)
+	case opRenew:
+		if s.holder != in.holder || s.phase != running {
+			return s, output{kind: refused}
+		}
+		return s, output{kind: done, signals: s.signals(lapsed)}
+	case opFollow:
+		return s.follow()
+	case opStop:
+		return s.stop(lapsed)
 	default:
 		o := output{kind: done, turn: s.turn, texts: s.texts}
 		if s.phase == running {
@@ -169,17 +199,21 @@ func (s state) begin(in input, lapsed bool) (state, output) {
 	if rec.done {
 		return s, output{kind: replayed, turn: rec.turn, texts: rec.answer}
 	}
-	if s.phase == running && !lapsed {
-		return s, output{kind: refused, turn: s.turn}
-	}
 	mine := in.key != "" && rec.key != "" && rec.turn == s.turn || in.key == "" && s.text == in.text
+	if s.phase == running && !lapsed {
+		return s, output{kind: refused, turn: s.turn, same: mine && (in.key != "" || s.key == "")}
+	}
 	adopted := mine && (s.phase == running || s.phase == failed)
+	if !adopted && in.most > 0 && s.turn >= in.most {
+		return s, output{kind: full}
+	}
 	if !adopted {
 		s.turn++
 		s.texts = strings.Join([]string{s.texts, in.text}, "|")
 		s.key = ""
 	}
 	s.phase, s.holder, s.text = running, in.holder, in.text
+	s.relayed, s.stopped = "", false
 	if in.key != "" {
 		s.key = in.key
 		s = s.remember(record{key: in.key, turn: s.turn})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -26,14 +27,20 @@ func Same(t *testing.T, open func(c *contracttest.Clock) (model, subject *contra
 		clock := contracttest.NewClock()
 		model, subject, end := open(clock)
 		defer end()
-		p := &pair{tb: t, rt: rt, clock: clock, model: model, subject: subject, owners: []store.Owner{contracttest.NewOwner(), contracttest.NewOwner()}}
+		p := &pair{
+			tb: t, rt: rt, clock: clock, model: model, subject: subject,
+			owners:   []store.Owner{contracttest.NewOwner(), contracttest.NewOwner()},
+			followed: map[conversation]followed{},
+		}
 		for range 3 {
 			p.ids = append(p.ids, uuid.NewString())
 		}
-		rt.Repeat(map[string]func(*rapid.T){
+		steps := map[string]func(*rapid.T){
 			"begin": p.begin, "start": p.start, "complete": p.complete, "fail": p.fail, "renew": p.renew,
 			"status": p.status, "delete": p.remove, "wait": p.wait, "": p.compareAll,
-		})
+		}
+		maps.Copy(steps, p.relayed())
+		rt.Repeat(steps)
 	})
 }
 
@@ -46,6 +53,23 @@ type pair struct {
 	owners         []store.Owner
 	ids            []string
 	turns          [][2]store.Turn // begun turns, as each store returned them
+	published      int             // number of entries
+	followed       map[conversation]followed
+}
+
+// conversation is one that the steps are about; it need not exist.
+type conversation struct {
+	owner store.Owner
+	id    string
+}
+
+// pick picks a conversation, most often the first: only in one that much happens to do
+// turns meet.
+func (p *pair) pick(t *rapid.T) conversation {
+	return conversation{
+		p.owners[rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "owner")],
+		p.ids[rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "id")],
+	}
 }
 
 // compare fails the test if the results of the two stores differ.
@@ -62,9 +86,9 @@ func (p *pair) compare(what string, a, b any, aErr, bErr error) {
 func kindOf(err error) string {
 	var busy *store.BusyError
 	if errors.As(err, &busy) {
-		return fmt.Sprintf("busy with turn %d", busy.Turn)
+		return fmt.Sprintf("busy with turn %d, same %t", busy.Turn, busy.Same)
 	}
-	for _, kind := range []error{store.ErrNotFound, store.ErrClosed, store.ErrMismatch, store.ErrStale, store.ErrCursor} {
+	for _, kind := range []error{store.ErrNotFound, store.ErrClosed, store.ErrMismatch, store.ErrStale, store.ErrCursor, store.ErrConversationFull, store.ErrQuota, store.ErrLost} {
 		if errors.Is(err, kind) {
 			return kind.Error()
 		}
@@ -94,8 +118,13 @@ func (p *pair) begin(t *rapid.T) {
 
 // take begins a turn in both stores.
 func (p *pair) take(b store.Begin, t *rapid.T) {
-	b.Owner = rapid.SampledFrom(p.owners).Draw(t, "owner")
-	b.Conversation = rapid.SampledFrom(p.ids).Draw(t, "id")
+	c := p.pick(t)
+	b.Owner, b.Conversation = c.owner, c.id
+	b.Limits = store.Limits{
+		Turns:         rapid.SampledFrom([]int{0, 0, 0, 2, 3}).Draw(t, "turns"),
+		Bytes:         rapid.SampledFrom([]int{0, 0, 0, 500, 1000}).Draw(t, "bytes"),
+		Conversations: rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "conversations"),
+	}
 	var turns [2]store.Turn
 	errs := p.both(func(s store.Store, n int) (err error) {
 		turns[n], err = s.BeginTurn(p.tb.Context(), b)
@@ -119,7 +148,7 @@ func (p *pair) held(t *rapid.T) [2]store.Turn {
 
 func (p *pair) complete(t *rapid.T) {
 	turn := p.held(t)
-	c := store.Completion{UpstreamID: "u", Ended: rapid.IntRange(0, 9).Draw(t, "ends") == 0}
+	c := store.Completion{UpstreamID: "u", Ended: rapid.IntRange(0, 4).Draw(t, "ends") == 0}
 	c.Extra, c.Unheard = []byte(`{"x":1}`), rapid.Bool().Draw(t, "unheard")
 	for range rapid.IntRange(0, 3).Draw(t, "messages") {
 		c.Messages = append(c.Messages, message(store.RoleAssistant, "answer")...)
@@ -130,22 +159,27 @@ func (p *pair) complete(t *rapid.T) {
 
 func (p *pair) fail(t *rapid.T) {
 	turn := p.held(t)
-	errs := p.both(func(s store.Store, n int) error { return s.FailTurn(p.tb.Context(), turn[n], "internal") })
+	class := rapid.SampledFrom([]string{"internal", "upstream_error"}).Draw(t, "class")
+	errs := p.both(func(s store.Store, n int) error { return s.FailTurn(p.tb.Context(), turn[n], class) })
 	p.compare("FailTurn", nil, nil, errs[0], errs[1])
 }
 
 func (p *pair) renew(t *rapid.T) {
 	turn := p.held(t)
-	errs := p.both(func(s store.Store, n int) error { _, err := s.RenewLease(p.tb.Context(), turn[n]); return err })
-	p.compare("RenewLease", nil, nil, errs[0], errs[1])
+	var signals [2]store.Signals
+	errs := p.both(func(s store.Store, n int) (err error) {
+		signals[n], err = s.RenewLease(p.tb.Context(), turn[n])
+		return err
+	})
+	p.compare("RenewLease", signals[0], signals[1], errs[0], errs[1])
 }
 
 func (p *pair) status(t *rapid.T) {
-	o, id := rapid.SampledFrom(p.owners).Draw(t, "owner"), rapid.SampledFrom(p.ids).Draw(t, "id")
+	at := p.pick(t)
 	status := rapid.SampledFrom([]store.Status{store.StatusActive, store.StatusCompleted}).Draw(t, "status")
 	var c [2]store.Conversation
 	errs := p.both(func(s store.Store, n int) (err error) {
-		c[n], err = s.SetStatus(p.tb.Context(), o, id, status)
+		c[n], err = s.SetStatus(p.tb.Context(), at.owner, at.id, status)
 		return err
 	})
 	p.compare("SetStatus", c[0], c[1], errs[0], errs[1])
@@ -155,15 +189,16 @@ func (p *pair) remove(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
 		t.Skip("else nothing would grow")
 	}
-	o, id := rapid.SampledFrom(p.owners).Draw(t, "owner"), rapid.SampledFrom(p.ids).Draw(t, "id")
-	errs := p.both(func(s store.Store, _ int) error { return s.Delete(p.tb.Context(), o, id) })
+	at := p.pick(t)
+	errs := p.both(func(s store.Store, _ int) error { return s.Delete(p.tb.Context(), at.owner, at.id) })
 	p.compare("Delete", nil, nil, errs[0], errs[1])
 }
 
-// wait advances the clock by half a lease, a lease, or two thirds of the time to live.
-// No step ends within seconds of an expiry, because one of the two clocks may be real.
+// wait advances the clock by half a lease, a lease, the time for which a repeat joins
+// and is heard, or two thirds of the time to live. No step ends within seconds of an
+// expiry, because one of the two clocks may be real.
 func (p *pair) wait(t *rapid.T) {
-	d := rapid.SampledFrom([]time.Duration{store.LeaseTime / 2, store.LeaseTime, 2 * p.model.TTL / 3}).Draw(t, "time")
+	d := rapid.SampledFrom([]time.Duration{store.LeaseTime / 2, store.LeaseTime, store.JoinTime, 2 * p.model.TTL / 3}).Draw(t, "time")
 	p.model.Advance(p.tb, d)
 	p.subject.Advance(p.tb, d)
 	p.clock.Advance(d)

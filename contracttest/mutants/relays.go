@@ -40,7 +40,7 @@ func relays() []Mutant {
 		},
 		{
 			Name: "takes-all-for-snapshots", Wrong: "It drops what came before an increment.",
-			Rules: []string{"S26.entries", "S26.snapshot", "S26.stale", "S26.ends"},
+			Rules: []string{"S26.entries", "S26.snapshot", "S26.stale", "S26.ends"}, History: true,
 			Break: breaking(func(m *broken, _ Options) {
 				m.publish = func(ctx context.Context, t store.Turn, e store.Entry) (bool, store.Signals, error) {
 					e.Snapshot = true
@@ -55,7 +55,7 @@ func relays() []Mutant {
 		},
 		{
 			Name: "stops-nothing", Wrong: "It keeps to itself that a turn shall stop.",
-			Rules: []string{"S29.stop"},
+			Rules: []string{"S29.stop"}, History: true,
 			Break: changingSignals(func(s *store.Signals) { s.Stop = false }),
 		},
 		{
@@ -65,7 +65,7 @@ func relays() []Mutant {
 		},
 		{
 			Name: "joins-nobody", Wrong: "It never recognises a request whose turn runs.",
-			Rules: []string{"S30.same"},
+			Rules: []string{"S30.same"}, History: true,
 			Break: changingErrors(func(err error, _ Options) error {
 				if b, ok := err.(*store.BusyError); ok { //nolint:errorlint // the store's own
 					return &store.BusyError{Turn: b.Turn, RetryAfter: b.RetryAfter}
