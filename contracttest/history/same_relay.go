@@ -21,26 +21,38 @@ func (p *pair) relayed() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){"publish": p.publish, "follow": p.follow, "stop": p.stop, "parts": p.parts}
 }
 
+// watched picks a conversation, most often that of a turn that was begun lately: this is
+// the one that there is something to follow or stop of.
+func (p *pair) watched(t *rapid.T) conversation {
+	if len(p.turns) == 0 || rapid.IntRange(0, 3).Draw(t, "any") == 0 {
+		return p.pick(t)
+	}
+	turn := p.held(t)[0]
+	return conversation{turn.Owner, turn.Conversation}
+}
+
 func (p *pair) publish(t *rapid.T) {
 	turn := p.held(t)
-	p.published++
-	e := store.Entry{Data: json.RawMessage(strconv.Itoa(p.published)), Snapshot: rapid.Bool().Draw(t, "snapshot")}
 	type result struct {
 		kept    bool
 		signals store.Signals
 	}
-	var r [2]result
-	errs := p.both(func(s store.Store, n int) (err error) {
-		r[n].kept, r[n].signals, err = s.Publish(p.tb.Context(), turn[n], e)
-		return err
-	})
-	p.compare("Publish", r[0], r[1], errs[0], errs[1])
+	for range rapid.IntRange(1, 3).Draw(t, "entries") {
+		p.published++
+		e := store.Entry{Data: json.RawMessage(strconv.Itoa(p.published)), Snapshot: rapid.Bool().Draw(t, "snapshot")}
+		var r [2]result
+		errs := p.both(func(s store.Store, n int) (err error) {
+			r[n].kept, r[n].signals, err = s.Publish(p.tb.Context(), turn[n], e)
+			return err
+		})
+		p.compare("Publish", r[0], r[1], errs[0], errs[1])
+	}
 }
 
 // follow follows from the start or goes on where it was. How the end of a turn counts in
 // Next is the store's own affair, so nobody goes on behind it.
 func (p *pair) follow(t *rapid.T) {
-	f := p.pick(t)
+	f := p.watched(t)
 	at := followed{}
 	if rapid.Bool().Draw(t, "goes on") {
 		at = p.followed[f]
@@ -64,7 +76,7 @@ func (p *pair) follow(t *rapid.T) {
 }
 
 func (p *pair) stop(t *rapid.T) {
-	c := p.pick(t)
+	c := p.watched(t)
 	type result struct {
 		turn    int
 		running bool
