@@ -51,7 +51,7 @@ func TestRollingRestart(t *testing.T) {
 	})
 	c.report(t, 5)
 	for class := range c.classes {
-		if !slices.Contains([]string{"200", "connection", "shutting_down", "turn_conflict"}, class) {
+		if !slices.Contains([]string{"200", "204", "connection", "shutting_down", "turn_conflict"}, class) {
 			t.Errorf("clients saw %s", class)
 		}
 	}
@@ -66,7 +66,7 @@ func (c *crowd) report(t *testing.T, least int) {
 	if c.classes["200"] < least {
 		t.Errorf("only %d requests were answered", c.classes["200"])
 	}
-	t.Logf("seed %d: %d conversations, answers %v", c.seed, len(c.talks), c.classes)
+	t.Logf("seed %d: %d conversations, %d turns followed or joined, answers %v", c.seed, len(c.talks), c.joined, c.classes)
 }
 
 func setting64(t *testing.T, name string, def uint64) uint64 {

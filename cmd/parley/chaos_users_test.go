@@ -34,6 +34,7 @@ type crowd struct {
 	broken   []string
 	classes  map[string]int // how many answers of each there were; 200 among them
 	talks    []*dialogue
+	joined   int       // turns that were followed or joined, and then stopped
 	troubles []trouble // when the agent may have been asked twice
 }
 
@@ -46,6 +47,8 @@ type dialogue struct {
 	id       string
 	greeting []string
 	said     []*saying
+	stops    bool // somebody asked for the end of a turn
+	late     bool // such a request failed: it may still run
 }
 
 // saying is one thing that a user said until it was answered.
@@ -53,6 +56,8 @@ type saying struct {
 	text     string
 	key      string
 	from, to time.Time
+	joined   bool     // it was sent twice at once, or followed, and all were answered
+	refused  bool     // one of two that were sent at once was a turn_conflict
 	failed   bool     // an attempt failed in a way that leaves open what came of it
 	answer   []string // ids of the messages of the 200; nil when there was none
 }
@@ -79,8 +84,10 @@ type heard struct {
 	Message []struct {
 		ID, Role, Text string
 		Turn           int
+		Stopped        bool
 	} `json:"messages"`
-	Status any
+	Status  any
+	Stopped bool
 }
 
 func (h heard) ids() []string {
@@ -122,6 +129,8 @@ func (c *crowd) ask(base, method, path, key string, body any, stream bool) heard
 	h := heard{}
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
 		h.status = c.lastEvent(resp.Body, &h)
+	} else if resp.StatusCode == http.StatusNoContent {
+		h.status = resp.StatusCode
 	} else if err := json.NewDecoder(resp.Body).Decode(&h); err == nil {
 		h.status = resp.StatusCode
 	}
@@ -205,6 +214,13 @@ func (c *crowd) user(n int) {
 		c.talks = append(c.talks, t)
 		c.mu.Unlock()
 		for i := 0; i < 8 && c.stop.Err() == nil; i++ {
+			if r.IntN(5) == 0 {
+				if !c.talkEndless(r, n, t) {
+					return
+				}
+				c.look(r, t, t.said[len(t.said)-1])
+				continue
+			}
 			s := &saying{text: fmt.Sprintf("user %d says %s", n, uuid.NewString())}
 			if r.IntN(3) > 0 {
 				s.key = uuid.NewString()
@@ -213,7 +229,17 @@ func (c *crowd) user(n int) {
 				s.text += fmt.Sprintf("\n/slow %dms", r.IntN(900))
 			}
 			t.said = append(t.said, s)
+			var stopping sync.WaitGroup
+			if after := time.Duration(r.IntN(600)) * time.Millisecond; r.IntN(6) == 0 {
+				bases := c.bases()
+				base := bases[r.IntN(len(bases))]
+				stopping.Go(func() {
+					time.Sleep(after)
+					c.stopOnce(base, t)
+				})
+			}
 			h, ok := c.until(r, s, "/api/chat/send", m{"conversationId": t.id, "text": s.text}, r.IntN(3) == 0)
+			stopping.Wait()
 			if !ok {
 				return
 			}
@@ -254,8 +280,15 @@ func (c *crowd) check(base string, agent *emulator.Emulator) {
 		}
 		c.checkOrder(t, h)
 		c.checkTurns(t, h)
+		c.checkStopped(t, h)
 		for _, s := range t.said {
-			if s.key != "" && asked[s.text] > 1 && !c.troubled(s) {
+			if s.joined {
+				c.joined++
+			}
+			if s.refused && !c.troubled(s) {
+				c.breaks("conversation %s: %q was refused because it ran itself", t.id, s.text)
+			}
+			if (s.key != "" || s.joined) && asked[s.text] > 1 && !c.troubled(s) {
 				c.breaks("conversation %s: the agent was asked %d times for %q", t.id, asked[s.text], s.text)
 			}
 		}
@@ -281,10 +314,10 @@ func (c *crowd) checkOrder(t *dialogue, h heard) {
 	}
 }
 
-// checkTurns wants every answer after its question, at most one for each, and no
-// question twice that came with a key.
+// checkTurns wants every answer after its question, at most one for each but for
+// those without end, and no question twice that came with a key.
 func (c *crowd) checkTurns(t *dialogue, h heard) {
-	questions, turn, answers := map[string]int{}, 0, 0
+	questions, turn, answers, most := map[string]int{}, 0, 0, 1
 	for _, msg := range h.Message {
 		if msg.Turn == 0 {
 			continue
@@ -294,11 +327,14 @@ func (c *crowd) checkTurns(t *dialogue, h heard) {
 			if msg.Turn != turn+1 {
 				c.breaks("conversation %s: turn %d follows turn %d", t.id, msg.Turn, turn)
 			}
-			turn, answers = msg.Turn, 0
+			turn, answers, most = msg.Turn, 0, 1
+			if strings.HasSuffix(msg.Text, withoutEnd) {
+				most = len(h.Message)
+			}
 			continue
 		}
 		answers++
-		if msg.Turn != turn || answers > 1 {
+		if msg.Turn != turn || answers > most {
 			c.breaks("conversation %s: an answer in turn %d, number %d, after the question of turn %d", t.id, msg.Turn, answers, turn)
 		}
 	}
