@@ -79,6 +79,7 @@ type state struct {
 	key       string // that the last turn was begun with
 	texts     string // of all messages
 	completed string // holder of the last completed turn
+	unheard   string // answer of the last turn, if it came without a key and so late that nobody may have heard it
 	keys      [maxKeys]record
 	relayed   string // entries that the last turn has published
 	followed  bool   // the running turn is, or an earlier one was until it failed or lapsed
@@ -146,7 +147,8 @@ func (s state) step(in input, out output, lapses bool) []any {
 }
 
 // apply returns the state and the result of a call. Lapsed says that the lease of a
-// running turn has expired, and that nobody has followed it for as long.
+// running turn has expired, that nobody has followed it for as long, and that the time
+// is over in which a repeat gets an answer that nobody heard.
 func (s state) apply(in input, lapsed bool) (state, output) {
 	switch in.op {
 	case opBegin:
@@ -161,10 +163,13 @@ func (s state) apply(in input, lapsed bool) (state, output) {
 		s.phase, s.completed = completed, in.holder
 		s.texts += "|" + in.text
 		s.followed = false
-		if s.key != "" {
+		switch {
+		case s.key != "":
 			r := s.record(s.key)
 			r.done, r.answer = true, in.text
 			s = s.remember(r)
+		case lapsed:
+			s.unheard = in.text
 		}
 		return s, output{kind: done}
 	case opFail:
@@ -199,6 +204,9 @@ func (s state) begin(in input, lapsed bool) (state, output) {
 	if rec.done {
 		return s, output{kind: replayed, turn: rec.turn, texts: rec.answer}
 	}
+	if in.key == "" && s.unheard != "" && s.text == in.text && !lapsed { // else the time for it is over
+		return s, output{kind: replayed, turn: s.turn, texts: s.unheard}
+	}
 	mine := in.key != "" && rec.key != "" && rec.turn == s.turn || in.key == "" && s.text == in.text
 	if s.phase == running && !lapsed {
 		return s, output{kind: refused, turn: s.turn, same: mine && (in.key != "" || s.key == "")}
@@ -213,7 +221,7 @@ func (s state) begin(in input, lapsed bool) (state, output) {
 		s.key = ""
 	}
 	s.phase, s.holder, s.text = running, in.holder, in.text
-	s.relayed, s.stopped = "", false
+	s.relayed, s.stopped, s.unheard = "", false, ""
 	if in.key != "" {
 		s.key = in.key
 		s = s.remember(record{key: in.key, turn: s.turn})
