@@ -66,7 +66,8 @@ func (q *queue) leave(key conversationKey, w *waiter) {
 	rest[0].notify()
 }
 
-// notify wakes all requests that wait in a conversation.
+// notify wakes all requests that wait in a conversation: when a turn begins, which they
+// may join, and when it ends.
 func (q *queue) notify(key conversationKey) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -115,6 +116,9 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.B
 	limit := time.NewTimer(r.cfg.TurnWait)
 	defer limit.Stop()
 	for attempts := 0; ; {
+		if joined := r.join(req); joined != nil {
+			return nil, joined, nil
+		}
 		// The end of a turn in this process wakes the queue. That of another process
 		// must be polled, and only the first in the queue does that.
 		var again <-chan time.Time
@@ -130,9 +134,6 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.B
 			return nil, nil, context.Cause(r.life)
 		case <-again:
 		case <-w.wake:
-		}
-		if joined := r.join(req); joined != nil {
-			return nil, joined, nil
 		}
 		if !r.queue.first(key, w) || r.running.get(key) != nil {
 			continue

@@ -135,11 +135,14 @@ func (r *Runner) join(req *Request) *joinedTurn {
 	return t.join()
 }
 
-// joinBusy returns the running turn of another instance for the same input, as join
+// joinBusy returns the running turn for the same input, mostly that of another instance, as join
 // does; nil when there is none any more. busy is what BeginTurn said.
 func (r *Runner) joinBusy(ctx context.Context, p *Progress, req *Request, busy error) *joinedTurn {
-	if e, ok := errors.AsType[*store.BusyError](busy); !ok || !e.Same || r.running.get(req.conversationKey()) != nil {
+	if e, ok := errors.AsType[*store.BusyError](busy); !ok || !e.Same {
 		return nil
+	}
+	if r.running.get(req.conversationKey()) != nil { // it began here after this request had looked for it
+		return r.join(req)
 	}
 	j, err := r.joinElsewhere(ctx, p, req.conversationKey(), req.Kind)
 	if err != nil {

@@ -228,6 +228,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 	key := req.conversationKey()
 	t := &runningTurn{held: held, key: req.requestKey(), begun: r.cfg.Now(), feed: f}
 	remove := r.running.add(key, t)
+	r.queue.notify(key)
 	defer func() {
 		if v := recover(); v != nil {
 			err = NewPanicError(v)
