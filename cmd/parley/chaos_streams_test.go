@@ -195,8 +195,8 @@ func (c *crowd) settle(r *rand.Rand, t *dialogue, s *saying, answers []heard, re
 	defer func() { s.from = from }()
 	told, refused := 0, false
 	for i, h := range answers {
-		switch {
-		case h.status == http.StatusOK:
+		switch h.status {
+		case http.StatusOK:
 			c.saw("200")
 			if !h.Stopped {
 				c.breaks("conversation %s: a turn without end has ended, and was not stopped", t.id)
@@ -205,11 +205,11 @@ func (c *crowd) settle(r *rand.Rand, t *dialogue, s *saying, answers []heard, re
 				c.breaks("conversation %s: %q and its repeat were answered with %q and %q", t.id, s.text, s.answer, h.ids())
 			}
 			s.answer = h.ids()
-		case h.status == http.StatusNoContent: // it has ended between two connections
+		case http.StatusNoContent: // it has ended between two connections
 			c.saw("204")
 			s.answer = c.stored(r, t, s, readers[i])
 			s.failed = s.failed || s.answer == nil
-		case h.status == 0:
+		case 0:
 			c.saw("connection")
 			s.failed = true
 		default:
@@ -284,9 +284,9 @@ func (c *crowd) stopOnce(base string, t *dialogue) {
 	t.stops = true
 	c.mu.Unlock()
 	h := c.ask(base, http.MethodPost, "/api/chat/conversations/"+t.id+"/stop", "", nil, false)
-	switch {
-	case h.status == http.StatusOK, h.status == http.StatusNoContent:
-	case h.status == 0 || h.status == http.StatusServiceUnavailable:
+	switch h.status {
+	case http.StatusOK, http.StatusNoContent:
+	case 0, http.StatusServiceUnavailable:
 		c.mu.Lock()
 		t.late = true
 		c.mu.Unlock()
