@@ -135,8 +135,8 @@ func (r *Runner) join(req *Request) *joinedTurn {
 	return t.join()
 }
 
-// joinBusy returns the running turn for the same input, mostly that of another instance, as join
-// does; nil when there is none any more. busy is what BeginTurn said.
+// joinBusy returns the running turn for the same input, mostly that of another
+// instance, as join does; nil when there is none any more. busy is what BeginTurn said.
 func (r *Runner) joinBusy(ctx context.Context, p *Progress, req *Request, busy error) *joinedTurn {
 	if e, ok := errors.AsType[*store.BusyError](busy); !ok || !e.Same {
 		return nil
