@@ -49,12 +49,13 @@ short: ## Run the tests that need no container.
 	.ci/race.sh
 	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
 
-contract: ## Try every fault of Redis and of the agent on every route, a minute without Redis, and that the tests find mutants; print the matrix and write it to bin/contract.
+contract: ## Try every fault of Redis and of the agent on every route, a minute without Redis, what one caller can do to others, and that the tests find mutants; print the reports and write them to bin/contract.
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && status=0 && \
 	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
+	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestCallers' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
-	cat $(BIN)/contract/matrix.txt; exit $$status; }
+	cat $(BIN)/contract/matrix.txt $(BIN)/contract/callers.txt; exit $$status; }
 
 chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, by a SEED, and see that nothing is lost.
 	.ci/race.sh

@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 
+	"parley/contracttest/matrix"
 	"parley/server/auth"
 )
 
@@ -29,31 +28,8 @@ func TestBodiesThatNeverArriveOverHTTP2(t *testing.T) {
 		"AUTH_ISSUER", "https://issuer.example", "AZURE_CLIENT_ID", "client")...)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	var greedy sync.WaitGroup
 	refused := make(chan struct{}, 4000)
-	for range 16 {
-		c := overHTTP2(t, nil)
-		for range 250 {
-			greedy.Go(func() {
-				body, never := io.Pipe()
-				defer func() { _ = never.Close() }()
-				r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/chat/start", body)
-				if err != nil {
-					return
-				}
-				r.Header.Set("Content-Type", "application/json")
-				r.Header.Set("Authorization", "Bearer greedy")
-				resp, err := c.Do(r)
-				if err != nil {
-					return
-				}
-				_ = resp.Body.Close()
-				if resp.StatusCode == http.StatusTooManyRequests {
-					refused <- struct{}{}
-				}
-			})
-		}
-	}
+	greedy := matrix.BodiesThatNeverArrive(ctx, base, "greedy", func() { refused <- struct{}{} })
 	for range 2000 {
 		<-refused
 	}
@@ -63,7 +39,7 @@ func TestBodiesThatNeverArriveOverHTTP2(t *testing.T) {
 		}
 	}
 	leave()
-	greedy.Wait()
+	greedy()
 }
 
 // A process that can open no more files says so, and blames neither the agent nor

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/contracttest/faultproxy"
+	"parley/contracttest/matrix"
+	"parley/contracttest/redistest"
+	"parley/server/auth/authtest"
+	"parley/server/copilot/emulator"
+)
+
+// How long attacks last.
+const (
+	attackFor   = 2 * time.Second
+	togetherFor = time.Minute     // with all rows
+	togetherNow = 5 * time.Second // without
+)
+
+// attackedSite runs the program as a process with sign-in, an agent and a store, for attacks
+// that need these settings.
+func attackedSite(t *testing.T, redis *redistest.Server, deaf bool, connections int, more ...string) matrix.Site {
+	t.Helper()
+	key := authtest.NewEC(t, "key")
+	issuer := authtest.NewIssuer(t, key)
+	web := httptest.NewServer(emulator.New(emulator.Options{Token: "stub"}))
+	t.Cleanup(func() { web.CloseClientConnections(); web.Close() })
+	static := t.TempDir()
+	if err := os.WriteFile(filepath.Join(static, "large.txt"), bytes.Repeat([]byte("x"), 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := matrix.Site{
+		Token: func(tenant, user string) string {
+			return key.Token(issuer.Claims().With("tid", tenant).With("oid", user))
+		},
+		Stranger:    authtest.NewEC(t, "nobody's").Token(issuer.Claims()),
+		HangIssuer:  func() { issuer.Break(authtest.Slow) },
+		Prefix:      uuid.NewString() + ":",
+		Connections: connections,
+	}
+	admin := freePort(t)
+	settings := append(signIn(t, issuer,
+		"COPILOT_DIRECT_CONNECT_URL", web.URL+"/agent", "COPILOT_STUB_TOKEN", "stub", "COPILOT_TIMEOUT", "5000",
+		"ALLOWED_TENANT_IDS", matrix.AttackingTenant+","+matrix.OtherTenant,
+		"METRICS_PROMETHEUS", "true", "STATIC_DIR", static, "ADMIN_PORT", admin, "REDIS_PREFIX", s.Prefix, "SHUTDOWN_TIMEOUT", "1",
+	), more...)
+	if redis != nil {
+		s.Proxy = faultproxy.Start(t, redis.Addr())
+		s.RedisURL = redis.URL()
+		settings = append(settings, "REDIS_URL", "redis://"+s.Proxy.Addr())
+	}
+	var stderr io.Writer
+	if deaf {
+		_, stderr = pipe(t)
+	}
+	base, cmd := processWith(t, stderr, settings...)
+	s.Base, s.Admin, s.PID = base, base, cmd.Process.Pid
+	// The last one of a name counts.
+	if last := lastOf(settings, "ADMIN_PORT"); last != "" {
+		s.Admin = "http://" + net.JoinHostPort("127.0.0.1", last)
+	}
+	return s
+}
+
+// lastOf is the last value of a name among pairs.
+func lastOf(pairs []string, name string) (value string) {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i] == name {
+			value = pairs[i+1]
+		}
+	}
+	return value
+}
+
+// attacked has a service attacked that runs with these settings beside the attack's.
+func attacked(t *testing.T, redis *redistest.Server, a matrix.Attack, more ...string) matrix.AttackEntry {
+	t.Helper()
+	s := attackedSite(t, redis, a.Deaf, 200, slices.Concat(a.Settings, more)...)
+	return matrix.RunAttacks(t, s, []matrix.Attack{a}, attackFor, raceFactor == 1)
+}
+
+// sampledAttacks are tried without -matrix.all.
+var sampledAttacks = []string{"bodies", "conversations"}
+
+// What one tenant does is no outage for another, and is not blamed on Redis: attack
+// by attack, then all at once. Memory is judged without the race detector only.
+func TestCallers(t *testing.T) {
+	report := &matrix.CallersReport{Made: time.Now().UTC().Truncate(time.Second)}
+	add := func(t *testing.T, e matrix.AttackEntry) {
+		t.Helper()
+		report.Attacks = append(report.Attacks, e)
+		for _, b := range e.Broken {
+			t.Errorf("%s", b)
+		}
+	}
+	redis := redistest.Start(t)
+	for _, a := range matrix.Attacks() {
+		for _, r := range []*redistest.Server{redis, nil} {
+			name := "redis"
+			if r == nil {
+				name = "memory"
+			}
+			if r != nil && !a.OnRedis || r == nil && !a.InMemory || !*allRows && (!slices.Contains(sampledAttacks, a.ID) || r == nil) {
+				continue
+			}
+			t.Run(a.ID+"-"+name, func(t *testing.T) { add(t, attacked(t, r, a)) })
+		}
+	}
+	t.Run("together", func(t *testing.T) {
+		lasting := togetherNow
+		if *allRows {
+			lasting = togetherFor
+		}
+		e := matrix.RunAttacks(t, attackedSite(t, redis, true, 500), matrix.Together(), lasting, raceFactor == 1)
+		e.ID, e.About, e.Promise = "together", "makes all attacks that need no settings of their own at once, for "+lasting.String(), "every promise above"
+		add(t, e)
+	})
+	if *reportDir == "" {
+		return
+	}
+	if err := report.WriteFiles(*reportDir); err != nil {
+		t.Error(err)
+	}
+}
+
+// A service without a bound breaks the promise of the attack that the bound is for.
+func TestCallersMutants(t *testing.T) {
+	if !*allRows {
+		t.Skip("takes half a minute: make contract runs it")
+	}
+	redis := redistest.Start(t)
+	found := 0
+	for _, a := range matrix.Attacks() {
+		if a.Unbound == nil {
+			continue
+		}
+		found++
+		t.Run(a.ID, func(t *testing.T) {
+			t.Parallel()
+			e := attacked(t, redis, a, a.Unbound...)
+			if len(e.Broken) == 0 {
+				t.Errorf("nothing found; the other tenant: %s; the attacker: %s", matrix.Answered(e.Answers), matrix.Answered(e.Attacker))
+			}
+			t.Logf("%q", e.Broken)
+		})
+	}
+	if found < 5 {
+		t.Errorf("only %d", found)
+	}
+}
