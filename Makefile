@@ -52,7 +52,8 @@ short: ## Run the tests that need no container.
 contract: ## Try every fault of Redis and of the agent on every route, a minute without Redis, what one caller can do to others, and that the tests find mutants; print the reports and write them to bin/contract.
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && status=0 && \
-	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
+	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMutants$$' ./contracttest -args -contract.exact || status=1; \
+	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestCallers' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
 	cat $(BIN)/contract/matrix.txt $(BIN)/contract/callers.txt; exit $$status; }
