@@ -3,6 +3,8 @@
 
 GO       ?= go
 RACE     ?= -race
+# 1 for the tests that take many seconds as well.
+SLOW     ?=
 TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
 ROUNDS   ?= 3
@@ -23,7 +25,7 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test test-jaeger short contract chaos browser lint vuln fmt fuzz bench verify clean
+.PHONY: help run build test race suite test-jaeger short contract chaos browser lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,9 +36,15 @@ run: ## Run the service with the emulated agent and the store in memory; needs n
 build: ## Build every command into bin/.
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/...
 
-test: ## Run all tests, with Redis in a container that is set up if need be; REQUIRE_DOCKER=1 forbids skipping.
+test: ## Run all tests but the slow, with Redis in a container that is set up if need be; REQUIRE_DOCKER=1 forbids skipping.
+	@$(MAKE) --no-print-directory suite RACE=
+
+race: ## Run all tests, the slow as well, with the race detector.
 	.ci/race.sh
-	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \
+	@$(MAKE) --no-print-directory suite SLOW=1
+
+suite:
+	export PARLEY_SLOW=$(SLOW); env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \
 	timed=$$($(GO) list $(TIMED)) && rest=$$($(GO) list ./... | grep -vxF "$$timed") && status=0 && \
 	{ $(GO) test $(RACE) -shuffle=on -timeout=$(TIMEOUT) $$rest || status=1; \
 	$(GO) test $(RACE) -shuffle=on -timeout=$(TIMEOUT) -p=1 $$timed || status=1; exit $$status; }
@@ -60,7 +68,7 @@ contract: ## Try every fault of Redis and of the agent on every route, a minute 
 
 chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, by a SEED, and see that nothing is lost.
 	.ci/race.sh
-	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SEED=$(SEED) \
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_SLOW=1 PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SEED=$(SEED) \
 		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestChaos' -v ./cmd/parley
 
 browser: ## Have a real Chromium talk to two instances through resets, kills and a Redis that stands still; REQUIRE_BROWSER=1 forbids skipping.

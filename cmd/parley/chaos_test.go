@@ -31,6 +31,7 @@ const (
 // Two replicas that are killed, stopped and cut off from Redis again and again
 // lose nothing that was acknowledged and say nothing twice.
 func TestChaos(t *testing.T) {
+	slow(t)
 	seconds, seed := setting64(t, chaosSeconds, 8), setting64(t, chaosSeed, rand.Uint64N(1_000_000))
 	c := chaos(t, seed, time.Duration(seconds)*time.Second, right, (*arena).something)
 	c.report(t, int(seconds))
@@ -42,6 +43,7 @@ func TestChaos(t *testing.T) {
 // A rolling restart under load is seen as shutting_down or as a connection that
 // ends, loses nothing, and asks the agent nothing twice.
 func TestRollingRestart(t *testing.T) {
+	slow(t)
 	next := 0
 	c := chaos(t, 1, 5*time.Second, right, func(a *arena) {
 		r := a.replicas[next%2]

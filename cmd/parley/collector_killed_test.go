@@ -19,6 +19,7 @@ const queueBound = 24 << 20
 // beyond the queues, and is told of in one line. A service whose collector lives
 // is asked in turn, so that both meet the same noise.
 func TestCollectorKilled(t *testing.T) {
+	slow(t)
 	receiver := func() *httptest.Server {
 		web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 		t.Cleanup(web.Close)

@@ -111,6 +111,7 @@ func asks(t *testing.T, url, body string, reached func() bool) {
 
 // Whatever hangs, the service ends within SHUTDOWN_TIMEOUT and two seconds.
 func TestShutdownIsBounded(t *testing.T) {
+	slow(t)
 	const timeout = time.Second
 	for name, arrange := range hangs() {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,7 @@ const (
 )
 
 func TestIdleStreams(t *testing.T) {
+	slow(t)
 	relay := idle(t, "1", newRelay(t, muteAgent(t, "1")))
 	one := idle(t, "1", newIdleService(t, muteAgent(t, "1")))
 	two := idle(t, "2", newIdleService(t, muteAgent(t, "2")))

@@ -70,6 +70,7 @@ func untilUp(t *testing.T, s *Store) time.Duration {
 // fail at once, without a word to Redis, with the kind of the failure that opened the
 // breaker; and it closes by itself when Redis is back.
 func TestBreaker(t *testing.T) {
+	Slow(t)
 	machine := latency.Watch(t)
 	s, p := newProxied(t)
 	for what, c := range map[string]struct {
@@ -123,6 +124,7 @@ func TestBreakerFindsASlowRedis(t *testing.T) {
 
 // What says nothing about Redis, and what Redis says itself, opens no breaker.
 func TestBreakerStaysClosed(t *testing.T) {
+	Slow(t)
 	s, p := newProxied(t)
 	closed := func(what string) {
 		t.Helper()

@@ -27,6 +27,7 @@ func TestLinearizable(t *testing.T) {
 
 // Memory and Redis cannot be told apart by any sequence of calls.
 func TestSameAsMemory(t *testing.T) {
+	redis.Slow(t)
 	url := redistest.Start(t).URL()
 	raw := client(t, url)
 	history.Same(t, func(clock *contracttest.Clock) (model, subject *contracttest.Place, end func()) {

@@ -191,6 +191,7 @@ func putLegacy(t *testing.T, s *Store, o store.Owner, score float64, size int) s
 // A page with legacy records costs three round trips, whatever their number, and
 // no more bytes than are allowed, whatever their size.
 func TestLegacyCost(t *testing.T) {
+	Slow(t)
 	s, err := New(Options{URL: redistest.Start(t).URL(), roleInterval: time.Hour}) // whose questions are no call's
 	if err != nil {
 		t.Fatal(err)

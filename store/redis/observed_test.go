@@ -17,6 +17,7 @@ import (
 // The contract holds on a real Redis through the decorator too, and every call
 // of it is a span that says what went to Redis.
 func TestContractThroughTheDecorator(t *testing.T) {
+	redis.Slow(t)
 	url := redistest.Start(t).URL()
 	seen := 0
 	contracttest.Run(t, contracttest.Backend{Open: func(tb testing.TB) *contracttest.Place {

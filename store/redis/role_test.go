@@ -83,6 +83,7 @@ func start(t *testing.T, s *Store, id string) {
 // instance that only reads finds the new primary by itself, with all of its
 // connections, and no read fails meanwhile.
 func TestFailoverUnderReads(t *testing.T) {
+	Slow(t)
 	a, b := redistest.Start(t), redistest.Start(t)
 	adminA, adminB := admin(t, a), admin(t, b)
 	replicate(t, adminB, a)
@@ -124,6 +125,7 @@ func TestFailoverUnderReads(t *testing.T) {
 
 // One connection to a demoted primary among others is enough.
 func TestOneConnectionToAReplica(t *testing.T) {
+	Slow(t)
 	a, b := redistest.Start(t), redistest.Start(t)
 	p := faultproxy.Start(t, a.Addr())
 	s := newStore(t, "redis://"+p.Addr(), 5*time.Second)

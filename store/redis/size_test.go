@@ -31,6 +31,7 @@ func complete(t *testing.T, s *Store, size int) func(context.Context) error {
 // A write that is larger than Redis accepts is refused for good, is sent a few
 // times at most, and opens the breaker for nobody.
 func TestLargerThanRedisAccepts(t *testing.T) {
+	Slow(t)
 	for limit, flags := range map[string][]string{
 		"one argument": {"--proto-max-bulk-len", "1mb"},
 		"one command":  {"--client-query-buffer-limit", "1mb"},
