@@ -46,8 +46,8 @@ type Attack struct {
 	OnRedis, InMemory bool     // the stores on which it is tried
 	Settings          []string // of the service, in pairs, beside the defaults
 	Deaf              bool     // the service's standard error is a pipe that nobody reads
-	// Ratio bounds the other tenant's p99 by the undisturbed one; 0 where both
-	// share a line that is slow.
+	// Ratio bounds the other tenant's p99 by the undisturbed one; 0 where it is told
+	// and not judged.
 	Ratio  float64
 	PeakMB int // the most memory that the process may ever have, in MiB
 
