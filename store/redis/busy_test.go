@@ -38,6 +38,7 @@ func large(t *testing.T, redis *redistest.Server, s *Store, size int) func(conte
 // Many read more than the network carries in time. Their own calls time out, and
 // say why; everybody else is served, and the breaker stays closed.
 func TestLargeReadsOverASlowNetwork(t *testing.T) {
+	Slow(t)
 	redis := redistest.Start(t)
 	p := faultproxy.Start(t, redis.Addr())
 	s := newStore(t, "redis://"+p.Addr(), 2*time.Second)
@@ -77,6 +78,7 @@ func TestLargeReadsOverASlowNetwork(t *testing.T) {
 // Nothing but calls that are slow for their size is no reason to ask Redis; five
 // that nothing came of are one, and what Redis itself says decides.
 func TestWhatOpensTheBreaker(t *testing.T) {
+	Slow(t)
 	asked := func(what string, fault faultproxy.Fault, call func(*Store, context.Context) error, want BreakerEvent) {
 		t.Helper()
 		redis := redistest.Start(t)
@@ -125,6 +127,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 // A caller who finds all connections in use is told that it is this service's own
 // doing while Redis answers on them, and Redis's where nothing comes on any.
 func TestAllConnectionsInUse(t *testing.T) {
+	Slow(t)
 	redis := redistest.Start(t)
 	for what, c := range map[string]struct {
 		fault faultproxy.Fault
