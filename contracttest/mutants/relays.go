@@ -65,7 +65,7 @@ func relays() []Mutant {
 		},
 		{
 			Name: "joins-nobody", Wrong: "It never recognises a request whose turn runs.",
-			Rules: []string{"S30.same"}, History: true, Chaos: true,
+			Rules: []string{"S30.same"}, History: true,
 			Break: changingErrors(func(err error, _ Options) error {
 				if b, ok := err.(*store.BusyError); ok { //nolint:errorlint // the store's own
 					return &store.BusyError{Turn: b.Turn, RetryAfter: b.RetryAfter}
