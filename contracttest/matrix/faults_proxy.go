@@ -57,7 +57,8 @@ func proxyRows() []Row {
 		with("wrong-shape-empty", "scripts are answered with an empty list", faultproxy.AnswerAfter(faultproxy.WrongArray).On(faultproxy.Scripts())).writes(protocol),
 		with("wrong-shape-ok", "scripts are answered with OK", faultproxy.AnswerAfter(faultproxy.WrongStatus).On(faultproxy.Scripts())).writes(protocol),
 		with("wrong-shape-number", "everything is answered with a number", faultproxy.AnswerAfter(faultproxy.WrongInteger)).all(protocol),
-		Row{ID: "no-such-host", Fault: "the host name does not exist", inject: nothing}.all(unreachable).down().forever().plain().
+		// How soon a name is known not to exist is the resolver's to say, which is not ours.
+		Row{ID: "no-such-host", Fault: "the host name does not exist", inject: nothing}.all(unreachable).waits().down().forever().plain().
 			at(func(*testbed) string { return "redis://nowhere.invalid:6379" }),
 		says("loading", "Redis is loading its data (LOADING)", "LOADING Redis is loading the dataset in memory").all("store_not_ready"),
 		says("cluster-down", "the cluster is down (CLUSTERDOWN)", "CLUSTERDOWN The cluster is down").all("store_not_ready"),
