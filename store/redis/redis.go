@@ -39,8 +39,6 @@ package redis
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
 	"net"
 	"strconv"
 	"time"
@@ -52,40 +50,6 @@ import (
 	"parley/store"
 	"parley/store/internal/wire"
 )
-
-// Defaults of Options.
-const (
-	DefaultPrefix  = "parley:"
-	DefaultTTL     = 24 * time.Hour
-	DefaultTimeout = 5 * time.Second
-)
-
-// Options of a Store.
-type Options struct {
-	URL     string         // redis:// or rediss://, with user, password and database number
-	RootCAs *x509.CertPool // trusted for rediss://; the system's if nil
-	// CertFile and KeyFile name PEM files with the certificate, and its key, that
-	// is shown to a server that wants one; "" for none. They are read again for
-	// every connection.
-	CertFile, KeyFile string
-	Prefix            string        // of every key; DefaultPrefix if empty
-	TTL               time.Duration // how long a conversation outlives its last write; DefaultTTL if 0
-	// Timeout bounds every call as a whole: waiting for a connection, dialing
-	// and all round trips. DefaultTimeout if 0.
-	Timeout time.Duration
-	// MaxWriteBytes bounds one write, which is refused before it is sent, with
-	// store.ErrRejected. DefaultMaxWriteBytes if 0.
-	MaxWriteBytes int
-
-	// Legacy has a Store with another Prefix than the default read legacy records,
-	// too. They carry no prefix: two deployments would take each other's.
-	Legacy bool
-
-	Trace  Trace      // is told of round trips and dials; the zero value of nothing
-	Lookup LookupFunc // resolves the host of the URL; the system's resolver if nil
-
-	roleInterval time.Duration // roleInterval if 0
-}
 
 // Store is a store.Store in Redis.
 type Store struct {
@@ -104,18 +68,14 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// ErrURL says that Options.URL is not a Redis URL. It does not repeat it: it
-// may hold a password.
-var ErrURL = errors.New("redis: not a redis:// or rediss:// URL")
-
-// ErrUnverified says that Options.URL asks for TLS that trusts anybody.
-var ErrUnverified = errors.New("redis: skip_verify is not supported: trust a private authority by its certificate")
-
 // New makes a Store. It does not connect: a service may start before its Redis.
 func New(o Options) (*Store, error) {
 	opt, err := goredis.ParseURL(o.URL)
 	if err != nil || opt.Network != "tcp" || opt.DB < 0 {
 		return nil, ErrURL
+	}
+	if err := o.check(opt); err != nil {
+		return nil, err
 	}
 	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes}
 	if s.prefix == "" {
