@@ -35,6 +35,9 @@ func (t *Telemetry) Store(s store.Store, o StoreOptions) store.Store {
 	for i, m := range storeMethods {
 		d.calls[i] = t.storeMethod(m, o)
 	}
+	if parts, ok := s.(store.Sharded); ok {
+		return &observedShards{d, parts}
+	}
 	return d
 }
 
@@ -52,12 +55,14 @@ const (
 	callPublish
 	callFollow
 	callStop
+	callShards
 )
 
 var storeMethods = [...]string{
 	callBegin: "BeginTurn", callComplete: "CompleteTurn", callFail: "FailTurn", callRenew: "RenewLease",
 	callConversation: "Conversation", callList: "List", callSetStatus: "SetStatus", callDelete: "Delete", callPing: "Ping",
 	callPublish: "Publish", callFollow: "Follow", callStop: "Stop",
+	callShards: "Shards",
 }
 
 // storeMethod is what is known about a call before it is made.
@@ -127,12 +132,20 @@ type attemptCounter struct {
 
 type attemptCounterKey struct{}
 
-// begin starts the span of a call. A ping outside of a request has no span, because
-// every health probe would be a trace of its own; nor has what is relayed, many times
-// a second.
+// observedShards observes a store.Sharded, and is one. A store that is none must not
+// become one by being observed.
+type observedShards struct {
+	*observedStore
+	parts store.Sharded
+}
+
+var _ store.Sharded = (*observedShards)(nil)
+
+// begin starts the span of a call. A probe outside of a request has no span, because
+// each would be a trace of its own; nor has what is relayed, many times a second.
 func (d *observedStore) begin(ctx context.Context, method int) (context.Context, storeCall) {
 	c := storeCall{t: d.t, method: &d.calls[method], began: time.Now(), span: noop.Span{}}
-	unasked := method == callPing || method == callPublish || method == callFollow
+	unasked := method == callPing || method == callShards || method == callPublish || method == callFollow
 	if !unasked || trace.SpanContextFromContext(ctx).IsValid() {
 		var span trace.Span
 		ctx, span = d.t.tracer.Start(ctx, c.method.name, c.method.start...)
@@ -229,6 +242,14 @@ func (d *observedStore) Ping(ctx context.Context) (err error) {
 	ctx, c := d.begin(ctx, callPing)
 	defer func() { c.end(ctx, err) }()
 	return d.next.Ping(ctx)
+}
+
+// Shards implements store.Sharded. A part that does not serve is a failure of the
+// call.
+func (d *observedShards) Shards(ctx context.Context) (s store.Shards) {
+	ctx, c := d.begin(ctx, callShards)
+	defer func() { c.end(ctx, s.Worst) }()
+	return d.parts.Shards(ctx)
 }
 
 // Publish implements store.Store.
