@@ -179,6 +179,18 @@ var failures = [...]Failure{
 		Message: sayStoreBroken,
 	},
 	{
+		Class: "store_credentials", Meaning: "there are no credentials for Redis: no token from Entra ID, or a password file that cannot be read",
+		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrCredentials},
+		Title: storeTitle, Detail: storeRetry,
+		Message: sayStoreRetry,
+	},
+	{
+		Class: "store_misconfigured", Meaning: "what answers is no Redis of `REDIS_MODE`: a cluster's node or a sentinel in single mode, no cluster, or an unknown `REDIS_SENTINEL_MASTER`",
+		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrMisconfigured},
+		Title: storeTitle, Detail: storeBroken,
+		Message: sayStoreBroken,
+	},
+	{
 		Class: "store_not_ready", Meaning: "Redis is loading, failing over or busy with a script",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrNotReady},
 		Title: storeTitle, Detail: storeRetry,

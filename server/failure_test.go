@@ -28,6 +28,7 @@ var sentinels = map[string]error{
 	"store.ErrMismatch": store.ErrMismatch, "store.ErrStale": store.ErrStale, "store.ErrCursor": store.ErrCursor,
 	"store.ErrUnreachable": store.ErrUnreachable, "store.ErrTimeout": store.ErrTimeout,
 	"store.ErrPoolExhausted": store.ErrPoolExhausted, "store.ErrAuth": store.ErrAuth,
+	"store.ErrCredentials": store.ErrCredentials, "store.ErrMisconfigured": store.ErrMisconfigured,
 	"store.ErrNotReady": store.ErrNotReady, "store.ErrReadOnly": store.ErrReadOnly, "store.ErrFull": store.ErrFull,
 	"store.ErrProtocol": store.ErrProtocol, "store.ErrRejected": store.ErrRejected, "store.ErrCorrupt": store.ErrCorrupt, "store.ErrLost": store.ErrLost,
 	"copilot.ErrTimeout": copilot.ErrTimeout, "copilot.ErrUnreachable": copilot.ErrUnreachable,
@@ -144,7 +145,7 @@ func TestStoreAndAgentKeepTheirStatus(t *testing.T) {
 			t.Errorf("%s has the wrong origin", f.Class)
 		}
 	}
-	if len(seen) != 38 {
+	if len(seen) != 40 {
 		t.Errorf("%d classes in the table", len(seen))
 	}
 }

@@ -28,6 +28,13 @@ var (
 	ErrTimeout       = errors.New("store: no answer in time")
 	ErrPoolExhausted = errors.New("store: no connection free")
 	ErrAuth          = errors.New("store: credentials refused")
+	// ErrCredentials says that there are no credentials to show: their source, such as
+	// the issuer of tokens or a file, does not give any. The place was not asked.
+	ErrCredentials = errors.New("store: no credentials to be had")
+	// ErrMisconfigured says that what answers is not what the settings say, such as a
+	// node of a cluster or a sentinel where a single server should be. It lasts until
+	// somebody changes one of the two.
+	ErrMisconfigured = errors.New("store: not what the settings say")
 	ErrNotReady      = errors.New("store: not ready")
 	ErrReadOnly      = errors.New("store: takes no writes")
 	ErrFull          = errors.New("store: out of memory")
@@ -72,16 +79,17 @@ type Error struct {
 
 // Transient reports whether the same call can succeed later although nobody
 // changes it: a connection may be free, Redis may be reached, be loaded, take writes or have memory again,
-// and credentials that are being replaced may be accepted. It is false for a
-// refusal for good: a command that the store's user may not run, a write that is
-// larger than Redis accepts, an answer that is not understood, a record that does
-// not decode, and any error that nobody foresaw. Repeating such a call keeps a
+// credentials may be had again, and those that are being replaced may be accepted.
+// It is false for a refusal for good: a command that the store's user may not run, a
+// server that is not what the settings say, a write that is larger than Redis
+// accepts, an answer that is not understood, a record that does not decode, and any
+// error that nobody foresaw. Repeating such a call keeps a
 // caller waiting for what will not happen.
 func (e *Error) Transient() bool {
 	if errors.Is(e.Kind, ErrAuth) {
 		return e.Code != "NOPERM"
 	}
-	for _, passing := range []error{ErrUnreachable, ErrTimeout, ErrPoolExhausted, ErrOverloaded, ErrNotReady, ErrReadOnly, ErrFull} {
+	for _, passing := range []error{ErrUnreachable, ErrTimeout, ErrPoolExhausted, ErrOverloaded, ErrCredentials, ErrNotReady, ErrReadOnly, ErrFull} {
 		if errors.Is(e.Kind, passing) {
 			return true
 		}

@@ -89,7 +89,7 @@ func provocations() map[string]provoked {
 	}
 	for class, kind := range map[string]error{
 		"store_unreachable": store.ErrUnreachable, "store_timeout": store.ErrTimeout, "store_pool_exhausted": store.ErrPoolExhausted,
-		"store_auth": store.ErrAuth, "store_not_ready": store.ErrNotReady, "store_readonly": store.ErrReadOnly,
+		"store_auth": store.ErrAuth, "store_credentials": store.ErrCredentials, "store_misconfigured": store.ErrMisconfigured, "store_not_ready": store.ErrNotReady, "store_readonly": store.ErrReadOnly,
 		"store_full": store.ErrFull, "store_lost": store.ErrLost, "store_protocol": store.ErrProtocol, "store_rejected": store.ErrRejected,
 	} {
 		all[class] = beginFails(outage(kind))

@@ -143,5 +143,5 @@ func (r Row) writes(e ...string) Row {
 
 // retryable is what a caller is told of repeating, by class.
 func retryable(class string) bool {
-	return !slices.Contains([]string{"", "store_auth", "store_protocol", "store_rejected", "store_corrupt", "upstream_rejected", "upstream_protocol"}, class)
+	return !slices.Contains([]string{"", "store_auth", "store_misconfigured", "store_protocol", "store_rejected", "store_corrupt", "upstream_rejected", "upstream_protocol"}, class)
 }
