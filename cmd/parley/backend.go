@@ -17,8 +17,17 @@ import (
 type backend struct {
 	store.Store
 	name     string                // "memory" or "redis"
+	mode     redis.Mode            // of Redis; "" in memory
 	watch    func(context.Context) // runs until its context is done
 	warnings func() []string       // conditions that an operator should know of
+}
+
+// title says to a person which it is.
+func (b backend) title() string {
+	if b.mode == "" {
+		return b.name
+	}
+	return fmt.Sprintf("%s (%s)", b.name, b.mode)
 }
 
 // openStore is the one place that chooses a backend: Redis when REDIS_URL is
@@ -37,6 +46,8 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 	r, err := redis.New(redis.Options{
 		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile,
 		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Trace: redisTrace(tel, log),
+		Mode: c.deployment.mode, Nodes: c.deployment.nodes, TLSServerName: c.deployment.tlsServerName, WaitReplicas: c.deployment.waitReplicas,
+		SentinelMaster: c.deployment.sentinelMaster, SentinelUser: c.deployment.sentinelUser, SentinelPassword: c.deployment.sentinelPassword,
 	})
 	if err != nil {
 		return backend{}, fmt.Errorf("REDIS_URL: %w", err)
@@ -54,6 +65,6 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		Store: tel.Store(s, telemetry.StoreOptions{
 			System: "redis", Operation: redis.Operation, Address: host, Port: port, Namespace: database,
 		}),
-		name: "redis", watch: watch.run, warnings: watch.warnings,
+		name: "redis", mode: c.deployment.mode, watch: watch.run, warnings: watch.warnings,
 	}, nil
 }

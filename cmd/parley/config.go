@@ -36,6 +36,8 @@ type config struct {
 	redisURL, redisPrefix, redisCAFile string
 	redisCertFile, redisKeyFile        string
 	redisLegacy                        bool
+	redisGiven                         bool // whether there is a REDIS_URL, be it one that cannot be used
+	deployment                         deployment
 	redisCAs                           *x509.CertPool
 	ttl, redisTimeout                  time.Duration
 	maxConversations, maxMemoryBytes   int
@@ -128,6 +130,7 @@ func (c *config) check() []error {
 	if c.redisCAFile != "" && strings.HasPrefix(c.redisURL, "redis://") {
 		bad("REDIS_CA_FILE: would be ignored without TLS; expected REDIS_URL to begin with rediss://")
 	}
+	faults = append(faults, c.checkDeployment()...)
 	if c.ttl > 0 && c.copilotTimeout > 0 && c.ttl <= c.copilotTimeout {
 		// A conversation would expire under the turn that runs in it.
 		bad("REDIS_TTL: %v is not longer than COPILOT_TIMEOUT (%v)", c.ttl, c.copilotTimeout)

@@ -14,6 +14,7 @@ func redisURL(c *config, v string) error {
 	if v == "" {
 		return nil
 	}
+	c.redisGiven = true
 	if err := checkRedisURL(v); err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func (s *service) run(ctx context.Context, listener, admin net.Listener, stdout 
 	stopTelling := background(life, s.conns.tell)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
 		slog.String("store", s.store.name), slog.String("agent", s.agent.name), slog.Bool("auth_required", s.config.authRequired),
-		slog.String("version", version()))
+		slog.String("version", version()), slog.String("redis_mode", string(s.store.mode)))
 	for _, w := range slices.Concat(s.config.warnings, s.auth.warnings) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, w)
 	}
@@ -179,7 +179,7 @@ func (s *service) run(ctx context.Context, listener, admin net.Listener, stdout 
 		s.log.LogAttrs(ctx, slog.LevelInfo, "administration", slog.String("address", admin.Addr().String()))
 		go func() { served <- s.admin.Serve(admin) }()
 	}
-	printWithin(printTime, func() { announce(stdout, s.config, listener.Addr(), s.store.name, s.agent.name) })
+	printWithin(printTime, func() { announce(stdout, s.config, listener.Addr(), s.store.title(), s.agent.name) })
 
 	go func() { served <- s.web.Serve(listener) }()
 	var failed error

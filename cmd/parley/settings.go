@@ -17,6 +17,7 @@ import (
 	"parley/server"
 	"parley/server/auth"
 	"parley/store"
+	"parley/store/redis"
 	"parley/telemetry"
 )
 
@@ -68,6 +69,22 @@ func settings() []setting {
 		{name: "REDIS_CA_FILE", group: "Store", expects: "a file of PEM certificates", about: "Certificates to trust for rediss://; empty for the system's.", read: text(func(c *config) *string { return &c.redisCAFile })},
 		{name: "REDIS_CERT_FILE", group: "Store", expects: "a file with a PEM certificate, and REDIS_KEY_FILE", about: "Client certificate for a Redis that wants one; read again for every connection.", read: text(func(c *config) *string { return &c.redisCertFile })},
 		{name: "REDIS_KEY_FILE", group: "Store", expects: "a file with the PEM key of REDIS_CERT_FILE", about: "Private key of that certificate.", read: text(func(c *config) *string { return &c.redisKeyFile })},
+		{name: "REDIS_MODE", group: "Store", def: string(redis.ModeSingle), expects: "single, cluster or sentinel", about: "What REDIS_URL leads to: one primary, a node of a Redis Cluster, or a sentinel.", read: redisMode},
+		{name: "REDIS_NODES", group: "Store", expects: "addresses as host:port, separated by commas", about: "More nodes of the cluster, or more sentinels, to ask beside the one of REDIS_URL.", read: redisNodes},
+		{name: "REDIS_SENTINEL_MASTER", group: "Store", expects: "a name such as mymaster", about: "Name by which the sentinels know the primary.", read: sentinelMaster},
+		{name: "REDIS_SENTINEL_USER", group: "Store", expects: "a user name, and REDIS_SENTINEL_PASSWORD", about: "User at the sentinels themselves; that of REDIS_URL is the primary's.", read: visible(func(c *config) *string { return &c.deployment.sentinelUser })},
+		{name: "REDIS_SENTINEL_PASSWORD", group: "Store", expects: "a password", about: "Password at the sentinels themselves, likewise.", secret: true, read: text(func(c *config) *string { return &c.deployment.sentinelPassword })},
+		{name: "REDIS_TLS_SERVER_NAME", group: "Store", expects: "a host name or address, without a port", about: "Name that certificates of nodes known by an address must be for; empty for the host of REDIS_URL.", read: tlsServerName},
+		{name: "REDIS_PASSWORD_FILE", group: "Store", expects: "a file with the password and nothing else", about: "Password of Redis, instead of one in REDIS_URL; read again for every connection.", read: text(func(c *config) *string { return &c.deployment.passwordFile })},
+		{name: "REDIS_ENTRA", group: "Store", expects: "managed-identity, workload-identity or client-secret", about: "Who asks Entra ID for the tokens that Redis takes for a password; empty for none.", read: entraMethod},
+		{name: "REDIS_ENTRA_CLIENT_ID", group: "Store", expects: "an application id, or that of a managed identity", about: "Application that asks; empty for the machine's own managed identity.", read: visible(func(c *config) *string { return &c.deployment.entra.client })},
+		{name: "REDIS_ENTRA_TENANT_ID", group: "Store", expects: "a tenant id", about: "Tenant of that application.", read: pathPart(func(c *config) *string { return &c.deployment.entra.tenant })},
+		{name: "REDIS_ENTRA_CLIENT_SECRET", group: "Store", expects: "a client secret", about: "Secret of that application, for client-secret.", secret: true, read: text(func(c *config) *string { return &c.deployment.entra.secret })},
+		{name: "REDIS_ENTRA_TOKEN_FILE", group: "Store", def: defaultTokenFile, expects: "a file with a token of the platform", about: "Token of the workload's identity, for workload-identity; read again for every token.", read: text(func(c *config) *string { return &c.deployment.entra.tokenFile })},
+		{name: "REDIS_ENTRA_OBJECT_ID", group: "Store", expects: "an object id", about: "User name at Redis; empty for the object id in the token.", read: visible(func(c *config) *string { return &c.deployment.entra.object })},
+		{name: "REDIS_ENTRA_AUTHORITY", group: "Store", def: defaultAuthority, expects: "an https:// URL", about: "Where the application asks; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.deployment.entra.authority })},
+		{name: "REDIS_ENTRA_SCOPE", group: "Store", def: defaultEntraScope, expects: "a scope, such as https://redis.azure.com/.default", about: "What the tokens are for; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.deployment.entra.scope })},
+		{name: "REDIS_WAIT_REPLICAS", group: "Store", def: "0", expects: "a number, 0 to 16", about: "Replicas that must have an answer before the caller is told 200.", read: number(func(c *config) *int { return &c.deployment.waitReplicas }, 0, maxWaitReplicas)},
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one of the user who needs room goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 		{name: "MEMORY_MAX_BYTES", group: "Store", def: "134217728", expects: "bytes, 1048576 to 1099511627776", about: "Bytes of conversations that are kept in memory; likewise.", read: number(func(c *config) *int { return &c.maxMemoryBytes }, 1<<20, 1<<40)},
 		{name: "MAX_CONVERSATION_TURNS", group: "Store", def: "5000", expects: "a number, 1 to 1000000", about: "Turns that a conversation may have before it is full.", read: number(func(c *config) *int { return &c.maxConversationTurns }, 1, 1_000_000)},
@@ -92,11 +109,11 @@ func settings() []setting {
 		{name: "COPILOT_AGENT_SCHEMA_NAME", group: "Agent", expects: "a schema name", about: "Schema name of the agent.", read: text(func(c *config) *string { return &c.endpoint.Schema })},
 		{name: "COPILOT_CLOUD", group: "Agent", def: "Prod", expects: "the name of a Power Platform cloud", about: "Cloud of the environment: Prod, Gov, High, DoD, Mooncake, ….", read: text(func(c *config) *string { return &c.endpoint.Cloud })},
 		{name: "COPILOT_STUB_TOKEN", group: "Agent", expects: "a bearer token", about: "Token that is sent to the agent for everybody.", secret: true, read: token},
-		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Tenant of the application that fetches tokens for the agent.", read: tenantPath},
+		{name: "COPILOT_TENANT_ID", group: "Agent", expects: "a tenant id", about: "Tenant of the application that fetches tokens for the agent.", read: pathPart(func(c *config) *string { return &c.copilotTenant })},
 		{name: "COPILOT_APP_ID", group: "Agent", expects: "an application id", about: "Application that fetches tokens for the agent.", read: visible(func(c *config) *string { return &c.copilotApp })},
 		{name: "COPILOT_CLIENT_SECRET", group: "Agent", expects: "a client secret", about: "Secret of that application.", secret: true, read: text(func(c *config) *string { return &c.copilotSecret })},
 		{name: "COPILOT_TOKEN_FLOW", group: "Agent", expects: "on-behalf-of or client-credentials", about: "How it fetches them: in exchange for the caller's token, or as itself. Empty means on-behalf-of when callers sign in.", read: tokenFlow},
-		{name: "COPILOT_AUTHORITY", group: "Agent", def: "https://login.microsoftonline.com", expects: "an https:// URL", about: "Where it fetches them; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.copilotAuthority })},
+		{name: "COPILOT_AUTHORITY", group: "Agent", def: defaultAuthority, expects: "an https:// URL", about: "Where it fetches them; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.copilotAuthority })},
 		{name: "COPILOT_SCOPE", group: "Agent", expects: "a scope, such as https://api.powerplatform.com/.default", about: "What they are for; empty derives it from the agent's cloud.", read: visible(func(c *config) *string { return &c.endpoint.Scope })},
 		{name: "COPILOT_TIMEOUT", group: "Agent", def: "60000", expects: "milliseconds, 1000 to 5400000", about: "Milliseconds that the agent may take for a whole turn.", read: duration(func(c *config) *time.Duration { return &c.copilotTimeout }, time.Millisecond, 1000, 5_400_000)},
 		{name: "MAX_ANSWER_BYTES", group: "Agent", def: "2097152", expects: "bytes, 1024 to 67108864", about: "Bytes that the agent may say in one turn, as they are stored; a message counts 1024 at least.", read: number(func(c *config) *int { return &c.maxAnswerBytes }, 1<<10, 64<<20)},
@@ -260,13 +277,15 @@ func tenantName(c *config, v string) error {
 	return nil
 }
 
-// tenantPath becomes part of a path.
-func tenantPath(c *config, v string) error {
-	c.copilotTenant = v
-	if v != "" && !regexp.MustCompile(`^[A-Za-z0-9.-]{1,128}$`).MatchString(v) {
-		return errors.New("is no such id")
+// pathPart reads what becomes part of a path.
+func pathPart(field func(*config) *string) func(*config, string) error {
+	return func(c *config, v string) error {
+		*field(c) = v
+		if v != "" && !regexp.MustCompile(`^[A-Za-z0-9.-]{1,128}$`).MatchString(v) {
+			return errors.New("is no such id")
+		}
+		return nil
 	}
-	return nil
 }
 
 func tokenFlow(c *config, v string) error {
