@@ -31,7 +31,7 @@ func large(t *testing.T, redis *redistest.Server, s *Store, size int) func(conte
 		t.Fatal(err)
 	}
 	return func(ctx context.Context) error {
-		return s.do(ctx, "Conversation", func(ctx context.Context) error { return s.rdb().Get(ctx, "large").Err() })
+		return s.do(ctx, owner, "Conversation", func(ctx context.Context, c *client) error { return c.Get(ctx, "large").Err() })
 	}
 }
 
@@ -99,7 +99,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 			}
 		}
 		if want.Reason == "" {
-			if len(events) != 0 || s.breaker.current.Load().failures.Load() != 0 {
+			if len(events) != 0 || s.one().current.Load().failures.Load() != 0 {
 				t.Errorf("%s: %v", what, <-events)
 			}
 			return
@@ -109,11 +109,11 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		}
 	}
 	get := func(s *Store, ctx context.Context) error {
-		return s.do(ctx, "List", func(ctx context.Context) error { return s.rdb().Get(ctx, "none").Err() })
+		return s.do(ctx, owner, "List", func(ctx context.Context, c *client) error { return c.Get(ctx, "none").Err() })
 	}
 	write := func(s *Store, ctx context.Context) error {
-		return s.do(ctx, "CompleteTurn", func(ctx context.Context) error {
-			return s.rdb().Set(ctx, "large", strings.Repeat("x", 2*largeCall), time.Minute).Err()
+		return s.do(ctx, owner, "CompleteTurn", func(ctx context.Context, c *client) error {
+			return c.Set(ctx, "large", strings.Repeat("x", 2*largeCall), time.Minute).Err()
 		})
 	}
 	all := faultproxy.AllConns

@@ -9,43 +9,63 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"parley/store"
 )
 
-// do runs one call of the store within its budget and gives every error its
-// kind. A call whose connection broke is made once more, on a new one, if at
-// least half of the budget is left: that hides connections that the other end
-// closed while they were idle, and a planned failover. Every call can take it:
-// one that writes finds its own work done by the token it carries, sets what is
-// set, or looks itself whether it had happened (Delete). A large write is made once
-// more than that, see judge. Nothing else is ever repeated; who waited in vain once
-// would wait twice.
-func (s *Store) do(ctx context.Context, op string, call func(context.Context) error) error {
+// do runs one call of the store, about one owner, on the primary of that owner's slot,
+// within its budget, and gives every error its kind.
+func (s *Store) do(ctx context.Context, o store.Owner, op string, call callFunc) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store: %s: %w", op, err)
 	}
-	c, err := s.breaker.get()
+	budget, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	n, err := s.topology.at(budget, o)
 	if err != nil {
-		return classify(ctx, ctx, op, err)
+		return classify(ctx, budget, op, err)
+	}
+	return n.do(ctx, budget, op, call)
+}
+
+// on is do for a call that is about a node.
+func (s *Store) on(ctx context.Context, n *node, op string, call callFunc) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: %s: %w", op, err)
 	}
 	budget, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	return n.do(ctx, budget, op, call)
+}
+
+// callFunc is what a call does on a client. It may be run more than once.
+type callFunc func(ctx context.Context, c *client) error
+
+// do runs one call on a node. A call whose connection broke is made once more, on a
+// new one, if at least half of the time that one may take is left: that hides
+// connections that the other end closed while they were idle, and a planned failover.
+// Every call can take it: one that writes finds its own work done by the token it
+// carries, sets what is set, or looks itself whether it had happened (Delete). A large
+// write is made once more than that, see judge. Nothing else is ever repeated; who
+// waited in vain once would wait twice.
+func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
+	c, err := n.get()
+	if err != nil {
+		return classify(ctx, ctx, op, err)
+	}
 	began := time.Now()
-	err = catchPanic(func() error { return call(budget) })
-	if s.worthRepeating(budget, began, err) {
-		s.breaker.renew(c)
-		err = catchPanic(func() error { return call(budget) })
+	err = catchPanic(func() error { return call(budget, c) })
+	if connectionLost(err) && time.Since(began) < n.timeout/2 && budget.Err() == nil {
+		n.renew(c)
+		next := n.current.Load()
+		err = catchPanic(func() error { return call(budget, next) })
 		if large := (*largeWriteLost)(nil); errors.As(err, &large) {
-			err = s.judge(budget, err, call)
+			err = judge(budget, next, err, call)
 		}
 	}
 	err = c.classify(ctx, budget, op, err)
-	s.breaker.report(c, err)
+	n.report(c, err)
 	return err
-}
-
-// worthRepeating reports whether a call whose connection broke is made again.
-func (s *Store) worthRepeating(budget context.Context, began time.Time, err error) bool {
-	return connectionLost(err) && time.Since(began) < s.timeout/2 && budget.Err() == nil
 }
 
 // connectionLost reports whether a connection broke under a call, or led to a

@@ -232,7 +232,7 @@ func TestTimeoutAndPool(t *testing.T) {
 	narrow := goredis.NewClient(opt)
 	s := newStore(t, "redis://unused:1", timeout)
 	t.Cleanup(func() { _ = narrow.Close() })
-	s.breaker.current.Load().Client, narrow = narrow, s.rdb()
+	s.one().current.Load().Client, narrow = narrow, s.rdb()
 
 	began := time.Now()
 	errs := make(chan error, 2)

@@ -15,28 +15,37 @@ const KeepsAll = "noeviction"
 // EvictionPolicy asks Redis what it does when its memory is full. Under any
 // policy but KeepsAll, conversations may disappear in silence. It is "" where
 // Redis does not say, or does not let our user ask: nobody knows then what will
-// happen, and the caller should say so.
+// happen, and the caller should say so. Of many primaries, it is the policy of the first that is not known to
+// keep all.
 func (s *Store) EvictionPolicy(ctx context.Context) (policy string, err error) {
+	for _, n := range s.topology.nodes() {
+		err = s.on(ctx, n, "EvictionPolicy", func(ctx context.Context, c *client) (err error) {
+			policy, err = evictionPolicy(ctx, c)
+			return err
+		})
+		if err != nil || policy != KeepsAll {
+			return policy, err
+		}
+	}
+	return policy, nil
+}
+
+func evictionPolicy(ctx context.Context, c *client) (string, error) {
 	const name = "maxmemory-policy"
-	err = s.do(ctx, "EvictionPolicy", func(ctx context.Context) error {
-		info, err := s.rdb().Info(ctx, "memory").Result()
-		if err != nil && !forbidden(err) {
-			return err
+	info, err := c.Info(ctx, "memory").Result()
+	if err != nil && !forbidden(err) {
+		return "", err
+	}
+	for line := range strings.Lines(info) {
+		if p, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:"); ok {
+			return p, nil
 		}
-		for line := range strings.Lines(info) {
-			if p, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:"); ok {
-				policy = p
-				return nil
-			}
-		}
-		config, err := s.rdb().ConfigGet(ctx, name).Result()
-		if err != nil && !forbidden(err) {
-			return err
-		}
-		policy = config[name]
-		return nil
-	})
-	return policy, err
+	}
+	config, err := c.ConfigGet(ctx, name).Result()
+	if err != nil && !forbidden(err) {
+		return "", err
+	}
+	return config[name], nil
 }
 
 // forbidden reports whether a server does not let this user run a command, or

@@ -26,17 +26,17 @@ func (s *Store) withLegacy(o store.Owner, old legacyRecord) spot {
 // converting runs a write and, if it finds nothing, looks for a legacy record,
 // moves it to today's form and runs the write again. Somebody else's record and
 // no record at all cost the same.
-func (s *Store) converting(ctx context.Context, o store.Owner, id string, write func() error) error {
+func (s *Store) converting(ctx context.Context, c *client, o store.Owner, id string, write func() error) error {
 	err := write()
 	for s.readsLegacy && errors.Is(err, store.ErrNotFound) {
-		old, found, lerr := s.findLegacy(ctx, o, id)
+		old, found, lerr := s.findLegacy(ctx, c, o, id)
 		if lerr != nil {
 			return lerr
 		}
 		if !found {
 			return write() // somebody may have moved it between the two
 		}
-		if err = s.convert(ctx, o, old); err == nil {
+		if err = s.convert(ctx, c, o, old); err == nil {
 			return write()
 		}
 	}
@@ -47,13 +47,13 @@ func (s *Store) converting(ctx context.Context, o store.Owner, id string, write 
 // what was read; else it was deleted or written to meanwhile, and the error is
 // store.ErrNotFound. Its time to live begins anew, and so updatedAt has to: the
 // index would take it for expired.
-func (s *Store) convert(ctx context.Context, o store.Owner, old legacyRecord) error {
-	c, err := old.decode()
+func (s *Store) convert(ctx context.Context, c *client, o store.Owner, old legacyRecord) error {
+	conv, err := old.decode()
 	if err != nil {
 		return err
 	}
-	elements, size := make([]string, 0, len(c.Messages)), 0
-	for _, m := range c.Messages {
+	elements, size := make([]string, 0, len(conv.Messages)), 0
+	for _, m := range conv.Messages {
 		e, err := wire.EncodeMessage(m)
 		if err != nil {
 			return errCorrupt
@@ -64,11 +64,11 @@ func (s *Store) convert(ctx context.Context, o store.Owner, old legacyRecord) er
 	now, ttl := s.times()
 	args := []any{now, ttl, old.name, old.data}
 	args = appendList(args, elements)
-	fields := wire.ImportFields(c)
+	fields := wire.ImportFields(conv)
 	fields[wire.FieldBytes] = strconv.Itoa(size)
 	args = appendFields(args, fields)
 	args = append(args, wire.MarksOf(elements))
-	r, err := s.eval(ctx, s.scripts.imp, s.withLegacy(o, old), args...)
+	r, err := s.eval(ctx, c, s.scripts.imp, s.withLegacy(o, old), args...)
 	if err != nil {
 		return err
 	}

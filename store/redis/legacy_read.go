@@ -59,12 +59,12 @@ func (r legacyRecord) decode() (store.Conversation, error) {
 
 // findLegacy reads o's legacy record of that id if there is one, in one round
 // trip, which a stranger's record and none at all take as well.
-func (s *Store) findLegacy(ctx context.Context, o store.Owner, id string) (r legacyRecord, found bool, err error) {
+func (s *Store) findLegacy(ctx context.Context, c *client, o store.Owner, id string) (r legacyRecord, found bool, err error) {
 	if !s.readsLegacy {
 		return r, false, nil
 	}
 	names := legacyNames(id)
-	p := s.rdb().Pipeline()
+	p := c.Pipeline()
 	data, score := make([]*goredis.StringCmd, len(names)), make([]*goredis.FloatCmd, len(names))
 	for i, name := range names {
 		data[i] = p.Get(ctx, legacyKey(name))
@@ -99,10 +99,10 @@ func (s *Store) findLegacy(ctx context.Context, o store.Owner, id string) (r leg
 func missing(err error) bool { return errors.Is(err, goredis.Nil) || isWrongType(err) }
 
 // legacy is findLegacy with the record decoded.
-func (s *Store) legacy(ctx context.Context, o store.Owner, id string) (c store.Conversation, found bool, err error) {
-	r, found, err := s.findLegacy(ctx, o, id)
+func (s *Store) legacy(ctx context.Context, c *client, o store.Owner, id string) (kept store.Conversation, found bool, err error) {
+	r, found, err := s.findLegacy(ctx, c, o, id)
 	if err == nil && found {
-		c, err = r.decode()
+		kept, err = r.decode()
 	}
-	return c, found, err
+	return kept, found, err
 }

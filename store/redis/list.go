@@ -37,8 +37,8 @@ func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Li
 		}
 		after = &cur
 	}
-	err := s.do(ctx, "List", func(ctx context.Context) (err error) {
-		out, err = s.list(ctx, o, wire.PageLimit(p.Limit), after)
+	err := s.do(ctx, o, "List", func(ctx context.Context, c *client) (err error) {
+		out, err = s.list(ctx, c, o, wire.PageLimit(p.Limit), after)
 		return err
 	})
 	if err != nil {
@@ -47,11 +47,11 @@ func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Li
 	return out, nil
 }
 
-func (s *Store) list(ctx context.Context, o store.Owner, limit int, after *wire.Cursor) (store.Listing, error) {
-	p := &page{store: s, owner: o, limit: limit, at: after}
+func (s *Store) list(ctx context.Context, c *client, o store.Owner, limit int, after *wire.Cursor) (store.Listing, error) {
+	p := &page{store: s, client: c, owner: o, limit: limit, at: after}
 	for round, n := 1, limit+1; ; round, n = round+1, min(max(2*n, store.MaxPage), maxWindow) {
 		p.round = round
-		entries, more, err := s.window(ctx, o, p.at, n)
+		entries, more, err := s.window(ctx, c, o, p.at, n)
 		if err != nil {
 			return store.Listing{}, err
 		}
@@ -83,13 +83,13 @@ type entry struct {
 
 // window reads up to n entries of both indexes from the cursor on, in the order
 // of a list, and says whether there may be more.
-func (s *Store) window(ctx context.Context, o store.Owner, after *wire.Cursor, n int) (entries []entry, more bool, err error) {
+func (s *Store) window(ctx context.Context, c *client, o store.Owner, after *wire.Cursor, n int) (entries []entry, more bool, err error) {
 	sources := []*source{{key: s.keys(o, "")[keyIndex], high: math.Inf(1)}}
 	if s.readsLegacy {
 		sources = append(sources, &source{key: legacyIndexKey(o), high: wire.MaxLegacyScore, legacy: true})
 	}
 	for pending := slices.Clone(sources); len(pending) > 0; {
-		p := s.rdb().Pipeline()
+		p := c.Pipeline()
 		for _, src := range pending {
 			src.ask(ctx, p, after, n)
 		}
@@ -177,9 +177,10 @@ func isWrongType(err error) bool { return err != nil && goredis.HasErrorPrefix(e
 
 // page is one page that is being filled.
 type page struct {
-	store *Store
-	owner store.Owner
-	limit int
+	store  *Store
+	client *client
+	owner  store.Owner
+	limit  int
 
 	out   store.Listing
 	round int          // of reading the index
@@ -227,7 +228,7 @@ func (p *page) take(ctx context.Context, entries []entry) (int, error) {
 // it was given.
 func (p *page) probe(ctx context.Context, entries []entry) error {
 	s := p.store
-	pipe := s.rdb().Pipeline()
+	pipe := p.client.Pipeline()
 	var ids []string
 	heads := make([]head, len(entries))
 	here, size, twin := make([]*goredis.IntCmd, len(entries)), make([]*goredis.IntCmd, len(entries)), make([]*goredis.IntCmd, len(entries))
@@ -297,7 +298,7 @@ func (p *page) probe(ctx context.Context, entries []entry) error {
 // many as have room, and twice as many each time they turned out not to be the
 // owner's.
 func (p *page) fetch(ctx context.Context, entries []entry) error {
-	pipe := p.store.rdb().Pipeline()
+	pipe := p.client.Pipeline()
 	read := make(map[*entry]*goredis.StringCmd)
 	room := (p.limit + 1 - len(p.out.Conversations)) << (p.round - 1)
 	for i := range entries {

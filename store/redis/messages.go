@@ -21,7 +21,7 @@ var errChanged = errors.New("redis: conversation changed while it was read")
 
 // messages finds and reads a range.
 type messages struct {
-	store              *Store
+	client             *client
 	conversation, list string // keys
 	n, bytes, turns    int    // of the conversation; bytes are 0 if nobody counted
 	marks              map[int]wire.Mark
@@ -50,7 +50,7 @@ func (m *messages) marked(ctx context.Context, r store.Range) (found bool, err e
 	if !ok {
 		return false, nil
 	}
-	p := m.store.rdb().Pipeline()
+	p := m.client.Pipeline()
 	elements := p.LRange(ctx, m.list, int64(m.first), int64(m.last-1))
 	if m.first == m.last {
 		elements = p.LRange(ctx, m.list, 1, 0)
@@ -174,7 +174,7 @@ func (m *messages) walked(ctx context.Context, r store.Range) error {
 		return nil
 	}
 	turns := turnsOf(r, wire.ElementTurn(m.elements[0]), wire.ElementTurn(m.elements[len(m.elements)-1]))
-	p := m.store.rdb().Pipeline()
+	p := m.client.Pipeline()
 	failures := fieldsOf(ctx, p, m.conversation, failureFields(turns))
 	if _, err := p.Exec(ctx); err != nil {
 		return err
@@ -187,7 +187,7 @@ func (m *messages) chunk(ctx context.Context, first, last int) ([]string, error)
 	if first >= last {
 		return nil, nil
 	}
-	elements, err := m.store.rdb().LRange(ctx, m.list, int64(first), int64(last-1)).Result()
+	elements, err := m.client.LRange(ctx, m.list, int64(first), int64(last-1)).Result()
 	if err == nil && len(elements) != last-first {
 		err = errChanged
 	}

@@ -20,10 +20,10 @@ const (
 // prune takes out of an owner's index what has ended, the oldest first. An entry may
 // outlive its conversation, when that was written by an instance with a shorter time
 // to live.
-func (s *Store) prune(ctx context.Context, o store.Owner) (ended bool, err error) {
+func (s *Store) prune(ctx context.Context, c *client, o store.Owner) (ended bool, err error) {
 	at := s.at(o, "")
 	for from := int64(0); from < maxProbed && !ended; from += maxPruned {
-		ids, err := s.rdb().ZRange(ctx, at.keys[keyIndex], from, from+maxPruned-1).Result()
+		ids, err := c.ZRange(ctx, at.keys[keyIndex], from, from+maxPruned-1).Result()
 		if err != nil || len(ids) == 0 {
 			return false, err
 		}
@@ -34,7 +34,7 @@ func (s *Store) prune(ctx context.Context, o store.Owner) (ended bool, err error
 			probe.keys = append(probe.keys, s.keys(o, id)[keyConversation])
 			args[i] = id
 		}
-		r, err := s.eval(ctx, s.scripts.prune, probe, args...)
+		r, err := s.eval(ctx, c, s.scripts.prune, probe, args...)
 		if err != nil {
 			return false, err
 		}

@@ -37,9 +37,9 @@ func window(r store.Range) (from, to int) {
 
 // parts reads, in one round trip, all that is needed to know which messages a
 // range has.
-func (s *Store) parts(ctx context.Context, o store.Owner, id string, r store.Range) (parts, error) {
+func (s *Store) parts(ctx context.Context, c *client, o store.Owner, id string, r store.Range) (parts, error) {
 	k := s.keys(o, id)
-	p := s.rdb().Pipeline()
+	p := c.Pipeline()
 	fields := fieldsOf(ctx, p, k[keyConversation], wire.Fields)
 	length, records := p.LLen(ctx, k[keyMessages]), p.HLen(ctx, k[keyRecords])
 	summary, lease := p.HGet(ctx, k[keySummaries], id), p.Get(ctx, k[keyLease])
@@ -114,11 +114,11 @@ func (p *parts) agrees() bool {
 // only, which harms nobody, and a delete leaves fewer messages than the fields
 // count. Either is told from damage by a second look, which finds the fields of the
 // one and nothing of the other.
-func (s *Store) look(ctx context.Context, o store.Owner, id string, r store.Range) (c store.Conversation, p parts, err error) {
-	p, err = s.parts(ctx, o, id, r)
+func (s *Store) look(ctx context.Context, cl *client, o store.Owner, id string, r store.Range) (c store.Conversation, p parts, err error) {
+	p, err = s.parts(ctx, cl, o, id, r)
 	if err == nil && len(p.fields) > 0 && !p.agrees() {
 		first := p
-		p, err = s.parts(ctx, o, id, r)
+		p, err = s.parts(ctx, cl, o, id, r)
 		messages, records := wire.Counts(p.fields)
 		if err == nil && len(p.fields) > 0 &&
 			(p.length < messages || messages < first.length || records >= 0 && (p.records < records || records < first.records)) {
@@ -151,8 +151,8 @@ func (s *Store) look(ctx context.Context, o store.Owner, id string, r store.Rang
 // read gets a conversation and a range of its messages, in two round trips, or in
 // one when the range is empty. Where nobody noted where the turns begin, which the
 // first edition did not, it takes more.
-func (s *Store) read(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
-	c, p, err := s.look(ctx, o, id, r)
+func (s *Store) read(ctx context.Context, cl *client, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+	c, p, err := s.look(ctx, cl, o, id, r)
 	if err != nil {
 		return store.Conversation{}, err
 	}
@@ -163,7 +163,7 @@ func (s *Store) read(ctx context.Context, o store.Owner, id string, r store.Rang
 		}
 		return c, nil
 	}
-	m := &messages{store: s, conversation: s.keys(o, id)[keyConversation], list: s.keys(o, id)[keyMessages], turns: c.Turns}
+	m := &messages{client: cl, conversation: s.keys(o, id)[keyConversation], list: s.keys(o, id)[keyMessages], turns: c.Turns}
 	m.n, _ = wire.Counts(p.fields)
 	m.bytes, _ = strconv.Atoi(p.fields[wire.FieldBytes])
 	m.marks = p.marks
@@ -172,7 +172,7 @@ func (s *Store) read(ctx context.Context, o store.Owner, id string, r store.Rang
 		err = m.walked(ctx, r)
 	}
 	if errors.Is(err, errChanged) {
-		if _, _, gone := s.look(ctx, o, id, r); gone != nil {
+		if _, _, gone := s.look(ctx, cl, o, id, r); gone != nil {
 			return store.Conversation{}, gone
 		}
 		return store.Conversation{}, errCorrupt

@@ -11,18 +11,18 @@ import (
 // Conversation implements store.Store.
 func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
 	var c store.Conversation
-	err := s.do(ctx, "Conversation", func(ctx context.Context) (err error) {
-		c, err = s.read(ctx, o, id, r)
+	err := s.do(ctx, o, "Conversation", func(ctx context.Context, cl *client) (err error) {
+		c, err = s.read(ctx, cl, o, id, r)
 		if !s.readsLegacy || !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		// Read as it is: only a write converts it.
-		old, found, err := s.legacy(ctx, o, id)
+		old, found, err := s.legacy(ctx, cl, o, id)
 		switch {
 		case err != nil:
 			return err
 		case !found:
-			c, err = s.read(ctx, o, id, r) // it may have been converted between the two
+			c, err = s.read(ctx, cl, o, id, r) // it may have been converted between the two
 			return err
 		}
 		c = old
@@ -48,10 +48,10 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r st
 // SetStatus implements store.Store.
 func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status store.Status) (store.Conversation, error) {
 	var c store.Conversation
-	err := s.do(ctx, "SetStatus", func(ctx context.Context) error {
-		return s.converting(ctx, o, id, func() error {
+	err := s.do(ctx, o, "SetStatus", func(ctx context.Context, cl *client) error {
+		return s.converting(ctx, cl, o, id, func() error {
 			now, ttl := s.times()
-			r, err := s.eval(ctx, s.scripts.status, s.at(o, id), now, ttl, string(status))
+			r, err := s.eval(ctx, cl, s.scripts.status, s.at(o, id), now, ttl, string(status))
 			if err != nil {
 				return err
 			}
@@ -76,8 +76,8 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 // that finds nothing leaves it at that.
 func (s *Store) Delete(ctx context.Context, o store.Owner, id string) error {
 	var lost error
-	return s.do(ctx, "Delete", func(ctx context.Context) error {
-		err := s.remove(ctx, o, id)
+	return s.do(ctx, o, "Delete", func(ctx context.Context, c *client) error {
+		err := s.remove(ctx, c, o, id)
 		switch {
 		case errors.Is(err, store.ErrNotFound) && lost != nil:
 			return lost
@@ -91,16 +91,16 @@ func (s *Store) Delete(ctx context.Context, o store.Owner, id string) error {
 // remove looks for a legacy record first, because only Go can tell whose it is.
 // One script removes that and everything of ours: an import between the two
 // finds the record gone, or is removed as well.
-func (s *Store) remove(ctx context.Context, o store.Owner, id string) error {
+func (s *Store) remove(ctx context.Context, c *client, o store.Owner, id string) error {
 	at := s.at(o, id)
-	old, found, err := s.findLegacy(ctx, o, id)
+	old, found, err := s.findLegacy(ctx, c, o, id)
 	if err != nil {
 		return err
 	}
 	if found {
 		at = s.withLegacy(o, old)
 	}
-	r, err := s.eval(ctx, s.scripts.del, s.relayed(at), old.name)
+	r, err := s.eval(ctx, c, s.scripts.del, s.relayed(at), old.name)
 	if err != nil {
 		return err
 	}

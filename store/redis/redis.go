@@ -32,12 +32,14 @@
 // primary that is paused for writes: two round trips for a conversation,
 // one if nothing of it is new, and two for a list.
 //
-// Every call goes through do (call.go), which bounds it, repeats it once where
-// that hides a dead connection, and classifies its error; and behind a
-// circuit breaker (breaker.go), with the client in use (client.go).
+// Every call goes through do (call.go), which finds the primary of the owner's slot
+// (topology.go), bounds the call, repeats it once where that hides a dead connection,
+// and classifies its error. Each primary is a node (node.go), with a circuit breaker
+// (breaker.go) before the client in use (client.go).
 package redis
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"strconv"
@@ -53,17 +55,18 @@ import (
 
 // Store is a store.Store in Redis.
 type Store struct {
-	breaker  breaker
+	topology topology
 	scripts  scripts
 	prefix   string
 	ttl      time.Duration
 	timeout  time.Duration
 	maxWrite int
+	// addr and database are those of the URL.
+	addr, database string
 	// readsLegacy says whether legacy records are looked for.
 	readsLegacy bool
 	// now is a clock instead of Redis's; tests alone set it.
-	now    func() time.Time
-	totals totals
+	now func() time.Time
 }
 
 var _ store.Store = (*Store)(nil)
@@ -78,6 +81,7 @@ func New(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes}
+	s.addr, s.database = opt.Addr, strconv.Itoa(opt.DB)
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
@@ -106,28 +110,15 @@ func New(o Options) (*Store, error) {
 	if lookup == nil {
 		lookup = net.DefaultResolver.LookupNetIP
 	}
-	opt.Dialer = (&dialer{timeout: opt.DialTimeout, lookup: lookup, connect: connector(opt.TLSConfig, cert)}).dial
+	dial := (&dialer{timeout: opt.DialTimeout, lookup: lookup, connect: connector(opt.TLSConfig, cert)}).dial
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})
-	var hook *tracer
+	nodes := &maker{opt: *opt, timeout: s.timeout, trace: o.Trace}
 	if o.Trace.RoundTrip != nil || o.Trace.Dialed != nil {
-		hook = newTracer(o.Trace, s.scripts)
+		nodes.hook = newTracer(o.Trace, s.scripts)
 	}
-	s.breaker = breaker{newClients(s.timeout, o.Trace.Breaker, func(st *state) *goredis.Client {
-		own := *opt
-		own.Dialer = followed(st, opt.Dialer)
-		rdb := goredis.NewClient(&own)
-		if hook != nil {
-			rdb.AddHook(hook.of(&client{rdb, st}))
-		}
-		return rdb
-	})}
-	interval := o.roleInterval
-	if interval == 0 {
-		interval = roleInterval
-	}
-	s.breaker.running.Go(func() { s.breaker.watchRoles(interval) })
+	s.topology = newFixed(nodes.node(opt.Addr, dial), cmp.Or(o.roleInterval, roleInterval))
 	return s, nil
 }
 
@@ -158,16 +149,12 @@ func bound(opt *goredis.Options, budget time.Duration) {
 }
 
 // Close implements store.Store.
-func (s *Store) Close() error { return s.breaker.close() }
-
-// rdb is the client to send a command with. It changes when Redis was away, so
-// nobody keeps it.
-func (s *Store) rdb() *goredis.Client { return s.breaker.current.Load().Client }
+func (s *Store) Close() error { return s.topology.close() }
 
 // Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.do(ctx, "Ping", func(ctx context.Context) error {
-		pong, err := s.rdb().Ping(ctx).Result()
+	return s.on(ctx, s.topology.nodes()[0], "Ping", func(ctx context.Context, c *client) error {
+		pong, err := c.Ping(ctx).Result()
 		if err == nil && pong != "PONG" {
 			err = errShape
 		}

@@ -48,15 +48,15 @@ func bit(b bool) string {
 func (s *Store) Follow(ctx context.Context, f store.Follow) (out store.Relayed, err error) {
 	now, ttl := s.times()
 	at := s.relayed(s.at(f.Owner, f.Conversation))
-	err = s.do(ctx, "Follow", func(ctx context.Context) error {
-		r, err := s.eval(ctx, s.scripts.follow, at, now, ttl,
+	err = s.do(ctx, f.Owner, "Follow", func(ctx context.Context, c *client) error {
+		r, err := s.eval(ctx, c, s.scripts.follow, at, now, ttl,
 			store.InterestTime.Milliseconds(), store.RelayTime.Milliseconds(), bit(f.New), f.From)
 		if err == nil {
 			err = outcome(r)
 		}
 		if errors.Is(err, store.ErrNotFound) {
 			var turns int
-			if turns, err = s.legacyTurns(ctx, f.Owner, f.Conversation); err == nil {
+			if turns, err = s.legacyTurns(ctx, c, f.Owner, f.Conversation); err == nil {
 				out = store.Relayed{Turn: turns, State: store.TurnCompleted}
 			}
 			return err
@@ -71,15 +71,15 @@ func (s *Store) Follow(ctx context.Context, f store.Follow) (out store.Relayed, 
 }
 
 // legacyTurns looks for a legacy record of a conversation: no turn of ours runs there.
-func (s *Store) legacyTurns(ctx context.Context, o store.Owner, id string) (int, error) {
+func (s *Store) legacyTurns(ctx context.Context, c *client, o store.Owner, id string) (int, error) {
 	if !s.readsLegacy {
 		return 0, store.ErrNotFound
 	}
-	c, found, err := s.legacy(ctx, o, id)
+	kept, found, err := s.legacy(ctx, c, o, id)
 	if err == nil && !found {
 		err = store.ErrNotFound
 	}
-	return c.Turns, err
+	return kept.Turns, err
 }
 
 // decodeRelayed reads the answer of the script follow: number, fence, state, held,
@@ -111,13 +111,13 @@ func decodeRelayed(r reply) (store.Relayed, error) {
 
 // Stop implements store.Store.
 func (s *Store) Stop(ctx context.Context, o store.Owner, id string) (turn int, running bool, err error) {
-	err = s.do(ctx, "Stop", func(ctx context.Context) error {
-		r, err := s.eval(ctx, s.scripts.stop, s.at(o, id))
+	err = s.do(ctx, o, "Stop", func(ctx context.Context, c *client) error {
+		r, err := s.eval(ctx, c, s.scripts.stop, s.at(o, id))
 		if err == nil {
 			err = outcome(r)
 		}
 		if errors.Is(err, store.ErrNotFound) {
-			turn, err = s.legacyTurns(ctx, o, id)
+			turn, err = s.legacyTurns(ctx, c, o, id)
 			return err
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -106,4 +107,6 @@ func askRole(ctx context.Context, c *goredis.Client) role {
 // RoleUntold reports whether the server does not tell if it is a primary. Then a
 // failover that leaves connections to the former primary open is noticed by the
 // next write only, or after half an hour, when connections are renewed anyway.
-func (s *Store) RoleUntold() bool { return s.breaker.roleUntold.Load() }
+func (s *Store) RoleUntold() bool {
+	return slices.ContainsFunc(s.topology.nodes(), func(n *node) bool { return n.roleUntold.Load() })
+}

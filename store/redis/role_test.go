@@ -97,7 +97,7 @@ func TestFailoverUnderReads(t *testing.T) {
 	replicate(t, adminA, b)
 	// The new primary cannot be reached under the name yet: reads go on.
 	for range 3 {
-		reader.breaker.checkRoles()
+		reader.one().checkRoles()
 		if _, err := reader.Conversation(t.Context(), owner, "none", store.Range{}); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("during the failover: %v", err)
 		}
@@ -132,13 +132,13 @@ func TestOneConnectionToAReplica(t *testing.T) {
 	connect(t, s, p, 1)
 	p.SetUpstream(b.Addr())
 	connect(t, s, p, 6)
-	before := s.breaker.current.Load()
-	s.breaker.checkRoles()
-	if s.breaker.current.Load() != before {
+	before := s.one().current.Load()
+	s.one().checkRoles()
+	if s.one().current.Load() != before {
 		t.Fatal("two primaries are reason to leave one")
 	}
 	replicate(t, admin(t, a), b)
-	eventually(t, "the client is replaced", func() bool { return s.breaker.current.Load() != before })
+	eventually(t, "the client is replaced", func() bool { return s.one().current.Load() != before })
 }
 
 // The interval and the timeout keep what is promised.
@@ -164,7 +164,7 @@ func TestRoleUntold(t *testing.T) {
 		if err := s.Ping(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.breaker.checkRoles()
+		s.one().checkRoles()
 		if got := s.RoleUntold(); got != want {
 			t.Errorf("%s: untold: %v, want %v", url, got, want)
 		}
@@ -178,7 +178,7 @@ func TestRoleOfNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.breaker.checkRoles()
+	s.one().checkRoles()
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

@@ -100,17 +100,17 @@ func (s *Store) at(o store.Owner, id string) spot { return spot{o, id, s.keys(o,
 // eval runs a script by name and, when the server does not know it (it was
 // restarted, or its script cache was flushed), by text: NOSCRIPT says that
 // nothing has run. The reply is a tag followed by strings.
-func (s *Store) eval(ctx context.Context, sc script, at spot, args ...any) (reply, error) {
-	r, err := s.evalOnce(ctx, "evalsha", sc.sha, at, args)
+func (s *Store) eval(ctx context.Context, c *client, sc script, at spot, args ...any) (reply, error) {
+	r, err := s.evalOnce(ctx, c, "evalsha", sc.sha, at, args)
 	if errors.Is(err, goredis.ErrNoScript) || goredis.HasErrorPrefix(err, "NOSCRIPT") {
-		r, err = s.evalOnce(ctx, "eval", sc.text, at, args)
+		r, err = s.evalOnce(ctx, c, "eval", sc.text, at, args)
 	}
 	return r, err
 }
 
 // evalOnce gives the call a token, which the script's answer repeats. An answer
 // that does not is one to something else, and nothing of it is believed.
-func (s *Store) evalOnce(ctx context.Context, command, body string, at spot, args []any) (reply, error) {
+func (s *Store) evalOnce(ctx context.Context, c *client, command, body string, at spot, args []any) (reply, error) {
 	call := wire.NewToken()
 	all := make([]any, 0, 7+len(at.keys)+len(args))
 	all = append(all, command, body, len(at.keys))
@@ -125,7 +125,7 @@ func (s *Store) evalOnce(ctx context.Context, command, body string, at spot, arg
 	}
 	cmd := once{goredis.NewCmd(ctx, all...)}
 	cmd.SetFirstKeyPos(3)
-	if err := s.rdb().Process(ctx, cmd); err != nil {
+	if err := c.Process(ctx, cmd); err != nil {
 		if size >= largeWrite && connectionLost(err) {
 			err = &largeWriteLost{err}
 		}

@@ -42,12 +42,12 @@ func commandSize(args []any) int {
 // judge finds out what broke the connection under a large write, twice: the way
 // to Redis, or the write. If Redis answers a PING and the write breaks the
 // connection all the same, it is the write: errRefused.
-func (s *Store) judge(budget context.Context, lost error, call func(context.Context) error) error {
-	if s.rdb().Ping(budget).Err() != nil {
+func judge(budget context.Context, c *client, lost error, call callFunc) error {
+	if c.Ping(budget).Err() != nil {
 		return lost
 	}
-	again := catchPanic(func() error { return call(budget) })
-	if large := (*largeWriteLost)(nil); errors.As(again, &large) && s.rdb().Ping(budget).Err() == nil {
+	again := catchPanic(func() error { return call(budget, c) })
+	if large := (*largeWriteLost)(nil); errors.As(again, &large) && c.Ping(budget).Err() == nil {
 		return errRefused
 	}
 	return again

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,66 +85,6 @@ func Operation(method string) (command, script string) {
 		return "PING", ""
 	}
 	return "", ""
-}
-
-// Pool is how the connections of a Store are at one moment.
-type Pool struct {
-	Used, Idle, Pending int
-	Max, IdleMin        int
-	// Since the store was made.
-	Timeouts, Waits int
-	Waited          time.Duration
-}
-
-// Pool asks for the state of the connections.
-func (s *Store) Pool() Pool {
-	client := s.rdb()
-	p, o := client.PoolStats(), client.Options()
-	return s.totals.add(client, Pool{
-		Used: max(0, int(p.TotalConns)-int(p.IdleConns)), Idle: int(p.IdleConns), Pending: int(p.PendingRequests),
-		Max: o.PoolSize, IdleMin: o.MinIdleConns,
-		Timeouts: int(p.Timeouts), Waits: int(p.WaitCount), Waited: time.Duration(p.WaitDurationNs),
-	})
-}
-
-// totals carry what a pool has counted over to the one that takes its place, so
-// that no count ever goes back. What a pool counted after it was last asked, and
-// before it was replaced, is not in them.
-type totals struct {
-	mu           sync.Mutex
-	client       *goredis.Client
-	before, last Pool
-}
-
-func (t *totals) add(client *goredis.Client, p Pool) Pool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.client != client {
-		t.before.Timeouts += t.last.Timeouts
-		t.before.Waits += t.last.Waits
-		t.before.Waited += t.last.Waited
-		t.client = client
-	}
-	t.last = p
-	p.Timeouts += t.before.Timeouts
-	p.Waits += t.before.Waits
-	p.Waited += t.before.Waited
-	return p
-}
-
-// BreakerOpen reports whether calls fail without being tried, because Redis did
-// not answer the last ones.
-func (s *Store) BreakerOpen() bool { return s.breaker.current.Load().open.Load() != nil }
-
-// Address says where the server is and which of its databases is used.
-func (s *Store) Address() (host string, port int, database string) {
-	o := s.rdb().Options()
-	host, p, err := net.SplitHostPort(o.Addr)
-	if err != nil {
-		return o.Addr, 0, strconv.Itoa(o.DB)
-	}
-	port, _ = strconv.Atoi(p) // 0 for a service's name, which is as good as unknown
-	return host, port, strconv.Itoa(o.DB)
 }
 
 // names gives each script its name, by what a command can call it.

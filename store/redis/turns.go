@@ -24,13 +24,13 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 	var turn store.Turn
 	// The token is what tells a second run of this begin from another begin.
 	token := wire.NewToken()
-	err := s.do(ctx, "BeginTurn", func(ctx context.Context) error {
-		return s.converting(ctx, b.Owner, b.Conversation, func() (err error) {
-			turn, err = s.begin(ctx, b, input, token)
+	err := s.do(ctx, b.Owner, "BeginTurn", func(ctx context.Context, c *client) error {
+		return s.converting(ctx, c, b.Owner, b.Conversation, func() (err error) {
+			turn, err = s.begin(ctx, c, b, input, token)
 			if errors.Is(err, store.ErrQuota) {
 				var ended bool
-				if ended, err = s.prune(ctx, b.Owner); err == nil && ended {
-					turn, err = s.begin(ctx, b, input, token)
+				if ended, err = s.prune(ctx, c, b.Owner); err == nil && ended {
+					turn, err = s.begin(ctx, c, b, input, token)
 				} else if err == nil {
 					err = store.ErrQuota
 				}
@@ -41,7 +41,7 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 	return turn, err
 }
 
-func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token string) (store.Turn, error) {
+func (s *Store) begin(ctx context.Context, c *client, b store.Begin, input []string, token string) (store.Turn, error) {
 	now, ttl := s.times()
 	var created map[string]string
 	if b.New {
@@ -55,7 +55,7 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 	args = appendList(args, input)
 	args = appendFields(args, created)
 	args = appendFields(args, wire.WorkflowFields(b.Workflow))
-	r, err := s.eval(ctx, s.scripts.begin, s.at(b.Owner, b.Conversation), args...)
+	r, err := s.eval(ctx, c, s.scripts.begin, s.at(b.Owner, b.Conversation), args...)
 	if err != nil {
 		return store.Turn{}, err
 	}
@@ -82,7 +82,7 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 		if t.Number, err = strconv.Atoi(f[0]); err != nil || ferr != nil || cerr != nil {
 			return store.Turn{}, errShape
 		}
-		messages, err := s.answer(ctx, b, first, count)
+		messages, err := s.answer(ctx, c, b, first, count)
 		if err != nil {
 			return store.Turn{}, err
 		}
@@ -106,11 +106,11 @@ func (s *Store) begin(ctx context.Context, b store.Begin, input []string, token 
 // answer reads the messages of an answer that is given again. They are only ever
 // added to, so that they are where the script found them, unless the conversation
 // was deleted meanwhile.
-func (s *Store) answer(ctx context.Context, b store.Begin, first, count int) ([]store.Message, error) {
+func (s *Store) answer(ctx context.Context, c *client, b store.Begin, first, count int) ([]store.Message, error) {
 	if count == 0 {
 		return []store.Message{}, nil
 	}
-	elements, err := s.rdb().LRange(ctx, s.keys(b.Owner, b.Conversation)[keyMessages], int64(first), int64(first+count-1)).Result()
+	elements, err := c.LRange(ctx, s.keys(b.Owner, b.Conversation)[keyMessages], int64(first), int64(first+count-1)).Result()
 	switch {
 	case err != nil:
 		return nil, err
@@ -195,8 +195,8 @@ func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, a
 	if sc != s.scripts.renew {
 		at = s.relayed(at)
 	}
-	err = s.do(ctx, op, func(ctx context.Context) (err error) {
-		if r, err = s.eval(ctx, sc, at, args...); err != nil {
+	err = s.do(ctx, t.Owner, op, func(ctx context.Context, c *client) (err error) {
+		if r, err = s.eval(ctx, c, sc, at, args...); err != nil {
 			return err
 		}
 		err = outcome(r)

@@ -1,0 +1,45 @@
+package redis
+
+import (
+	"context"
+	"net"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// node is one primary: a breaker of its own and, behind that, a pool of its own.
+type node struct {
+	breaker
+	addr   string // host:port
+	totals totals
+}
+
+// dialFunc opens a connection, TLS included.
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// maker makes nodes, which differ in where they are and in how one gets there.
+type maker struct {
+	opt     goredis.Options // of every client; without Addr and Dialer
+	timeout time.Duration
+	trace   Trace
+	hook    *tracer // nil if nobody wants to know
+}
+
+// node makes a node. It connects to nothing yet.
+func (m *maker) node(addr string, dial dialFunc) *node {
+	n := &node{addr: addr}
+	n.breaker = breaker{newClients(m.timeout, m.trace.Breaker, func(st *state) *goredis.Client {
+		own := m.opt
+		own.Addr, own.Dialer = addr, followed(st, dial)
+		rdb := goredis.NewClient(&own)
+		if m.hook != nil {
+			rdb.AddHook(m.hook.of(&client{rdb, st}))
+		}
+		return rdb
+	})}
+	return n
+}
+
+// move has a node's connections go where its dialer finds its primary now.
+func (n *node) move() { n.renew(n.current.Load()) }

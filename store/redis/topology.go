@@ -1,0 +1,36 @@
+package redis
+
+import (
+	"context"
+	"time"
+
+	"parley/store"
+)
+
+// topology is what a Store knows of its primaries: one that is always the same, or
+// those of a cluster.
+type topology interface {
+	// at is the primary of an owner's keys. It may wait for as long as nobody knows
+	// which that is. The error says why there is none.
+	at(ctx context.Context, o store.Owner) (*node, error)
+	// nodes are the primaries that are known, in the order of their slots. For a call
+	// that is not about an owner; it does not wait.
+	nodes() []*node
+	close() error
+}
+
+// fixed is the topology of a Store with one primary. Where that moves, as it does
+// with sentinels, its node's dialer finds it.
+type fixed struct{ primary *node }
+
+// newFixed looks for connections of the primary that lead to a replica every interval.
+func newFixed(primary *node, interval time.Duration) fixed {
+	primary.running.Go(func() { primary.watchRoles(interval) })
+	return fixed{primary}
+}
+
+func (f fixed) at(context.Context, store.Owner) (*node, error) { return f.primary, nil }
+
+func (f fixed) nodes() []*node { return []*node{f.primary} }
+
+func (f fixed) close() error { return f.primary.close() }
