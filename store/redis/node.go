@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -11,7 +12,8 @@ import (
 // node is one primary: a breaker of its own and, behind that, a pool of its own.
 type node struct {
 	breaker
-	addr   string // host:port
+	addr   string       // host:port
+	shard  atomic.Int32 // see BreakerEvent.Shard
 	totals totals
 }
 
@@ -29,7 +31,7 @@ type maker struct {
 // node makes a node. It connects to nothing yet.
 func (m *maker) node(addr string, dial dialFunc) *node {
 	n := &node{addr: addr}
-	n.breaker = breaker{newClients(m.timeout, m.trace.Breaker, func(st *state) *goredis.Client {
+	n.breaker = breaker{newClients(m.timeout, n.telling(m.trace.Breaker), func(st *state) *goredis.Client {
 		own := m.opt
 		own.Addr, own.Dialer = addr, followed(st, dial)
 		rdb := goredis.NewClient(&own)
@@ -39,6 +41,17 @@ func (m *maker) node(addr string, dial dialFunc) *node {
 		return rdb
 	})}
 	return n
+}
+
+// telling says of each event which node's it is.
+func (n *node) telling(told func(BreakerEvent)) func(BreakerEvent) {
+	if told == nil {
+		return nil
+	}
+	return func(e BreakerEvent) {
+		e.Shard = int(n.shard.Load())
+		told(e)
+	}
 }
 
 // move has a node's connections go where its dialer finds its primary now.

@@ -73,8 +73,16 @@ func (t *totals) add(client *goredis.Client, p Pool) Pool {
 
 // BreakerOpen reports whether calls, to any primary, fail without being tried,
 // because Redis did not answer the last ones.
-func (s *Store) BreakerOpen() bool {
-	return slices.ContainsFunc(s.topology.nodes(), func(n *node) bool { return n.current.Load().open.Load() != nil })
+func (s *Store) BreakerOpen() bool { return slices.Contains(s.BreakersOpen(), true) }
+
+// BreakersOpen reports that of each primary, by the number that BreakerEvent.Shard
+// gives it. It has none while nobody knows the primaries.
+func (s *Store) BreakersOpen() []bool {
+	var open []bool
+	for _, n := range s.topology.nodes() {
+		open = append(open, n.current.Load().open.Load() != nil)
+	}
+	return open
 }
 
 // Address says where the server is that the URL names, and which of its databases is

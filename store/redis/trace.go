@@ -28,6 +28,9 @@ type Trace struct {
 
 // BreakerEvent is something that the circuit breaker found out.
 type BreakerEvent struct {
+	// Shard is whose breaker it is: the number of the primary in the order of the slots,
+	// from 0. A primary that takes the place of another has its number.
+	Shard  int
 	Open   bool   // whether calls fail from now on without being tried
 	Reason string // in fixed words
 	// Err is the last of the failures that made the breaker ask Redis itself, with
