@@ -98,3 +98,4 @@ verify: ## Check that formatting, generated files, golden files and go.mod are u
 clean: ## Remove what was built and end Redis containers that a killed test run left.
 	rm -rf $(BIN)
 	ids=$$(docker ps -aq --filter label=parley.redistest 2>/dev/null); [ -z "$$ids" ] || docker rm -f $$ids
+	ids=$$(docker network ls -q --filter label=parley.redistest 2>/dev/null); [ -z "$$ids" ] || docker network rm $$ids

@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"contracttest/apispec":    {},
 	"contracttest/faultproxy": {},
 	"contracttest/latency":    {},
-	"contracttest/redistest":  {},
+	"contracttest/redistest":  {"contracttest/faultproxy"},
 	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest"},
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
@@ -57,7 +57,7 @@ var only = map[string]struct {
 	why   string
 }{
 	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
-	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix"}, "another backend must be possible without it"},
+	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix", "contracttest/redistest"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
 	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
 	"github.com/AzureAD/":        {[]string{"server/copilot/entra"}, "an agent must be possible without it"},

@@ -2,10 +2,10 @@ package redistest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/moby/moby/client"
-	"github.com/testcontainers/testcontainers-go"
 )
 
 // Stop halts the server where it is, as SIGSTOP does: connections stay open and
@@ -33,11 +33,9 @@ func (s *Server) Restart(tb testing.TB) {
 	if err := s.container.Start(ctx); err != nil {
 		tb.Fatalf("start the Redis container again: %v", err)
 	}
-	addr, err := s.container.PortEndpoint(ctx, port, "")
-	if err != nil {
-		tb.Fatalf("find the published port of the Redis container: %v", err)
+	if err := s.locate(ctx); err != nil {
+		tb.Fatal(err)
 	}
-	s.addr = addr
 }
 
 // ContainerAddr is where other containers find the server.
@@ -52,15 +50,10 @@ func (s *Server) ContainerAddr(tb testing.TB) (host, number string) {
 
 func (s *Server) signal(tb testing.TB, name string) {
 	tb.Helper()
-	provider, err := testcontainers.NewDockerProvider()
-	if err != nil {
-		tb.Fatalf("no Docker engine answers: %v", err)
-	}
-	defer func() { _ = provider.Close() }()
-	// Not the test's context: it is done when a cleanup lets a server go on.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), startTimeout)
-	defer cancel()
-	if _, err := provider.Client().ContainerKill(ctx, s.container.GetContainerID(), client.ContainerKillOptions{Signal: name}); err != nil {
-		tb.Fatalf("send %s to the Redis container: %v", name, err)
-	}
+	engine(tb, func(ctx context.Context, docker client.APIClient) error {
+		if _, err := docker.ContainerKill(ctx, s.container.GetContainerID(), client.ContainerKillOptions{Signal: name}); err != nil {
+			return fmt.Errorf("send %s to the Redis container: %w", name, err)
+		}
+		return nil
+	})
 }

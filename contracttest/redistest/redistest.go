@@ -1,5 +1,6 @@
 // Package redistest gives a test a real Redis of its own, in a container that
-// ends with the test. It is the only importer of testcontainers.
+// ends with the test; or several that form a cluster, or that sentinels watch. It
+// is the only importer of testcontainers.
 //
 // Where no Docker engine answers, or the image cannot be had, the test is
 // skipped with a sentence that says why; with REQUIRE_DOCKER=1 it fails, so
@@ -14,6 +15,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,29 +28,39 @@ const (
 	portNumber = "6379"
 	port       = portNumber + "/tcp"
 
-	// Label marks every container of this package, so that `make clean` finds
-	// what a killed test run left behind.
+	// Label marks every container and network of this package, so that `make
+	// clean` finds what a killed test run left behind.
 	Label = "parley.redistest"
+
+	readyLine = "Ready to accept connections" // of the log
 
 	probeTimeout = 90 * time.Second // holds a first pull of the image
 	startTimeout = 60 * time.Second
 )
 
 // Server is a running Redis. Share one among the subtests of the test that
-// started it. It is safe for concurrent use, except while it restarts.
+// started it. It is safe for concurrent use.
 type Server struct {
 	container testcontainers.Container
-	addr      string
+	publisher testcontainers.Container // publishes the port; container, unless they share a network
+	port      string                   // inside, like 6379/tcp
 	password  string
+
+	mu   sync.Mutex
+	addr string
 }
 
 // Addr is where the server listens, as host:port.
-func (s *Server) Addr() string { return s.addr }
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
 
 // URL is the server's address as a Redis URL. It holds the password if the
 // server was started with one.
 func (s *Server) URL() string {
-	u := url.URL{Scheme: "redis", Host: s.addr}
+	u := url.URL{Scheme: "redis", Host: s.Addr()}
 	if s.password != "" {
 		u.User = url.UserPassword("", s.password)
 	}
@@ -65,46 +77,84 @@ func (s *Server) URL() string {
 // skipped; see the package comment.
 func Start(tb testing.TB, flags ...string) *Server {
 	tb.Helper()
+	needRedis(tb)
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
+	defer cancel()
+	container, err := run(
+		ctx, tb, readyLine, commandLine(flags),
+		testcontainers.WithExposedPorts(port),
+		// From outside only: the image of setup.sh has no shell to look from inside.
+		testcontainers.WithAdditionalWaitStrategyAndDeadline(startTimeout, wait.ForListeningPort(port).SkipInternalCheck()),
+	)
+	// Before the error is looked at: a container that failed to get ready is
+	// there all the same, and has to go.
+	tb.Cleanup(func() { end(tb, container) })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	server := &Server{container: container, publisher: container, port: port, password: password(flags)}
+	if err := server.locate(ctx); err != nil {
+		tb.Fatal(err)
+	}
+	return server
+}
+
+// locate finds the published port, which changes when the publisher restarts.
+func (s *Server) locate(ctx context.Context) error {
+	addr, err := s.publisher.PortEndpoint(ctx, s.port, "")
+	if err != nil {
+		return fmt.Errorf("find the published port of the Redis container: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addr = addr
+	return nil
+}
+
+// run starts a container and waits until its log says that it is ready. It may
+// be called from any goroutine. The caller ends the container, also if there is
+// an error.
+func run(ctx context.Context, tb testing.TB, ready string, words []string, more ...testcontainers.ContainerCustomizer) (testcontainers.Container, error) {
 	image := imageName()
+	all := append([]testcontainers.ContainerCustomizer{
+		testcontainers.WithLogger(log.TestLogger(tb)),
+		testcontainers.WithLabels(map[string]string{Label: tb.Name()}),
+		// Flags alone, no command: the public image puts its redis-server in
+		// front of them, the image of setup.sh has it as entrypoint.
+		testcontainers.WithCmd(words...),
+		testcontainers.WithWaitStrategyAndDeadline(startTimeout, wait.ForLog(ready)),
+	}, more...)
+	container, err := testcontainers.Run(ctx, image, all...)
+	if err != nil {
+		return container, fmt.Errorf("start a Redis container from %s: %w", image, err)
+	}
+	return container, nil
+}
+
+// end ends containers, all at once. Those that are halted do not hear SIGTERM,
+// and none has anything to keep, so they are killed.
+func end(tb testing.TB, containers ...testcontainers.Container) {
+	tb.Helper()
+	var ending sync.WaitGroup
+	for _, c := range containers {
+		ending.Go(func() {
+			if err := testcontainers.TerminateContainer(c, testcontainers.StopTimeout(0)); err != nil {
+				tb.Errorf("end the Redis container: %v", err)
+			}
+		})
+	}
+	ending.Wait()
+}
+
+// needRedis skips or fails the test where no container can be had.
+func needRedis(tb testing.TB) {
+	tb.Helper()
 	need(tb, func() error {
 		if testing.Short() {
 			return errors.New("this is a short run (-short), and Redis needs a container")
 		}
-		return probe(tb, image)
+		return probe(tb, imageName())
 	})
-
-	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
-	defer cancel()
-	container, err := testcontainers.Run(
-		ctx, image,
-		testcontainers.WithLogger(log.TestLogger(tb)),
-		testcontainers.WithLabels(map[string]string{Label: tb.Name()}),
-		testcontainers.WithExposedPorts(port),
-		// Flags alone, no command: the public image puts its redis-server in
-		// front of them, the image of setup.sh has it as entrypoint.
-		testcontainers.WithCmd(commandLine(flags)...),
-		testcontainers.WithWaitStrategyAndDeadline(
-			startTimeout,
-			wait.ForLog("Ready to accept connections"),
-			// From outside only: the image of setup.sh has no shell to look from inside.
-			wait.ForListeningPort(port).SkipInternalCheck(),
-		),
-	)
-	// Before the error is looked at: a container that failed to get ready is
-	// there all the same, and has to go.
-	tb.Cleanup(func() {
-		if err := testcontainers.TerminateContainer(container); err != nil {
-			tb.Errorf("end the Redis container: %v", err)
-		}
-	})
-	if err != nil {
-		tb.Fatalf("start a Redis container from %s: %v", image, err)
-	}
-	addr, err := container.PortEndpoint(ctx, port, "")
-	if err != nil {
-		tb.Fatalf("find the published port of the Redis container: %v", err)
-	}
-	return &Server{container: container, addr: addr, password: password(flags)}
 }
 
 // need runs the probe and, if it fails, skips the test, or fails it where
