@@ -68,7 +68,7 @@ func (b breaker) get() (*client, error) {
 func (b breaker) report(c *client, err error) {
 	outage, ok := errors.AsType[*store.Error](err)
 	switch {
-	case ok && outOfDescriptors(outage.Cause): // which says nothing of Redis
+	case ok && (outOfDescriptors(outage.Cause) || errors.Is(outage.Kind, store.ErrCredentials)): // which says nothing of Redis
 	case !ok:
 		if !errors.Is(err, context.Canceled) {
 			c.succeed()
@@ -108,6 +108,8 @@ func (b breaker) examine(c *client, last *store.Error) {
 	case b.life.Err() != nil:
 		_ = next.Close()
 		return
+	case lacksCredentials(failed):
+		e.Reason = reasonNoCredentials
 	case answered && !c.heardWithin(max(e.Took, c.quiet)):
 		// All connections lead nowhere, and each of them would cost a call its budget.
 		e.Reason = reasonReplaced
@@ -142,16 +144,16 @@ func (b breaker) awaitRecovery() {
 	ctx, found := context.WithCancel(b.life)
 	defer found()
 	began := time.Now()
-	next := make(chan *client)
+	next := make(chan probed)
 	var probing sync.WaitGroup
 	for _, limit := range []time.Duration{min(probeTimeout, b.timeout), b.timeout} {
 		probing.Go(func() { b.probe(ctx, limit, next) })
 	}
 	select {
-	case c := <-next:
-		old := b.replace(c)
+	case p := <-next:
+		old := b.replace(p.client)
 		found()
-		b.told(BreakerEvent{Reason: reasonBack, Took: time.Since(began)})
+		b.told(BreakerEvent{Reason: p.reason, Took: time.Since(began)})
 		probing.Wait()
 		b.retire(old)
 	case <-ctx.Done(): // close waits for this, and closes the client
@@ -159,16 +161,28 @@ func (b breaker) awaitRecovery() {
 	}
 }
 
+// probed is a client with which the breaker closes, and why.
+type probed struct {
+	client *client
+	reason string
+}
+
 // probe makes clients until one gets an answer within limit, and hands that one
-// over.
-func (b breaker) probe(ctx context.Context, limit time.Duration, next chan<- *client) {
+// over. It does the same with one for which there are no credentials: the next calls
+// are told of that, which is what an operator has to know first.
+func (b breaker) probe(ctx context.Context, limit time.Duration, next chan<- probed) {
 	pause := time.NewTicker(probePause)
 	defer pause.Stop()
 	for ctx.Err() == nil {
 		c := b.fresh()
-		if answered, _ := ping(ctx, c, limit); answered {
+		answered, err := ping(ctx, c, limit)
+		p := probed{c, reasonBack}
+		if lacksCredentials(err) {
+			p.reason = reasonNoCredentials
+		}
+		if answered || p.reason != reasonBack {
 			select {
-			case next <- c:
+			case next <- p:
 				return
 			case <-ctx.Done():
 			}

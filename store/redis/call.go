@@ -53,6 +53,7 @@ func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
 	if err != nil {
 		return classify(ctx, ctx, op, err)
 	}
+	c = n.resume(budget, c)
 	began := time.Now()
 	err = catchPanic(func() error { return call(budget, c) })
 	if connectionLost(err) && time.Since(began) < n.timeout/2 && budget.Err() == nil {
@@ -66,6 +67,19 @@ func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
 	err = c.classify(ctx, budget, op, err)
 	n.report(c, err)
 	return err
+}
+
+// resume replaces a client that could not dial for want of credentials once there are
+// some again, and returns the client to use: the library goes on failing for up to a
+// second after it could not dial for a while.
+func (n *node) resume(ctx context.Context, c *client) *client {
+	if !c.unsigned.Load() {
+		return c
+	}
+	if _, err := n.signIn.credentials(ctx); err == nil && c.unsigned.CompareAndSwap(true, false) {
+		n.renew(c)
+	}
+	return n.current.Load()
 }
 
 // connectionLost reports whether a connection broke under a call, or led to a

@@ -21,6 +21,7 @@ type client struct {
 type state struct {
 	failures  atomic.Int32 // of the transport, in a row
 	suspected atomic.Bool  // Redis itself is being asked
+	unsigned  atomic.Bool  // a connection was not dialed for want of credentials
 	open      atomic.Pointer[openError]
 
 	began time.Time

@@ -52,6 +52,9 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: open.kind, Reason: "circuit breaker is open", Cause: err}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("store: %s: %w", op, ctx.Err())
+	case lacksCredentials(err):
+		none, _ := errors.AsType[*noCredentials](err)
+		return none.outage(op)
 	case noConnection(err):
 		return &store.Error{Op: op, Kind: store.ErrPoolExhausted, Cause: err}
 	}

@@ -12,7 +12,8 @@ import (
 // node is one primary: a breaker of its own and, behind that, a pool of its own.
 type node struct {
 	breaker
-	addr   string       // host:port
+	addr   string // host:port
+	signIn signIn
 	shard  atomic.Int32 // see BreakerEvent.Shard
 	totals totals
 }
@@ -25,15 +26,16 @@ type maker struct {
 	opt     goredis.Options // of every client; without Addr and Dialer
 	timeout time.Duration
 	trace   Trace
+	signIn  signIn
 	hook    *tracer // nil if nobody wants to know
 }
 
 // node makes a node. It connects to nothing yet.
 func (m *maker) node(addr string, dial dialFunc) *node {
-	n := &node{addr: addr}
+	n := &node{addr: addr, signIn: m.signIn}
 	n.breaker = breaker{newClients(m.timeout, n.telling(m.trace.Breaker), func(st *state) *goredis.Client {
 		own := m.opt
-		own.Addr, own.Dialer = addr, followed(st, dial)
+		own.Addr, own.Dialer = addr, m.signIn.dialer(st, followed(st, dial))
 		rdb := goredis.NewClient(&own)
 		if m.hook != nil {
 			rdb.AddHook(m.hook.of(&client{rdb, st}))

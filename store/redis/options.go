@@ -70,8 +70,9 @@ type Options struct {
 	TLSServerName string
 	// Credentials is asked for the user and the password of every connection, before it
 	// is dialed; nil for those of the URL. It must heed its context. Its error is that
-	// of the call, with the kind that a *store.Error gives it.
-	Credentials func(ctx context.Context) (user, password string, err error)
+	// of the call, of kind store.ErrCredentials, with the reason that a *store.Error
+	// gives it. It must hold no secret.
+	Credentials func(ctx context.Context) (Credentials, error)
 	// WaitReplicas is how many replicas must have a completed turn before CompleteTurn
 	// says so; 0 for none.
 	WaitReplicas int

@@ -10,7 +10,7 @@ import (
 func TestOptionsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	const plain, secured = "redis://r.example", "rediss://r.example"
-	credentials := func(context.Context) (user, password string, err error) { return "", "", nil }
+	credentials := func(context.Context) (Credentials, error) { return Credentials{}, nil }
 	for name, c := range map[string]struct {
 		o    Options
 		good bool

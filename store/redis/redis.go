@@ -114,7 +114,10 @@ func New(o Options) (*Store, error) {
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})
-	nodes := &maker{opt: *opt, timeout: s.timeout, trace: o.Trace}
+	nodes := &maker{opt: *opt, timeout: s.timeout, trace: o.Trace, signIn: signIn{ask: o.Credentials, user: opt.Username, timeout: s.timeout}}
+	if o.Credentials != nil {
+		nodes.opt.CredentialsProviderContext = nodes.signIn.provide
+	}
 	if o.Trace.RoundTrip != nil || o.Trace.Dialed != nil {
 		nodes.hook = newTracer(o.Trace, s.scripts)
 	}

@@ -43,12 +43,13 @@ type BreakerEvent struct {
 
 // What BreakerEvent.Reason says.
 const (
-	reasonSilent       = "Redis fails to answer a PING on a connection of its own"
-	reasonAnswers      = "Redis answers a PING on a connection of its own: the calls kept each other waiting"
-	reasonSendsReplies = "Redis is late to answer a PING and goes on sending replies: they fill the network"
-	reasonNoFiles      = "this process can open no more files to ask Redis"
-	reasonReplaced     = "Redis answers a PING on a connection of its own: the connections there were led nowhere and are replaced"
-	reasonBack         = "Redis answers again"
+	reasonSilent        = "Redis fails to answer a PING on a connection of its own"
+	reasonAnswers       = "Redis answers a PING on a connection of its own: the calls kept each other waiting"
+	reasonSendsReplies  = "Redis is late to answer a PING and goes on sending replies: they fill the network"
+	reasonNoFiles       = "this process can open no more files to ask Redis"
+	reasonNoCredentials = "there are no credentials to ask Redis with"
+	reasonReplaced      = "Redis answers a PING on a connection of its own: the connections there were led nowhere and are replaced"
+	reasonBack          = "Redis answers again"
 )
 
 // RoundTrip is one exchange with the server.
