@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"store/internal/wire":     {"store"},
 	"store/memory":            {"store", "store/internal/wire"},
 	"store/redis":             {"store", "store/internal/wire"},
+	"store/redis/entra":       {"store", "store/redis"},
 	"server":                  {"store", "server/auth", "server/copilot", "server/turn"},
 	"server/turn":             {"store", "server/copilot"},
 	"server/auth":             {},
@@ -41,7 +42,7 @@ var arrows = map[string][]string{
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
 		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
-		"store", "store/memory", "store/redis", "telemetry", "telemetry/provider",
+		"store", "store/memory", "store/redis", "store/redis/entra", "telemetry", "telemetry/provider",
 	},
 }
 
@@ -60,7 +61,7 @@ var only = map[string]struct {
 	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix", "contracttest/redistest"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
 	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
-	"github.com/AzureAD/":        {[]string{"server/copilot/entra"}, "an agent must be possible without it"},
+	"github.com/AzureAD/":        {[]string{"server/copilot/entra", "store/redis/entra"}, "an agent and a Redis must be possible without it"},
 	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
 	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
 	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
