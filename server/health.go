@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +15,9 @@ import (
 type HealthConfig struct {
 	Backend string                      // "redis" or "memory"
 	Ping    func(context.Context) error // asks the store; each call is bounded by Interval
+	// Shards asks every part of a store in parts, in place of Ping and likewise
+	// bounded; nil for a store that has no parts.
+	Shards  func(context.Context) store.Shards
 	Version string
 	// Warnings are conditions an operator should know although everything works,
 	// e.g. an eviction policy that deletes conversations; nil for none.
@@ -28,11 +33,12 @@ type Health struct {
 	began time.Time
 
 	mu       sync.Mutex
-	probed   time.Time // zero before the first probe
-	alive    bool      // what the last probe found
-	since    time.Time // when that state began
+	probed   time.Time    // zero before the first probe
+	state    string       // what the last probe found: connected, partial or disconnected
+	since    time.Time    // when that state began
+	parts    store.Shards // what it found of the parts
 	latency  time.Duration
-	class    string // failure class of the last probe, "" when alive
+	class    string // failure class of the last probe, "" when connected
 	draining bool
 	upstream upstreamHealth
 }
@@ -56,7 +62,7 @@ func NewHealth(cfg HealthConfig) *Health {
 		cfg.Warnings = func() []string { return nil }
 	}
 	now := cfg.Now()
-	return &Health{cfg: cfg, began: now, since: now, upstream: upstreamHealth{Outcome: "unknown"}}
+	return &Health{cfg: cfg, began: now, state: disconnected, since: now, upstream: upstreamHealth{Outcome: "unknown"}}
 }
 
 // Run probes until ctx is done. The caller owns the goroutine.
@@ -77,20 +83,44 @@ func (h *Health) Probe(ctx context.Context) {
 	began := h.cfg.Now()
 	probe, cancel := context.WithTimeout(ctx, h.cfg.Interval)
 	defer cancel()
-	err := store.AsTimeout("Ping", h.cfg.Ping(probe))
-	if errors.Is(err, store.ErrOverloaded) {
-		err = nil // the store answers; it is this service that is busy
-	}
+	state, parts, err := h.look(probe)
 	if ctx.Err() != nil {
 		return // the end of Run says nothing about the store
 	}
 	now := h.cfg.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if alive := err == nil; h.probed.IsZero() || alive != h.alive {
-		h.alive, h.since = alive, now
+	if h.probed.IsZero() || state != h.state {
+		h.state, h.since = state, now
 	}
-	h.probed, h.latency, h.class = now, now.Sub(began), Class(err)
+	h.probed, h.latency, h.parts, h.class = now, now.Sub(began), parts, Class(err)
+}
+
+// look asks the store. err says why it is not connected as a whole.
+func (h *Health) look(ctx context.Context) (state string, parts store.Shards, err error) {
+	if h.cfg.Shards == nil {
+		parts.Total = 1
+		err = store.AsTimeout("Ping", h.cfg.Ping(ctx))
+		if errors.Is(err, store.ErrOverloaded) {
+			err = nil // the store answers; it is this service that is busy
+		}
+		if err != nil {
+			return disconnected, parts, err
+		}
+		parts.Up = 1
+		return connected, parts, nil
+	}
+	parts = h.cfg.Shards(ctx)
+	if parts.Up > 0 && parts.Up == parts.Total && parts.SlotsServed == parts.SlotsTotal {
+		return connected, parts, nil
+	}
+	if err = store.AsTimeout("Shards", parts.Worst); err == nil {
+		err = &store.Error{Op: "Shards", Kind: store.ErrNotReady} // something is missing, and nobody says why
+	}
+	if parts.Up > 0 {
+		return partial, parts, err
+	}
+	return disconnected, parts, err
 }
 
 // SetDraining makes the service not ready, for good: it is about to stop.
@@ -119,16 +149,30 @@ func (h *Health) sawUpstream(class string) {
 
 // storeHealth is the state of the store.
 type storeHealth struct {
-	Backend   string  `json:"backend"`
-	LatencyMs float64 `json:"latencyMs"`
-	LastError *string `json:"lastError"` // a failure class; null while connected
-	Since     string  `json:"since"`     // when the present state began
+	Backend   string       `json:"backend"`
+	LatencyMs float64      `json:"latencyMs"`
+	LastError *string      `json:"lastError"` // a failure class, of several parts the worst; null while connected
+	Since     string       `json:"since"`     // when the present state began
+	Shards    *shardHealth `json:"shards,omitempty"`
+	Slots     *slotHealth  `json:"slots,omitempty"`
+}
+
+// shardHealth says how many parts of a store in parts serve.
+type shardHealth struct {
+	Up    int `json:"up"`
+	Total int `json:"total"` // 0 while nobody knows how the store is divided
+}
+
+// slotHealth says how many slots those have.
+type slotHealth struct {
+	Served int `json:"served"`
+	Total  int `json:"total"`
 }
 
 // healthReport is the body of /health.
 type healthReport struct {
 	Status        string         `json:"status"` // ok or degraded
-	Redis         string         `json:"redis"`  // connected, disconnected or not_configured
+	Redis         string         `json:"redis"`  // connected, partial, disconnected or not_configured
 	Store         storeHealth    `json:"store"`
 	Upstream      upstreamHealth `json:"upstream"`
 	AuthRequired  bool           `json:"authRequired"`
@@ -139,13 +183,13 @@ type healthReport struct {
 
 // report is the body of /health, from the last probe.
 func (h *Health) report() healthReport {
-	warnings := h.cfg.Warnings()
+	warnings := h.warnings()
 	now := h.cfg.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	alive, class := h.storeAlive(now)
+	state, class := h.storeState(now)
 	r := healthReport{
-		Status: "ok", Redis: "connected",
+		Status: "ok", Redis: state,
 		Store:    storeHealth{Backend: h.cfg.Backend, LatencyMs: millis(h.latency), Since: isoTime(h.since)},
 		Upstream: h.upstream, Version: h.cfg.Version, UptimeSeconds: int64(now.Sub(h.began).Seconds()),
 		Warnings: warnings,
@@ -153,32 +197,73 @@ func (h *Health) report() healthReport {
 	if class != "" {
 		r.Store.LastError = &class
 	}
+	if h.cfg.Shards != nil {
+		parts := h.found(now)
+		r.Store.Shards = &shardHealth{Up: parts.Up, Total: parts.Total}
+		r.Store.Slots = &slotHealth{Served: parts.SlotsServed, Total: parts.SlotsTotal}
+	}
 	switch {
 	case h.cfg.Backend != "redis":
 		r.Redis = "not_configured"
-	case !alive:
-		r.Status, r.Redis = "degraded", disconnected
+	case state != connected:
+		r.Status = "degraded"
 	}
 	return r
 }
 
-// storeAlive uses the last probe only while it is recent. A probe that hangs in
+// storeState uses the last probe only while it is recent. A probe that hangs in
 // spite of its limit must not keep an old result alive.
-func (h *Health) storeAlive(now time.Time) (bool, string) {
-	if !h.probed.IsZero() && now.Sub(h.probed) > 5*h.cfg.Interval {
-		return false, classStoreTimeout
+func (h *Health) storeState(now time.Time) (state, class string) {
+	if h.stale(now) {
+		return disconnected, classStoreTimeout
 	}
-	return h.alive, h.class
+	return h.state, h.class
 }
 
-// StoreAlive reports what the last probe found of the store; false before the
-// first.
+// found is what the last probe found of the parts, likewise.
+func (h *Health) found(now time.Time) store.Shards {
+	parts := h.parts
+	if h.stale(now) {
+		parts.Up, parts.SlotsServed = 0, 0
+	}
+	return parts
+}
+
+func (h *Health) stale(now time.Time) bool {
+	return !h.probed.IsZero() && now.Sub(h.probed) > 5*h.cfg.Interval
+}
+
+// StoreAlive reports whether the last probe found anything of the store that serves;
+// false before the first.
 func (h *Health) StoreAlive() bool {
 	now := h.cfg.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	alive, _ := h.storeAlive(now)
-	return alive
+	state, _ := h.storeState(now)
+	return state != disconnected
+}
+
+// Shards is what the last probe found of the parts of the store. One without parts is
+// one part without slots.
+func (h *Health) Shards() store.Shards {
+	now := h.cfg.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.found(now)
+}
+
+// warnings are those of the configuration, and one while a part of the store does not
+// serve. They name no host.
+func (h *Health) warnings() []string {
+	warnings := h.cfg.Warnings()
+	now := h.cfg.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if state, class := h.storeState(now); state == partial {
+		warnings = append(slices.Clone(warnings), fmt.Sprintf("%d of %d shards of Redis serve, with %d of %d slots: the conversations of some users cannot be reached (%s)",
+			h.parts.Up, h.parts.Total, h.parts.SlotsServed, h.parts.SlotsTotal, class))
+	}
+	return warnings
 }
 
 // unready is the reason why the service is not ready for requests, "" if it is.
@@ -186,17 +271,22 @@ func (h *Health) unready() string {
 	now := h.cfg.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	alive, _ := h.storeAlive(now)
+	state, _ := h.storeState(now)
 	switch {
 	case h.draining:
 		return "draining"
 	case h.probed.IsZero():
 		return "starting"
-	case !alive:
+	case state == disconnected:
 		return disconnected
 	}
 	return ""
 }
 
-// disconnected is why a service is unready whose store does not answer.
-const disconnected = "disconnected"
+// The states of the store. A service is unready whose store is disconnected: of what
+// is left of a store that is partial, most users can make use.
+const (
+	connected    = "connected"
+	partial      = "partial"
+	disconnected = "disconnected"
+)

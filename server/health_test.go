@@ -108,8 +108,8 @@ func TestProber(t *testing.T) {
 		if len(took) != 4 || took[0] != time.Second {
 			t.Errorf("probes took %v", took)
 		}
-		if alive, class := h.storeAlive(time.Now()); alive || class != classStoreTimeout {
-			t.Errorf("alive %v, class %q", alive, class)
+		if state, class := h.storeState(time.Now()); state != disconnected || class != classStoreTimeout {
+			t.Errorf("state %q, class %q", state, class)
 		}
 	})
 }

@@ -14,7 +14,7 @@ func (p *probeRoutes) health(w http.ResponseWriter, r *http.Request) error {
 	report := p.state.report()
 	report.AuthRequired = p.authRequired
 	status := http.StatusOK
-	if report.Status != "ok" {
+	if report.Redis == disconnected {
 		status = http.StatusServiceUnavailable
 	}
 	if p.brief {
@@ -34,7 +34,7 @@ func (p *probeRoutes) readyz(w http.ResponseWriter, r *http.Request) error {
 	body := struct {
 		Status   string   `json:"status"` // ready, starting, draining or disconnected
 		Warnings []string `json:"warnings,omitempty"`
-	}{"ready", p.state.cfg.Warnings()}
+	}{"ready", p.state.warnings()}
 	status := http.StatusOK
 	if why := p.state.unready(); why != "" {
 		body.Status, status = why, http.StatusServiceUnavailable
