@@ -103,8 +103,9 @@ type sets[K comparable] struct {
 // set is one attribute set in the form that instruments take. The slices are kept
 // so that no call has to allocate them.
 type set struct {
-	record []metric.RecordOption
-	add    []metric.AddOption
+	record  []metric.RecordOption
+	add     []metric.AddOption
+	observe []metric.ObserveOption
 }
 
 // of returns the set of a key. It calls attributes for a key that is new.
@@ -116,7 +117,7 @@ func (s *sets[K]) of(key K, attributes func(K) []attribute.KeyValue) set {
 		return known
 	}
 	option := metric.WithAttributeSet(attribute.NewSet(attributes(key)...))
-	known = set{[]metric.RecordOption{option}, []metric.AddOption{option}}
+	known = set{[]metric.RecordOption{option}, []metric.AddOption{option}, []metric.ObserveOption{option}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {

@@ -70,6 +70,7 @@ const (
 	keyAgentOperation attribute.Key = "parley.agent.operation" // start or turn
 	keyStoreOperation attribute.Key = "parley.store.operation" // method of the store
 	keyStoreCorrupt   attribute.Key = "parley.store.corrupt_records"
+	keyStoreShard     attribute.Key = "parley.store.shard"   // number of the primary, from 0, in the order of the slots
 	keyStoreAttempt   attribute.Key = "parley.store.attempt" // number of the attempt, from 1
 	keyStreamEvents   attribute.Key = "parley.stream.events"
 )
@@ -119,6 +120,10 @@ const (
 	metricFirstEvent     = "parley.agent.time_to_first_event"
 	metricStoreUp        = "parley.store.up"
 	metricBreakerOpen    = "parley.store.breaker.open"
+	metricShards         = "parley.store.shards.count"
+	metricShardsUp       = "parley.store.shards.up"
+	metricSlots          = "parley.store.slots.count"
+	metricSlotsServed    = "parley.store.slots.served"
 	metricCommits        = "parley.commits.pending"
 	metricDropped        = "parley.commits.dropped"
 	metricLogsDropped    = "parley.logs.dropped"

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"parley/store"
 )
 
 // Pool is the state of the store's connection pool.
@@ -70,14 +73,48 @@ func (t *Telemetry) ObserveStore(up func() bool) error {
 	return err
 }
 
-// ObserveBreaker registers the metric that says whether the store's circuit breaker
-// is open. It calls open at each export.
-func (t *Telemetry) ObserveBreaker(open func() bool) error {
-	_, err := t.meter.Int64ObservableGauge(metricBreakerOpen, metric.WithDescription("1 while the circuit breaker is open, else 0."),
+// ObserveBreakers registers the metric that says which of the store's circuit
+// breakers are open, one for each shard. It calls open at each export.
+func (t *Telemetry) ObserveBreakers(open func() []bool) error {
+	var known sets[int]
+	_, err := t.meter.Int64ObservableGauge(metricBreakerOpen, metric.WithDescription("1 while the circuit breaker of a shard is open, else 0."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(oneIf(open()))
+			for shard, now := range open() {
+				o.Observe(oneIf(now), known.of(shard, shardAttributes).observe...)
+			}
 			return nil
 		}))
+	return err
+}
+
+func shardAttributes(shard int) []attribute.KeyValue {
+	return []attribute.KeyValue{keyStoreShard.Int(shard)}
+}
+
+// ObserveShards registers the metrics of the parts of the store, as the health probe
+// found them last. It calls ask at each export.
+func (t *Telemetry) ObserveShards(ask func() store.Shards) error {
+	var errs []error
+	gauge := func(name, unit, what string) metric.Int64ObservableGauge {
+		g, err := t.meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(what))
+		errs = append(errs, err)
+		return g
+	}
+	shards := gauge(metricShards, "{shard}", "Shards of the store: the primaries of a cluster, or the one Redis.")
+	up := gauge(metricShardsUp, "{shard}", "Shards of the store that serve.")
+	slots := gauge(metricSlots, "{slot}", "Slots of the cluster; 0 for a single Redis.")
+	served := gauge(metricSlotsServed, "{slot}", "Slots of the cluster that a shard serves.")
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s := ask()
+		o.ObserveInt64(shards, int64(s.Total))
+		o.ObserveInt64(up, int64(s.Up))
+		o.ObserveInt64(slots, int64(s.SlotsTotal))
+		o.ObserveInt64(served, int64(s.SlotsServed))
+		return nil
+	}, shards, up, slots, served)
 	return err
 }
 

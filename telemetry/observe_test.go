@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"parley/store"
 	"parley/telemetry"
 )
 
@@ -17,7 +18,8 @@ func TestObserved(t *testing.T) {
 	err := errors.Join(
 		l.ObservePool(func() telemetry.Pool { return pool }),
 		l.ObserveStore(func() bool { return on }),
-		l.ObserveBreaker(func() bool { return !on }),
+		l.ObserveBreakers(func() []bool { return []bool{false, !on, !on} }),
+		l.ObserveShards(func() store.Shards { return store.Shards{Up: 2, Total: 3, SlotsServed: 10923, SlotsTotal: 16384} }),
 		l.ObserveCommits(func() int { return 5 }),
 		l.ObserveLogs(func() int64 { return 4 }),
 	)
@@ -27,8 +29,8 @@ func TestObserved(t *testing.T) {
 	l.CommitDropped("store_unreachable")
 	l.CommitDropped("store_unreachable")
 	for _, want := range []map[string]int64{
-		{"parley.store.up": 1, "parley.store.breaker.open": 0, "parley.commits.pending": 5, "parley.commits.dropped": 2, "parley.logs.dropped": 4, "db.client.connection.count": 5, "db.client.connection.max": 32, "db.client.connection.idle.min": 2, "db.client.connection.pending_requests": 1, "db.client.connection.timeouts": 7, "parley.store.pool.waits": 9},
-		{"parley.store.up": 0, "parley.store.breaker.open": 1},
+		{"parley.store.up": 1, "parley.store.breaker.open": 0, "parley.store.shards.count": 3, "parley.store.shards.up": 2, "parley.store.slots.count": 16384, "parley.store.slots.served": 10923, "parley.commits.pending": 5, "parley.commits.dropped": 2, "parley.logs.dropped": 4, "db.client.connection.count": 5, "db.client.connection.max": 32, "db.client.connection.idle.min": 2, "db.client.connection.pending_requests": 1, "db.client.connection.timeouts": 7, "parley.store.pool.waits": 9},
+		{"parley.store.up": 0, "parley.store.breaker.open": 2},
 	} {
 		var all metricdata.ResourceMetrics
 		if err := l.metrics.Collect(t.Context(), &all); err != nil {

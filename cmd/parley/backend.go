@@ -16,10 +16,11 @@ import (
 // store.Store.
 type backend struct {
 	store.Store
-	name     string                // "memory" or "redis"
-	mode     redis.Mode            // of Redis; "" in memory
-	watch    func(context.Context) // runs until its context is done
-	warnings func() []string       // conditions that an operator should know of
+	name     string                             // "memory" or "redis"
+	mode     redis.Mode                         // of Redis; "" in memory
+	shards   func(context.Context) store.Shards // asks all primaries of a cluster; nil for a store of one part
+	watch    func(context.Context)              // runs until its context is done
+	warnings func() []string                    // conditions that an operator should know of
 }
 
 // title says to a person which it is.

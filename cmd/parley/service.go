@@ -74,13 +74,13 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 		return nil, err
 	}
 	s.health = server.NewHealth(server.HealthConfig{
-		Backend: s.store.name, Ping: s.store.Ping, Version: version(), Now: with.clock,
+		Backend: s.store.name, Ping: s.store.Ping, Shards: s.store.shards, Version: version(), Now: with.clock,
 		Warnings: func() []string { return slices.Concat(s.auth.warnings, s.store.warnings()) },
 	})
 	if s.api, err = s.newAPI(with); err != nil {
 		return nil, err
 	}
-	if err = errors.Join(s.tel.ObserveStore(s.health.StoreAlive), s.tel.ObserveCommits(s.api.PendingCommits),
+	if err = errors.Join(s.tel.ObserveStore(s.health.StoreAlive), s.tel.ObserveShards(s.health.Shards), s.tel.ObserveCommits(s.api.PendingCommits),
 		s.tel.ObserveLogs(s.provider.DroppedLines)); err != nil {
 		return nil, err
 	}

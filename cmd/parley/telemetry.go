@@ -52,7 +52,7 @@ func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 
 // observeRedis has metrics of what a Redis store says beside its calls.
 func observeRedis(r *redis.Store, tel *telemetry.Telemetry) error {
-	return errors.Join(tel.ObserveBreaker(r.BreakerOpen), tel.ObservePool(func() telemetry.Pool {
+	return errors.Join(tel.ObserveBreakers(r.BreakersOpen), tel.ObservePool(func() telemetry.Pool {
 		p := r.Pool()
 		return telemetry.Pool{
 			Used: int64(p.Used), Idle: int64(p.Idle), Pending: int64(p.Pending), Max: int64(p.Max), IdleMin: int64(p.IdleMin),
@@ -71,7 +71,7 @@ func redisTrace(tel *telemetry.Telemetry, log *slog.Logger) redis.Trace {
 		Dialed: tel.StoreDialed,
 		Breaker: func(e redis.BreakerEvent) {
 			attrs := []slog.Attr{
-				slog.Bool("open", e.Open), slog.String("reason", e.Reason),
+				slog.Int("shard", e.Shard), slog.Bool("open", e.Open), slog.String("reason", e.Reason),
 				slog.Float64("took_ms", float64(e.Took)/float64(time.Millisecond)),
 			}
 			if e.Err != nil {
