@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"contracttest/faultproxy": {},
 	"contracttest/latency":    {},
 	"contracttest/redistest":  {"contracttest/faultproxy"},
+	"contracttest/runner":     {},
 	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest"},
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
@@ -49,7 +50,7 @@ var arrows = map[string][]string{
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
 	"contracttest", "contracttest/apispec", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/mutants",
-	"contracttest/redistest", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
+	"contracttest/redistest", "contracttest/runner", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
 // only says which package of others' is kept to which rooms, and why.
@@ -69,7 +70,7 @@ var only = map[string]struct {
 	"github.com/chromedp/":       {[]string{}, "it is for tests"},
 	"github.com/getkin/":         {[]string{"contracttest/apispec"}, "it is for tests"},
 	"github.com/tmaxmax/":        {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
-	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "contracttest/runner", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.
