@@ -38,7 +38,8 @@ var arrows = map[string][]string{
 	"contracttest/latency":    {},
 	"contracttest/redistest":  {"contracttest/faultproxy"},
 	"contracttest/runner":     {},
-	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest"},
+	"contracttest/claims":     {},
+	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest"},
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"parley/contracttest/claims"
 )
 
 // maxExecutions is how often a script may run for one request: once, and once
@@ -25,6 +27,7 @@ type Cell struct {
 	Secure   bool   `json:"tls"`
 	Expected Expect `json:"expected"`
 
+	Sent       string          `json:"sent,omitempty"`   // what was asked for under the fault
 	Status     int             `json:"status,omitempty"` // of HTTP; 0 for the store
 	Class      string          `json:"class"`            // "" for success
 	Took       []time.Duration `json:"took"`             // to the answer while the fault stood, ns, one for each round
@@ -68,7 +71,8 @@ func (c *Cell) fail(when string, err error) {
 	}
 }
 
-// judge holds an answer that came under the fault against what was promised.
+// judge holds an answer that came under the fault against what was promised; a
+// bound of 0 lets it take any time.
 func (c *Cell) judge(o outcome, bound time.Duration) {
 	const when = "under the fault"
 	c.Status, c.Class, c.Took = o.status, o.class, append(c.Took, o.took)
@@ -76,7 +80,7 @@ func (c *Cell) judge(o outcome, bound time.Duration) {
 	if !c.Expected.allows(o.class) {
 		c.fail(when, fmt.Errorf("class %q", o.class))
 	}
-	if o.took > bound {
+	if bound > 0 && o.took > bound {
 		c.fail(when, fmt.Errorf("answered after %v, allowed are %v", o.took, bound))
 	}
 }
@@ -113,6 +117,8 @@ func statusOf(class string) int {
 	switch {
 	case class == "store_corrupt":
 		return http.StatusInternalServerError
+	case class == "turn_conflict":
+		return http.StatusConflict
 	case strings.HasPrefix(class, "store_"):
 		return http.StatusServiceUnavailable
 	case class == "upstream_timeout":
@@ -121,6 +127,26 @@ func statusOf(class string) int {
 		return http.StatusBadGateway
 	}
 	return http.StatusOK
+}
+
+// statusClass stands for the class of an answer that does not name one.
+func statusClass(status int) string { return fmt.Sprintf("status %d", status) }
+
+// seen is what can be seen of an expectation in the answers of a service.
+func (t Target) seen(e Expect) Expect {
+	if t.Lacks.Has(claims.Classes) {
+		return e
+	}
+	var s Expect
+	for _, class := range e {
+		if class != "" && class != disconnected {
+			class = statusClass(statusOf(class))
+		}
+		if !s.allows(class) {
+			s = append(s, class)
+		}
+	}
+	return s
 }
 
 // merge puts the cells of a further round into those there are.

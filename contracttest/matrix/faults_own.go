@@ -9,17 +9,23 @@ import (
 	"sync"
 	"time"
 
+	"parley/contracttest/claims"
 	"parley/contracttest/faultproxy"
 )
+
+const conversationPath = "/api/chat/conversations/{id}"
+
+// of are the claims that a row needs.
+func of(all ...claims.Claim) []claims.Claim { return all }
 
 // ownRows are faults that one request to each route would not show.
 func ownRows() []Row {
 	rows := []Row{
-		{ID: "crowd", Fault: "100 callers at once, more than there are connections, and commands never reach Redis", try: crowd, Reads: Expect{"store_timeout", "store_pool_exhausted"}},
-		{ID: "breaker-open", Fault: "commands never reach Redis, and that is known by now", try: breakerOpen, Reads: Expect{"store_timeout"}},
-		{ID: "clients-leave", Fault: "clients leave one after the other while Redis is slow", try: clientsLeave},
-		{ID: "runner-paused", Fault: "an instance is paused in the middle of a turn for longer than its lease, and another takes the turn over", try: runnerPaused},
-		{ID: "evicts", Fault: "Redis deletes what it holds when its memory is full (maxmemory-policy)", try: evicts, own: true},
+		{ID: "crowd", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.Classes, claims.BoundedStore), Fault: "100 callers at once, more than there are connections, and commands never reach Redis", try: crowd, Reads: Expect{"store_timeout", "store_pool_exhausted"}},
+		{ID: "breaker-open", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.Breaker, claims.BoundedStore), Fault: "commands never reach Redis, and that is known by now", try: breakerOpen, Reads: Expect{"store_timeout"}},
+		{ID: "clients-leave", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.BoundedStore), Fault: "clients leave one after the other while Redis is slow", try: clientsLeave},
+		{ID: "runner-paused", tries: "POST /api/chat/send", Needs: of(claims.Instances, claims.Idempotency, claims.KeyLayout), Fault: "an instance is paused in the middle of a turn for longer than its lease, and another takes the turn over", try: runnerPaused},
+		{ID: "evicts", tries: healthName, Needs: of(claims.Eviction), Fault: "Redis deletes what it holds when its memory is full (maxmemory-policy)", try: evicts, own: true},
 	}
 	for i := range rows {
 		rows[i].Plain = true
@@ -29,7 +35,7 @@ func ownRows() []Row {
 
 // cell begins a cell of a row with columns of its own.
 func (bed *testbed) cell(column string, e ...string) Cell {
-	return Cell{Row: bed.row.ID, Fault: bed.row.Fault, Column: column, Expected: e}
+	return Cell{Row: bed.row.ID, Fault: bed.row.Fault, Column: column, Expected: bed.target.seen(e), Sent: column}
 }
 
 // crowd: nobody waits longer than the timeout, whether for a connection or for
@@ -44,7 +50,7 @@ func crowd(bed *testbed, t Target) []Cell {
 	exhausted := 0
 	for range 100 {
 		asking.Go(func() {
-			one := &routeColumn{route: c.route, tb: c.tb, client: c.client, base: c.base, keys: c.keys, agent: c.agent, id: c.id, limits: c.limits}
+			one := &routeColumn{route: c.route, tb: c.tb, client: c.client, base: c.base, keys: c.keys, agent: c.agent, id: c.id, limits: c.limits, lacks: c.lacks}
 			began := time.Now()
 			o := one.ask("")
 			o.took = time.Since(began)
@@ -143,7 +149,7 @@ func runnerPaused(bed *testbed, t Target) []Cell {
 	w := bed.settings(first)
 	agent := newAgent(bed.tb)
 	w.AgentURL, w.AgentTimeout = agent.url, Patience
-	second := &routeColumn{route: first.route, tb: bed.tb, client: client(bed.tb), keys: first.keys, agent: agent, id: first.id, base: t.Service(bed.tb, w)}
+	second := &routeColumn{route: first.route, tb: bed.tb, client: client(bed.tb), keys: first.keys, agent: agent, id: first.id, base: t.Service(bed.tb, w), limits: bed.limits, lacks: t.Lacks}
 	if o := second.ask("key"); o.class != "" {
 		cell.fail("under the fault", fmt.Errorf("the other instance answered %d %s", o.status, o.class))
 	}
@@ -162,7 +168,7 @@ func evicts(bed *testbed, t Target) []Cell {
 	c := &healthColumn{*bed.route(t, route{})}
 	cell := bed.cell(c.name(), "")
 	cell.fail("before the fault", patiently(c.prepare))
-	deadline := time.Now().Add(HealthRecovery + bed.late())
+	deadline := time.Now().Add(bed.HealthRecovery + bed.late())
 	for tick := time.Tick(10 * time.Millisecond); ; <-tick {
 		health, herr := c.call(bed.tb.Context(), "GET", "/health", nil, "")
 		ready, rerr := c.call(bed.tb.Context(), "GET", "/readyz", nil, "")

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/contracttest/claims"
 	"parley/contracttest/faultproxy"
 )
 
@@ -22,6 +23,7 @@ func says(id, fault, reply string) Row {
 
 func (r Row) waits() Row   { r.Waits = true; return r }
 func (r Row) down() Row    { r.Down = true; return r }
+func (r Row) scripts() Row { r.Needs = append(r.Needs, claims.Scripts); return r }
 func (r Row) plain() Row   { r.Plain = true; return r }
 func (r Row) forever() Row { r.Forever, r.Cold = true, true; return r }
 func (r Row) cold() Row    { r.Cold = true; return r }
@@ -60,8 +62,8 @@ func proxyRows() []Row {
 		with("slow", "every command takes 100 ms", faultproxy.Latency(100*time.Millisecond)).all("").waits(),
 		with("garbage-text", "what answers speaks HTTP", faultproxy.AnswerAfter(faultproxy.GarbageHTTP)).all(protocol),
 		with("garbage-binary", "what answers speaks something binary", faultproxy.AnswerAfter(faultproxy.GarbageBinary)).all(protocol),
-		with("wrong-shape-empty", "scripts are answered with an empty list", faultproxy.AnswerAfter(faultproxy.WrongArray).On(faultproxy.Scripts())).writes(protocol),
-		with("wrong-shape-ok", "scripts are answered with OK", faultproxy.AnswerAfter(faultproxy.WrongStatus).On(faultproxy.Scripts())).writes(protocol),
+		with("wrong-shape-empty", "scripts are answered with an empty list", faultproxy.AnswerAfter(faultproxy.WrongArray).On(faultproxy.Scripts())).writes(protocol).scripts(),
+		with("wrong-shape-ok", "scripts are answered with OK", faultproxy.AnswerAfter(faultproxy.WrongStatus).On(faultproxy.Scripts())).writes(protocol).scripts(),
 		with("wrong-shape-number", "everything is answered with a number", faultproxy.AnswerAfter(faultproxy.WrongInteger)).all(protocol),
 		Row{ID: "no-such-host", Fault: "the host name does not exist", inject: nothing}.all(unreachable).down().forever().plain().
 			at(func(*testbed) string { return "redis://" + noSuchHost + ":6379" }),
@@ -72,10 +74,10 @@ func proxyRows() []Row {
 		says("try-again", "the keys are being moved (TRYAGAIN)", "TRYAGAIN Multiple keys request during rehashing of slot").all("store_not_ready"),
 		says("no-password", "Redis wants a password that the service does not have (NOAUTH)", "NOAUTH Authentication required.").all("store_auth"),
 		says("rejected", "Redis gives an error that nobody foresaw", "ERR something nobody foresaw").all("store_rejected"),
-		with("lies", "a command runs and is answered with an error (READONLY)", faultproxy.AnswerAfter(faultproxy.Error("READONLY You can't write against a read only replica.")).On(faultproxy.Scripts())).writes("store_readonly"),
+		with("lies", "a command runs and is answered with an error (READONLY)", faultproxy.AnswerAfter(faultproxy.Error("READONLY You can't write against a read only replica.")).On(faultproxy.Scripts())).writes("store_readonly").scripts(),
 		with("wrapped", "a script fails the way Redis 6 reports it (ERR Error running script … -OOM)", faultproxy.Answer(faultproxy.Error(
 			"ERR Error running script (call to f_8a6b): @user_script:9: -OOM command not allowed when used memory > 'maxmemory'.",
-		)).On(faultproxy.Scripts())).writes("store_full"),
+		)).On(faultproxy.Scripts())).writes("store_full").scripts(),
 	}
 }
 

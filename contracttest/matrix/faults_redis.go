@@ -6,6 +6,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"parley/contracttest/claims"
 	"parley/contracttest/faultproxy"
 )
 
@@ -53,7 +54,7 @@ func redisRows() []Row {
 			heal:   func(bed *testbed) { bed.do("CONFIG", "SET", "maxclients", "1000") },
 		}.all(unreachable),
 		Row{
-			ID: "no-permission", Fault: "the user may not run scripts (ACL)",
+			ID: "no-permission", Fault: "the user may not run scripts (ACL)", Needs: of(claims.Scripts),
 			inject: func(bed *testbed) { bed.do("ACL", "SETUSER", "default", "-evalsha", "-eval") },
 			heal:   func(bed *testbed) { bed.do("ACL", "SETUSER", "default", "+@all") },
 		}.writes("store_auth"),
@@ -102,7 +103,7 @@ func redisRows() []Row {
 			inject: func(bed *testbed) { bed.failover() }, heal: nothing,
 		}.writes("", "store_readonly"),
 		Row{
-			ID: "corrupt", Fault: "a key of a conversation holds something else",
+			ID: "corrupt", Fault: "a key of a conversation holds something else", Needs: of(claims.KeyLayout),
 			Held:   Expect{"store_corrupt"},
 			inject: func(bed *testbed) { bed.corrupt() }, heal: func(bed *testbed) { bed.mend() },
 		}.all("").commits("store_corrupt"),

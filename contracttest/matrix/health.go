@@ -5,16 +5,27 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"parley/contracttest/claims"
 )
 
 // disconnected stands in the health column where others have a failure class.
 const disconnected = "disconnected"
 
+// healthName names the column; it has the three paths though a service may have fewer.
+const healthName = "GET /health, /readyz, /livez"
+
+// asksHealth reports whether a target tells of its Redis.
+func (t Target) asksHealth() bool {
+	return t.Lacks.Has(claims.HealthRedis, claims.Health) && t.tries(healthName)
+}
+
 // healthColumn asks how the service is. It tells so late, but answers at once.
 type healthColumn struct{ routeColumn }
 
-func (c *healthColumn) name() string          { return "GET /health, /readyz, /livez" }
-func (c *healthColumn) within() time.Duration { return HealthRecovery }
+func (c *healthColumn) name() string          { return healthName }
+func (c *healthColumn) within() time.Duration { return c.HealthRecovery }
+func (c *healthColumn) sends() string         { return healthName }
 func (c *healthColumn) approach() error       { return nil }
 func (c *healthColumn) verify(outcome) error  { return c.works() }
 
@@ -24,7 +35,7 @@ func (c *healthColumn) prepare() error {
 	defer tick.Stop()
 	for {
 		err := c.works()
-		if err == nil || time.Since(began) > HealthRecovery+c.late() {
+		if err == nil || time.Since(began) > c.HealthRecovery+c.late() {
 			return err
 		}
 		<-tick.C
@@ -49,7 +60,7 @@ func (c *healthColumn) fire() outcome {
 		status, class, err := c.look()
 		o.took = max(o.took, time.Since(asked)/3)
 		o.status, o.class, o.fault = status, class, err
-		if !c.down || err == nil && class == disconnected || time.Since(began) > HealthRecovery+c.late() {
+		if !c.down || err == nil && class == disconnected || time.Since(began) > c.HealthRecovery+c.late() {
 			return o
 		}
 		<-tick.C
@@ -59,22 +70,26 @@ func (c *healthColumn) fire() outcome {
 // look asks all three and finds out whether they agree.
 func (c *healthColumn) look() (status int, class string, err error) {
 	ctx := c.tb.Context()
-	health, herr := c.call(ctx, "GET", "/health", nil, "")
-	ready, rerr := c.call(ctx, "GET", "/readyz", nil, "")
-	live, lerr := c.call(ctx, "GET", "/livez", nil, "")
-	err = errors.Join(herr, rerr, lerr)
+	health, err := c.call(ctx, "GET", "/health", nil, "")
 	if health.Redis == disconnected {
 		class = disconnected
-	}
-	if err == nil && live.status != http.StatusOK {
-		err = fmt.Errorf("/livez answers %d", live.status)
 	}
 	want := http.StatusOK
 	if class == disconnected {
 		want = http.StatusServiceUnavailable
 	}
-	if err == nil && (health.status != want || ready.status != want) {
-		err = fmt.Errorf("/health answers %d %v, /readyz %d %v", health.status, health.Status, ready.status, ready.Status)
+	if err == nil && health.status != want {
+		err = fmt.Errorf("/health answers %d %v", health.status, health.Status)
+	}
+	if c.lacks.Has(claims.Live) {
+		if live, lerr := c.call(ctx, "GET", "/livez", nil, ""); lerr != nil || live.status != http.StatusOK {
+			err = errors.Join(err, lerr, fmt.Errorf("/livez answers %d", live.status))
+		}
+	}
+	if c.lacks.Has(claims.Ready) {
+		if ready, rerr := c.call(ctx, "GET", "/readyz", nil, ""); rerr != nil || ready.status != want {
+			err = errors.Join(err, rerr, fmt.Errorf("/health answers %d %v, /readyz %d %v", health.status, health.Status, ready.status, ready.Status))
+		}
 	}
 	return health.status, class, err
 }

@@ -1,10 +1,12 @@
 package matrix
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
 	"parley/contracttest/latency"
+	"parley/store"
 )
 
 // The bounds that every cell is held to, beside what the machine is late by.
@@ -31,6 +33,26 @@ const (
 	HealthRecovery = Recovery + time.Second
 )
 
+// Bounds are the times that a service is held to. A zero stands for Parley's, which
+// is the constant of that name.
+type Bounds struct {
+	Slack, AtOnce, Recovery, HealthRecovery time.Duration
+	// Lease is how long a turn that nobody runs any more may hold its conversation.
+	Lease time.Duration
+	// GiveUp is how long an answer is waited for that may never come.
+	GiveUp time.Duration
+}
+
+// giveUp is GiveUp of Parley: it answers, however late.
+const giveUp = time.Minute
+
+func (b Bounds) orParleys() Bounds {
+	return Bounds{
+		Slack: cmp.Or(b.Slack, Slack), AtOnce: cmp.Or(b.AtOnce, AtOnce), Recovery: cmp.Or(b.Recovery, Recovery),
+		HealthRecovery: cmp.Or(b.HealthRecovery, HealthRecovery), Lease: cmp.Or(b.Lease, store.LeaseTime), GiveUp: cmp.Or(b.GiveUp, giveUp),
+	}
+}
+
 // An answer has several steps that the machine can be late with; and what is meant
 // to succeed within a timeout has more of them.
 const (
@@ -40,15 +62,16 @@ const (
 
 // limits are the times of one row, on the machine as it is while the row runs.
 type limits struct {
+	Bounds
 	baseline *latency.Baseline
 	// timeout and agentTimeout are Timeout and AgentTimeout, or more on a machine
 	// on which something could time out that is meant to succeed.
 	timeout, agentTimeout time.Duration
 }
 
-func measure(tb testing.TB) limits {
+func measure(tb testing.TB, b Bounds) limits {
 	tb.Helper()
-	l := limits{baseline: latency.Watch(tb)}
+	l := limits{Bounds: b.orParleys(), baseline: latency.Watch(tb)}
 	least := stepsOfTimeout * l.baseline.Max()
 	l.timeout, l.agentTimeout = max(Timeout, least), max(AgentTimeout, least)
 	return l
@@ -58,7 +81,7 @@ func measure(tb testing.TB) limits {
 func (l limits) late() time.Duration { return stepsOfAnswer * l.baseline.Max() }
 
 // atOnce bounds an answer that waits for nothing.
-func (l limits) atOnce() time.Duration { return AtOnce + l.late() }
+func (l limits) atOnce() time.Duration { return l.AtOnce + l.late() }
 
 // waited bounds an answer that may wait for Redis until the timeout.
-func (l limits) waited() time.Duration { return l.timeout + Slack + l.late() }
+func (l limits) waited() time.Duration { return l.timeout + l.Slack + l.late() }

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"parley/contracttest/claims"
+	"parley/contracttest/redistest"
 	"parley/store"
 )
 
@@ -29,11 +31,44 @@ type Target struct {
 	// Service starts the whole service and gives the URL below which it answers.
 	// It ends with tb.
 	Service func(tb testing.TB, w Settings) (base string)
-	// Store opens the store alone, and closes it with tb.
+	// Store opens the store alone, and closes it with tb. Nil for a service in whose
+	// store one cannot look: there are no columns of its methods.
 	Store func(tb testing.TB, w Settings) store.Store
 	// Class names the failure class of an error of the store.
 	Class func(error) string
+
+	// Redis starts a Redis of a row's own; nil for redistest.Start.
+	Redis func(tb testing.TB, flags ...string) Redis
+	// Lacks is what the service does not claim; nil claims everything.
+	Lacks claims.Lacking
+	// Bounds are what the service is held to; the zero value stands for Parley's.
+	Bounds Bounds
+	// Columns chooses the columns that are tried; nil for all.
+	Columns func(name string) bool
 }
+
+// Redis is a running Redis of the matrix.
+type Redis interface {
+	Addr() string                                      // host:port
+	URL() string                                       // of the whole, with the password
+	Stop(tb testing.TB)                                // as SIGSTOP does
+	Continue(tb testing.TB)                            // as SIGCONT does
+	Kill(tb testing.TB)                                // as SIGKILL does
+	Restart(tb testing.TB)                             // after Kill; Addr may be another one
+	ContainerAddr(tb testing.TB) (host, number string) // where another Redis finds it
+}
+
+// redis starts a Redis of its own.
+func (t Target) redis(tb testing.TB, flags ...string) Redis {
+	tb.Helper()
+	if t.Redis != nil {
+		return t.Redis(tb, flags...)
+	}
+	return redistest.Start(tb, flags...)
+}
+
+// tries reports whether a column is to be tried.
+func (t Target) tries(name string) bool { return t.Columns == nil || t.Columns(name) }
 
 // Settings says what a service or a store has to be connected to.
 type Settings struct {
@@ -77,6 +112,8 @@ type Row struct {
 	Omitted string
 	// Plain rows make no sense over TLS.
 	Plain bool
+	// Needs are the claims without which the row means nothing.
+	Needs []claims.Claim
 
 	flags  []string                  // of a Redis of the row's own
 	own    bool                      // whether it needs one
@@ -84,8 +121,9 @@ type Row struct {
 	url    func(bed *testbed) string // what the service is told, if not the proxy's address
 	inject func(bed *testbed)        // brings the fault about
 	heal   func(bed *testbed)        // ends it; nil to heal the proxy
-	// try is for rows with columns of their own.
-	try func(bed *testbed, t Target) []Cell
+	// try is for rows with a column of their own, which is named so.
+	try   func(bed *testbed, t Target) []Cell
+	tries string
 }
 
 // Rows are all faults of Redis.

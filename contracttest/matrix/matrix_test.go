@@ -25,6 +25,9 @@ func TestRows(t *testing.T) {
 		if runs == (r.Omitted != "") {
 			t.Errorf("%s: it has to be run, or to say why not", r.ID)
 		}
+		if (r.try != nil) != (r.tries != "") {
+			t.Errorf("%s: a row with a column of its own names it", r.ID)
+		}
 	}
 	for _, r := range UpstreamRows() {
 		check(r.ID, r.Fault)

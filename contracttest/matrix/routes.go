@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parley/contracttest/claims"
 )
 
 // routeColumn is one route of the service, or the end of a turn on one.
@@ -29,6 +31,7 @@ type routeColumn struct {
 	got     reply        // what the last call was answered
 	tries   int          // conversations that works may have begun
 	down    bool         // whether health is to tell of the fault
+	lacks   claims.Lacking
 	limits
 }
 
@@ -85,15 +88,26 @@ func routes() []route {
 	)
 }
 
-func (c *routeColumn) name() string {
-	name := c.route.method + " " + c.route.path
-	if c.route.commit {
+// claim is what a service has to claim for the route to be asked.
+func (r route) claim() claims.Claim { return claims.Route(r.method, r.path) }
+
+func (r route) name() string {
+	name := r.method + " " + r.path
+	if r.commit {
 		name += " (answer)"
 	}
 	return name
 }
+
+// asks reports whether a route is asked of a target. To look whether anything was
+// lost, a conversation is begun before the fault.
+func (t Target) asks(r route) bool {
+	return t.Lacks.Has(r.claim(), claims.Start, claims.Send) && t.tries(r.name())
+}
+
+func (c *routeColumn) name() string          { return c.route.name() }
 func (c *routeColumn) prefix() string        { return c.keys }
-func (c *routeColumn) within() time.Duration { return Recovery }
+func (c *routeColumn) within() time.Duration { return c.Recovery }
 func (c *routeColumn) persists() bool        { return c.route.commit }
 func (c *routeColumn) expect(r Row) Expect   { return c.route.expect(r) }
 
@@ -193,7 +207,7 @@ func (c *routeColumn) fire() outcome {
 	if c.answers == nil {
 		o := c.ask("key")
 		o.took = time.Since(began)
-		if n := c.agent.count() - c.asked; o.class != "" && n != 0 {
+		if n := c.agent.count() - c.asked; o.class != "" && n != 0 && c.lacks.Has(claims.BeginsFirst) {
 			o.fault = errors.Join(o.fault, fmt.Errorf("the agent was asked %d times although the turn could not be begun", n))
 		}
 		return o
@@ -215,34 +229,65 @@ func (c *routeColumn) ask(key string) outcome {
 	c.got = r
 	o := outcome{status: r.status, class: r.Class, fault: err}
 	if err != nil || r.status/100 == 2 {
+		if err != nil {
+			o.class = noAnswer
+		}
 		return o
 	}
 	if o.class == "" {
 		o.class = "none"
 	}
-	var faults []error
-	if r.status != statusOf(r.Class) {
-		faults = append(faults, fmt.Errorf("status %d", r.status))
+	if !c.lacks.Has(claims.Classes) {
+		o.class = statusClass(r.status)
 	}
-	if r.Error != r.Class || r.Status != float64(r.status) || r.header.Get("Content-Type") != "application/problem+json" {
+	o.fault = c.problem(r)
+	return o
+}
+
+// noAnswer stands for the class of an answer that did not come.
+const noAnswer = "no answer"
+
+// problem says what is wrong with the form of a failure.
+func (c *routeColumn) problem(r reply) error {
+	var faults []error
+	if c.lacks.Has(claims.Classes) && (r.status != statusOf(r.Class) || r.Error != r.Class) {
+		faults = append(faults, fmt.Errorf("status %d, class %q, error %q", r.status, r.Class, r.Error))
+	}
+	if c.lacks.Has(claims.Problems) && (r.Status != float64(r.status) || r.header.Get("Content-Type") != "application/problem+json") {
 		faults = append(faults, fmt.Errorf("not a whole problem: %s", r.raw))
 	}
 	after, _ := strconv.Atoi(r.header.Get("Retry-After"))
-	if may := retryable(r.Class); r.Retryable != may || may && r.status == http.StatusServiceUnavailable && after < 1 || !may && after != 0 {
+	may := retryable(r.Class)
+	if c.lacks.Has(claims.RetryAfter) && (r.Retryable != may || may && r.status == http.StatusServiceUnavailable && after < 1 || !may && after != 0) {
 		faults = append(faults, fmt.Errorf("retryable %v, Retry-After %q", r.Retryable, r.header.Get("Retry-After")))
 	}
-	if strings.Contains(r.raw, "127.0.0.1") || strings.Contains(r.raw, c.keys) {
+	if c.lacks.Has(claims.Discretion) && (strings.Contains(r.raw, "127.0.0.1") || strings.Contains(r.raw, c.keys)) {
 		faults = append(faults, fmt.Errorf("gives something away: %s", r.raw))
 	}
-	o.fault = errors.Join(faults...)
-	return o
+	return errors.Join(faults...)
+}
+
+// sends is the request in words.
+func (c *routeColumn) sends() string {
+	if c.route.method == "" {
+		return c.name()
+	}
+	sent := c.route.method + " " + c.route.path
+	if c.route.body != nil {
+		if body, err := json.Marshal(c.route.body("{id}")); err == nil {
+			sent += " " + string(body)
+		}
+	}
+	return sent
 }
 
 // works writes something new and leaves nothing: the agent's answer is what
 // makes a conversation visible, so a start is needed all the same.
 func (c *routeColumn) works() error {
-	if r, err := c.call(c.tb.Context(), "GET", "/api/chat/conversations/{id}", nil, ""); err != nil || r.status/100 != 2 && r.status != http.StatusNotFound {
-		return errors.Join(err, fmt.Errorf("reading: %d %s", r.status, r.Class))
+	if c.lacks.Has(claims.Read) {
+		if r, err := c.call(c.tb.Context(), "GET", "/api/chat/conversations/{id}", nil, ""); err != nil || r.status/100 != 2 && r.status != http.StatusNotFound {
+			return errors.Join(err, fmt.Errorf("reading: %d %s", r.status, r.Class))
+		}
 	}
 	c.tries++
 	_, err := c.must("POST", "/api/chat/start", m{}, "try-"+strconv.Itoa(c.tries))
@@ -251,11 +296,14 @@ func (c *routeColumn) works() error {
 
 // verify repeats the request and looks at what is kept.
 func (c *routeColumn) verify(fired outcome) error {
+	if !c.lacks.Has(claims.Idempotency) && c.route.method == http.MethodPost {
+		return c.keptAtLeast(fired)
+	}
 	before := c.agent.count()
 	o := c.ask("key")
 	switch {
 	case c.route.method == http.MethodDelete && o.status == http.StatusNotFound: // it had happened
-	case o.class == "turn_conflict":
+	case o.class == "turn_conflict", o.class == statusClass(http.StatusConflict):
 		return errHeld
 	case o.class != "" || o.fault != nil && o.status/100 == 2:
 		return fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault)
@@ -272,8 +320,32 @@ func (c *routeColumn) verify(fired outcome) error {
 	return c.kept()
 }
 
+// keptAtLeast compares the history with what was acknowledged, where a repeat is
+// another turn: what was told to have failed may be kept or not.
+func (c *routeColumn) keptAtLeast(fired outcome) error {
+	if !c.lacks.Has(claims.Read) {
+		_, err := c.must("POST", "/api/chat/send", m{"conversationId": c.id, "text": "and another"}, "")
+		return err
+	}
+	r, err := c.must("GET", "/api/chat/conversations/{id}", nil, "")
+	if err != nil {
+		return err
+	}
+	want := "assistant user assistant"
+	if !c.route.opens && fired.class == "" {
+		want += " " + c.route.adds
+	}
+	if got := roles(r); !strings.HasPrefix(got, want) {
+		return fmt.Errorf("the history is %q, want at least %q", got, want)
+	}
+	return nil
+}
+
 // kept compares the history with what was said and acknowledged.
 func (c *routeColumn) kept() error {
+	if !c.lacks.Has(claims.Read) {
+		return nil
+	}
 	r, err := c.call(c.tb.Context(), "GET", "/api/chat/conversations/{id}", nil, "")
 	if err != nil {
 		return err
@@ -305,6 +377,9 @@ func (c *routeColumn) kept() error {
 		err = fmt.Errorf("the new conversation is %q, want %q", got, c.route.adds)
 	}
 	// Only what was asked for: the acknowledged one, the new one, and works'.
+	if !c.lacks.Has(claims.List, claims.KeyPrefix) {
+		return err // or others of the same owner would be counted, too
+	}
 	l, lerr := c.must("GET", "/api/chat/conversations", nil, "")
 	if n := len(l.Conversations); lerr == nil && (n < 2 || n > 2+c.tries) {
 		lerr = fmt.Errorf("%d conversations are listed, want 2 to %d", n, 2+c.tries)

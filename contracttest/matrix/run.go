@@ -7,8 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"parley/contracttest/redistest"
-	"parley/store"
+	"parley/contracttest/claims"
 )
 
 // errHeld says that a turn of nobody's still holds the conversation.
@@ -25,6 +24,8 @@ type column interface {
 	// approach goes as far as the fault is awaited at: for a commit, until the
 	// turn is begun and the agent asked.
 	approach() error
+	// sends is what fire asks for, in words.
+	sends() string
 	// fire asks, and tells what came of it.
 	fire() outcome
 	// works asks for anything that needs what the fault took away, and within is
@@ -52,7 +53,7 @@ type outcome struct {
 // Run checks a row against a target, in as many rounds as are asked for, and
 // tells what came. Rows that a Redis of somebody else's would suffer from start
 // their own. It is the caller who fails the test.
-func Run(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool, rounds int) []Cell {
+func Run(tb testing.TB, t Target, shared Redis, r Row, secure bool, rounds int) []Cell {
 	tb.Helper()
 	var cells []Cell
 	for range rounds {
@@ -62,12 +63,12 @@ func Run(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool, 
 }
 
 // once checks a row once.
-func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool) []Cell {
+func once(tb testing.TB, t Target, shared Redis, r Row, secure bool) []Cell {
 	tb.Helper()
 	if r.try != nil {
-		return r.try(newTestbed(tb, shared, r, secure), t)
+		return r.try(newTestbed(tb, t, shared, r, secure), t)
 	}
-	all := columns()
+	all := columns(t)
 	size := len(all)
 	if secure {
 		size = batch
@@ -85,9 +86,9 @@ func once(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool)
 const batch = 4
 
 // tryColumns checks some columns of a row, all at the same time.
-func tryColumns(tb testing.TB, t Target, shared *redistest.Server, r Row, secure bool, some []newColumn) []Cell {
+func tryColumns(tb testing.TB, t Target, shared Redis, r Row, secure bool, some []newColumn) []Cell {
 	tb.Helper()
-	bed := newTestbed(tb, shared, r, secure)
+	bed := newTestbed(tb, t, shared, r, secure)
 	columns := make([]column, len(some))
 	for i, add := range some {
 		columns[i] = add(bed, t)
@@ -101,7 +102,7 @@ func tryColumns(tb testing.TB, t Target, shared *redistest.Server, r Row, secure
 		asking.Wait()
 	}
 	each(func(_ int, s column, c *Cell) {
-		*c = Cell{Row: r.ID, Fault: r.Fault, Column: s.name(), Expected: s.expect(r), Secure: secure}
+		*c = Cell{Row: r.ID, Fault: r.Fault, Column: s.name(), Expected: t.seen(s.expect(r)), Secure: secure, Sent: s.sends()}
 		if !r.Cold {
 			c.fail("before the fault", patiently(s.prepare))
 			c.fail("before the fault", patiently(s.approach))
@@ -113,15 +114,19 @@ func tryColumns(tb testing.TB, t Target, shared *redistest.Server, r Row, secure
 		fired[i] = s.fire()
 		c.judge(fired[i], bed.bound(s))
 	})
-	for i, s := range columns {
-		cells[i].executed(bed.executions(s), bed.repeats(s))
+	if t.Lacks.Has(claims.Once) {
+		for i, s := range columns {
+			cells[i].executed(bed.executions(s), bed.repeats(s))
+		}
 	}
 	if r.Forever {
 		return cells
 	}
 	bed.end()
 	healed := time.Now()
-	each(func(_ int, s column, c *Cell) { c.recover(healed, s, bed.limits) })
+	if t.Lacks.Has(claims.Recovers) {
+		each(func(_ int, s column, c *Cell) { c.recover(healed, s, bed.limits) })
+	}
 	if r.Cold {
 		return cells // there was nothing before that could have been lost
 	}
@@ -145,7 +150,7 @@ func patiently(prepare func() error) error {
 func (bed *testbed) verify(s column, fired outcome) error {
 	for began := time.Now(); ; {
 		bed.lapse(s)
-		if err := s.verify(fired); !errors.Is(err, errHeld) || time.Since(began) > store.LeaseTime {
+		if err := s.verify(fired); !errors.Is(err, errHeld) || time.Since(began) > bed.Lease {
 			return err
 		}
 	}

@@ -38,7 +38,10 @@ func storeMethods() map[string]func(r Row) Expect {
 	}
 }
 
-func (c *storeColumn) name() string          { return "Store." + c.method }
+func storeColumnName(method string) string { return "Store." + method }
+
+func (c *storeColumn) name() string          { return storeColumnName(c.method) }
+func (c *storeColumn) sends() string         { return c.name() }
 func (c *storeColumn) prefix() string        { return c.keys }
 func (c *storeColumn) within() time.Duration { return Recovery }
 func (c *storeColumn) persists() bool        { return false }

@@ -11,29 +11,30 @@ import (
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
+	"parley/contracttest/claims"
 	"parley/contracttest/faultproxy"
-	"parley/contracttest/redistest"
 	"parley/store"
 )
 
 // testbed is where a row takes place: a Redis, the proxy in front of it through
 // which alone it is reached, and a connection past the proxy.
 type testbed struct {
-	tb    testing.TB
-	row   Row
-	redis *redistest.Server
-	proxy *faultproxy.Proxy
-	admin *goredis.Client
-	tls   *faultproxy.Certificates // nil for plain
+	tb     testing.TB
+	row    Row
+	redis  Redis
+	target Target
+	proxy  *faultproxy.Proxy
+	admin  *goredis.Client
+	tls    *faultproxy.Certificates // nil for plain
 	limits
 }
 
 // newTestbed makes one, on the shared Redis unless the row needs its own.
-func newTestbed(tb testing.TB, shared *redistest.Server, r Row, secure bool) *testbed {
+func newTestbed(tb testing.TB, t Target, shared Redis, r Row, secure bool) *testbed {
 	tb.Helper()
-	bed := &testbed{tb: tb, row: r, redis: shared, limits: measure(tb)}
+	bed := &testbed{tb: tb, row: r, redis: shared, target: t, limits: measure(tb, t.Bounds)}
 	if r.own {
-		bed.redis = redistest.Start(tb, r.flags...)
+		bed.redis = t.redis(tb, r.flags...)
 	}
 	if secure {
 		bed.tls = faultproxy.NewCertificates(tb)
@@ -52,9 +53,9 @@ func (bed *testbed) config() *tls.Config {
 }
 
 // another starts a second Redis.
-func (bed *testbed) another() *redistest.Server {
+func (bed *testbed) another() Redis {
 	bed.tb.Helper()
-	return redistest.Start(bed.tb)
+	return bed.target.redis(bed.tb)
 }
 
 // end ends the fault of the row.
@@ -67,13 +68,17 @@ func (bed *testbed) end() {
 	bed.proxy.Heal()
 }
 
-// bound is what an answer may take. Over TLS many columns shake hands at once,
-// which is work.
+// bound is what an answer may take; 0 for any time. Over TLS many columns shake
+// hands at once, which is work.
 func (bed *testbed) bound(c column) time.Duration {
-	if bed.row.Waits || c.persists() || bed.tls != nil {
+	waits := bed.row.Waits || c.persists() || bed.tls != nil
+	switch {
+	case !waits && bed.target.Lacks.Has(claims.AtOnce):
+		return bed.atOnce()
+	case bed.target.Lacks.Has(claims.BoundedStore):
 		return bed.waited()
 	}
-	return bed.atOnce()
+	return 0
 }
 
 // repeats is how often a script of a column may run.
@@ -131,24 +136,34 @@ func (bed *testbed) each(pattern string, f func(key string)) {
 	}
 }
 
-// lapse ends the lease of every turn of a column now.
+// lapse ends the lease of every turn of a column now. Where it is not known how a
+// service keeps them, they end by themselves.
 func (bed *testbed) lapse(s column) {
 	bed.tb.Helper()
+	if !bed.target.Lacks.Has(claims.KeyLayout) {
+		return
+	}
 	bed.each(s.prefix()+"*:l:*", func(key string) { bed.do("DEL", key) })
 }
 
 // newColumn makes a column on a testbed, with a service or a store of its own.
 type newColumn func(bed *testbed, t Target) column
 
-// columns are all that is asked under each fault of Redis.
-func columns() []newColumn {
+// columns are all that is asked of a target under each fault of Redis.
+func columns(t Target) []newColumn {
 	var all []newColumn
 	for _, r := range routes() {
-		all = append(all, func(bed *testbed, t Target) column { return bed.route(t, r) })
+		if t.asks(r) {
+			all = append(all, func(bed *testbed, t Target) column { return bed.route(t, r) })
+		}
 	}
-	all = append(all, func(bed *testbed, t Target) column { return &healthColumn{*bed.route(t, route{})} })
+	if t.asksHealth() {
+		all = append(all, func(bed *testbed, t Target) column { return &healthColumn{*bed.route(t, route{})} })
+	}
 	for _, method := range slices.Sorted(maps.Keys(storeMethods())) {
-		all = append(all, func(bed *testbed, t Target) column { return bed.method(t, method) })
+		if t.Store != nil && t.tries(storeColumnName(method)) {
+			all = append(all, func(bed *testbed, t Target) column { return bed.method(t, method) })
+		}
 	}
 	return all
 }
@@ -157,8 +172,9 @@ func (bed *testbed) route(t Target, r route) *routeColumn {
 	bed.tb.Helper()
 	c := &routeColumn{
 		route: r, tb: bed.tb, client: client(bed.tb), keys: uuid.NewString() + ":",
-		agent: newAgent(bed.tb), id: uuid.NewString(), down: bed.row.Down, limits: bed.limits,
+		agent: newAgent(bed.tb), id: uuid.NewString(), down: bed.row.Down, limits: bed.limits, lacks: t.Lacks,
 	}
+	c.client.Timeout = bed.GiveUp
 	w := bed.settings(c)
 	w.AgentURL, w.AgentTimeout = c.agent.url, Patience
 	c.base = t.Service(bed.tb, w)
@@ -169,7 +185,7 @@ func (bed *testbed) route(t Target, r route) *routeColumn {
 // the timeout is, so there it is short in any case.
 func (bed *testbed) settings(c column) Settings {
 	w := Settings{RedisURL: "redis://" + bed.proxy.Addr(), Prefix: c.prefix(), Timeout: Patience}
-	if bed.row.timesOut() || c.persists() {
+	if bed.row.timesOut() || c.persists() || !bed.target.Lacks.Has(claims.AtOnce) {
 		w.Timeout = bed.timeout
 	}
 	if bed.row.url != nil {

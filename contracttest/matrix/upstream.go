@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"parley/contracttest/claims"
 )
 
 // UpstreamRow is one fault of the agent.
@@ -62,14 +64,18 @@ func UpstreamRows() []UpstreamRow {
 // its own that is well.
 func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell {
 	tb.Helper()
-	times := measure(tb)
+	times := measure(tb, t.Bounds)
 	timeout := Patience
 	if r.Class == "upstream_timeout" {
 		timeout = times.agentTimeout
 	}
 	var columns []*routeColumn
 	for _, p := range posts() {
-		c := &routeColumn{route: p, tb: tb, client: client(tb), keys: uuid.NewString() + ":", agent: newAgent(tb), limits: times}
+		if !t.asks(p) {
+			continue
+		}
+		c := &routeColumn{route: p, tb: tb, client: client(tb), keys: uuid.NewString() + ":", agent: newAgent(tb), limits: times, lacks: t.Lacks}
+		c.client.Timeout = times.GiveUp
 		w := Settings{RedisURL: redisURL, Prefix: c.keys, Timeout: Patience, AgentURL: c.agent.url, AgentTimeout: timeout}
 		if r.secure {
 			if !p.opens {
@@ -84,7 +90,7 @@ func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell
 	var asking sync.WaitGroup
 	for i, c := range columns {
 		asking.Go(func() {
-			cells[i] = Cell{Row: r.ID, Fault: r.Fault, Column: c.name(), Expected: Expect{r.Class}}
+			cells[i] = Cell{Row: r.ID, Fault: r.Fault, Column: c.name(), Expected: t.seen(Expect{r.Class}), Sent: c.sends()}
 			c.upstream(r, &cells[i])
 		})
 	}
@@ -110,15 +116,18 @@ func (c *routeColumn) upstream(r UpstreamRow, cell *Cell) {
 	began := time.Now()
 	o := c.ask("")
 	o.took = time.Since(began)
-	bound := c.atOnce()
-	if r.Waits {
-		bound = max(r.work, c.agentTimeout)*time.Duration(c.route.asks) + Slack + c.late()
+	bound := time.Duration(0)
+	switch {
+	case !r.Waits && c.lacks.Has(claims.AtOnce):
+		bound = c.atOnce()
+	case c.lacks.Has(claims.BoundedAgent):
+		bound = max(r.work, c.agentTimeout)*time.Duration(c.route.asks) + c.Slack + c.late()
 	}
 	cell.judge(o, bound)
-	if after, _ := strconv.Atoi(c.got.header.Get("Retry-After")); r.RetryAfter != 0 && after != r.RetryAfter {
+	if after, _ := strconv.Atoi(c.got.header.Get("Retry-After")); r.RetryAfter != 0 && after != r.RetryAfter && c.lacks.Has(claims.RetryAfter) {
 		cell.fail("under the fault", fmt.Errorf("Retry-After %d, want %d", after, r.RetryAfter))
 	}
-	if r.AgentError != "" && !strings.Contains(c.got.raw, `"agentError":"`+r.AgentError+`"`) {
+	if r.AgentError != "" && c.lacks.Has(claims.AgentErrors) && !strings.Contains(c.got.raw, `"agentError":"`+r.AgentError+`"`) {
 		cell.fail("under the fault", fmt.Errorf("the answer does not carry the code: %s", c.got.raw))
 	}
 	if r.secure {
@@ -137,6 +146,9 @@ func (c *routeColumn) usable(r UpstreamRow) error {
 		if err := c.failed(r); err != nil {
 			return err
 		}
+		if !c.lacks.Has(claims.Adopts) {
+			return nil
+		}
 		again := c.ask("")
 		if again.class != "" || again.fault != nil {
 			return fmt.Errorf("the same again: %d %s %w", again.status, again.class, again.fault)
@@ -152,11 +164,17 @@ func (c *routeColumn) usable(r UpstreamRow) error {
 // failed finds the turn kept as failed, the user's message with it and nothing
 // else of it; a conversation that could not be begun is not there.
 func (c *routeColumn) failed(r UpstreamRow) error {
+	if !c.lacks.Has(claims.FailedTurns) {
+		return nil
+	}
 	kept, err := c.must("GET", "/api/chat/conversations/{id}", nil, "")
 	if err != nil {
 		return err
 	}
 	if c.route.opens {
+		if !c.lacks.Has(claims.List, claims.KeyPrefix) {
+			return nil
+		}
 		l, err := c.must("GET", "/api/chat/conversations", nil, "")
 		if err == nil && len(l.Conversations) != 1 {
 			err = fmt.Errorf("%d conversations are listed, want the one that was there", len(l.Conversations))

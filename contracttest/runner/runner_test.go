@@ -32,7 +32,7 @@ func TestOutcome(t *testing.T) {
 		"setenv":           {check: func(tb testing.TB) { tb.Setenv("X", "y") }, failed: true, failures: []string{"the environment (X) cannot be changed outside of go test"}},
 		"chdir":            {check: func(tb testing.TB) { tb.Chdir("/") }, failed: true, failures: []string{"the directory cannot be changed outside of go test"}},
 		"too long":         {check: func(tb testing.TB) { tb.Error(strings.Repeat("x", 1<<20)) }, failed: true, failures: []string{strings.Repeat("x", 16<<10) + " …"}},
-		"of a goroutine's": {check: func(tb testing.TB) { d := make(chan int); go func() { defer close(d); tb.Fatal("a") }(); <-d }, failed: true, failures: []string{"a"}},
+		"of a goroutine's": {check: func(tb testing.TB) { d := make(chan int); go func() { defer close(d); tb.Error("a") }(); <-d }, failed: true, failures: []string{"a"}},
 	} {
 		o := runner.Run(t.Context(), name, c.check)
 		if o.Failed != c.failed || o.Skipped != c.skipped || !slices.Equal(o.Failures, c.failures) {
