@@ -37,9 +37,12 @@ var arrows = map[string][]string{
 	"contracttest/faultproxy": {},
 	"contracttest/latency":    {},
 	"contracttest/redistest":  {"contracttest/faultproxy"},
+	"contracttest/report":     {},
 	"contracttest/runner":     {},
 	"contracttest/claims":     {},
-	"contracttest/matrix":     {"store", "server/copilot/emulator", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest"},
+	"contracttest/matrix": {
+		"store", "server/copilot/emulator", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest", "contracttest/report",
+	},
 	"testdata":                {},
 	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
