@@ -40,8 +40,8 @@ func TestRedact(t *testing.T) {
 func TestNothingOfASecretIsLeftAtACut(t *testing.T) {
 	secret := strings.Repeat("s3cr3t", 40)
 	r := NewRedactor(secret)
-	for _, limit := range []int{maxAnswer, maxText} {
-		for before := 0; before < 500; before += 41 {
+	for _, limit := range []int{maxAnswer, 1024} {
+		for before := 0; before < 500; before += 97 {
 			for _, at := range []int{limit - before, 16*limit + longestSecret - before} {
 				if got := r.clean(strings.Repeat("x", max(0, at))+secret+secret, limit); strings.Contains(got, "s3cr3t") {
 					t.Fatalf("limit %d: %q", limit, got)
