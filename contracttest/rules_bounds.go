@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"parley/store"
@@ -16,6 +17,8 @@ func boundRules() []Rule {
 		{ID: "S31.bytes", Sentence: "a conversation takes turns until it has as many bytes as its limit, in texts or in what is kept for replays", check: bytesBounded},
 		{ID: "S31.repeats", Sentence: "a full conversation still replays its answers, and a turn that failed can be taken over", check: fullRepeats},
 		{ID: "S32.quota", Sentence: "an owner starts as many conversations as the limit, and another owner does not notice", check: quota},
+		{ID: "S32.starting", Sentence: "a conversation that is being started counts for as long as its turn is held, and no longer", check: quotaStarting},
+		{ID: "S32.race", Sentence: "of any number of starts at the same time as many win as the limit allows, through any handle", check: quotaRace},
 		{ID: "S32.ended", Sentence: "what has expired does not count, whatever time to live it was given", Needs: OwnClock, check: quotaEnded},
 		{ID: "S9.kept", Sentence: "the latest keys are kept, and an answer is given again with the step data of its time", check: keysKept},
 	}
@@ -145,6 +148,73 @@ func quota(e *env) {
 	e.Advance(e, e.TTL+time.Second)
 	_, err = begin()
 	e.must(err, "BeginTurn after all have expired")
+}
+
+func quotaStarting(e *env) {
+	l := store.Limits{Conversations: 2}
+	begin := func(b store.Begin) (store.Turn, error) {
+		b.Limits = l
+		return e.Store.BeginTurn(e.Context(), b)
+	}
+	full := func(when string) {
+		e.Helper()
+		_, err := begin(e.starting())
+		e.refused(err, store.ErrQuota, "BeginTurn "+when)
+	}
+	lapsing := e.starting()
+	_, err := begin(lapsing)
+	e.must(err, "BeginTurn")
+	second, err := begin(e.starting())
+	e.must(err, "BeginTurn of the second")
+	full("while two are being started")
+	e.fail(second, "internal")
+	second, err = begin(e.starting())
+	e.must(err, "BeginTurn after a start failed")
+	full("while two are being started again")
+	e.Advance(e, store.LeaseTime/2)
+	e.must(e.renew(second), "RenewLease")
+	e.Advance(e, store.LeaseTime/2+time.Second)
+	third, err := begin(e.starting())
+	e.must(err, "BeginTurn after a start has lapsed")
+	full("while one is renewed and one begun")
+	_, err = begin(lapsing)
+	e.refused(err, store.ErrQuota, "BeginTurn that takes the lapsed start over")
+	e.complete(second, reply("hello"))
+	full("when one of the two has completed")
+	e.fail(third, "internal")
+	again, err := begin(lapsing)
+	e.must(err, "BeginTurn that takes the lapsed start over when there is room")
+	if !again.Adopted {
+		e.broken("the repeat of a lapsed start came as %+v", again)
+	}
+	full("while that one is being started")
+	e.complete(again, reply("hello"))
+	full("when both have completed")
+}
+
+func quotaRace(e *env) {
+	const limit, starts = 3, 24
+	handles := []store.Store{e.Store, e.Reopen(e)}
+	began, errs := make([]store.Turn, starts), make([]error, starts)
+	var all sync.WaitGroup
+	for i := range starts {
+		b := e.starting()
+		b.Limits = store.Limits{Conversations: limit}
+		all.Go(func() { began[i], errs[i] = handles[i%len(handles)].BeginTurn(e.Context(), b) })
+	}
+	all.Wait()
+	won := 0
+	for i, err := range errs {
+		if err == nil {
+			won++
+			e.complete(began[i], reply("hello"))
+			continue
+		}
+		e.refused(err, store.ErrQuota, "BeginTurn of one too many")
+	}
+	if won != limit {
+		e.broken("%d of %d starts at the same time won, with a limit of %d", won, starts, limit)
+	}
 }
 
 // quotaEnded has an index that outlives most of what it lists.

@@ -320,8 +320,9 @@ const HearingTime = time.Minute
 //	     Limits.Bytes with its Input, and changes nothing. Replays, and turns that
 //	     are taken over, are not new.
 //	S32  A BeginTurn that is New is ErrQuota when the owner has as many
-//	     conversations as Limits.Conversations, and creates nothing. What has
-//	     expired, or was deleted, does not count.
+//	     conversations as Limits.Conversations, and creates nothing. One that is
+//	     being started counts as long as its turn is held; one that has lapsed is
+//	     New again. What has expired, or was deleted, does not count.
 //
 // A nil error from a write means that the primary has stored it. Replication
 // behind the primary is not promised. All methods may be called at the same

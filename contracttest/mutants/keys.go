@@ -3,6 +3,7 @@ package mutants
 import (
 	"context"
 	"crypto/rand"
+	"sync"
 
 	"parley/store"
 )
@@ -12,8 +13,13 @@ func keys() []Mutant {
 	return []Mutant{
 		{
 			Name: "knows-no-bounds", Wrong: "It starts and takes as many conversations and turns as it is asked for.",
-			Rules: []string{"S31.turns", "S31.bytes", "S31.repeats", "S32.quota", "S32.ended"},
+			Rules: []string{"S31.turns", "S31.bytes", "S31.repeats", "S32.quota", "S32.starting", "S32.race", "S32.ended"},
 			Break: changingBegin(func(b *store.Begin) { b.Limits = store.Limits{} }),
+		},
+		{
+			Name: "counts-what-is-listed", Wrong: "It lets an owner start more conversations while others are being started.",
+			Rules: []string{"S32.starting", "S32.race"},
+			Break: breaking(countsListed),
 		},
 		{
 			Name: "forgets-step-data", Wrong: "It gives answers again without the step data of their time.",
@@ -69,6 +75,38 @@ func keys() []Mutant {
 			History: true, Chaos: true,
 			Break: breaking(replaysUnstored),
 		},
+	}
+}
+
+// countsListed has a limit that grows by what an owner is starting.
+func countsListed(m *broken, _ Options) {
+	var mu sync.Mutex
+	starting := map[store.Owner]int{}
+	add := func(o store.Owner, n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		starting[o] += n
+		return starting[o]
+	}
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		if !b.New {
+			return m.Store.BeginTurn(ctx, b)
+		}
+		if others := add(b.Owner, 1) - 1; b.Limits.Conversations > 0 {
+			b.Limits.Conversations += others
+		}
+		t, err := m.Store.BeginTurn(ctx, b)
+		if err != nil {
+			add(b.Owner, -1)
+		}
+		return t, err
+	}
+	m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
+		err := m.Store.CompleteTurn(ctx, t, c)
+		if t.New && err == nil {
+			add(t.Owner, -1)
+		}
+		return err
 	}
 }
 

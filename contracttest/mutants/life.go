@@ -60,7 +60,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "leaves-a-key", Wrong: "It deletes a conversation and starts to create it anew, which leaves a key that nobody sees.",
-			Rules: []string{"S17.delete", "S17.no-trace", "S24.delete", "S26.no-trace"},
+			Rules: []string{"S17.delete", "S17.no-trace", "S24.delete", "S26.no-trace", "S32.quota"},
 			Break: breaking(leavesKey),
 		},
 		{
@@ -101,7 +101,7 @@ func life() []Mutant {
 			Name: "has-a-memory-of-its-own", Wrong: "Every handle keeps its conversations in its own memory.",
 			Rules: []string{
 				"S4.replicas", "S4.race", "S20.handles", "S26.entries", "S26.snapshot", "S26.stale", "S26.ends",
-				"S27.listened", "S28.outcome", "S29.stop",
+				"S27.listened", "S28.outcome", "S29.stop", "S32.race",
 			},
 			Break: func(s store.Store, o Options) store.Store {
 				if o.Memory == nil {

@@ -55,7 +55,7 @@ func repeats() []Mutant {
 			Name: "takes-all-inputs-for-new", Wrong: "It never recognises the same input without a key.",
 			Rules: []string{
 				"S7.stale", "S11.repeat", "S11.repeat-lapsed", "S11.unheard", "S19.renew", "S9.handed-on",
-				"S11.hearing-ends", "S9.busy-closed", "S29.stop", "S30.same", "S31.repeats", "S11.late",
+				"S11.hearing-ends", "S9.busy-closed", "S29.stop", "S30.same", "S31.repeats", "S11.late", "S32.starting",
 			},
 			Break: changingBegin(func(b *store.Begin) {
 				if b.Key == "" {
@@ -72,7 +72,7 @@ func repeats() []Mutant {
 			Name: "does-not-renew-leases", Wrong: "It acknowledges the renewal of a lease and does not renew it.",
 			Rules: []string{
 				"S7.stale", "S7.ended", "S19.renew", "S19.revive", "S17.delete", "S18.canceled", "S25.lost",
-				"S27.listened", "S29.stop", "S30.same",
+				"S27.listened", "S29.stop", "S30.same", "S32.starting",
 			},
 			Break: breaking(func(m *broken, _ Options) {
 				m.renew = func(context.Context, store.Turn) (store.Signals, error) { return store.Signals{}, nil }

@@ -83,7 +83,7 @@ func turns() []Mutant {
 			Name: "completes-what-failed", Wrong: "It keeps a conversation whose start failed.",
 			Rules: []string{
 				"S8.fail", "S8.failed-start", "S7.ended", "S11.repeat", "S9.failed", "S9.handed-on", "S15.renewed",
-				"S25.lost", "S28.outcome", "S13.failures", "S31.repeats",
+				"S25.lost", "S28.outcome", "S13.failures", "S31.repeats", "S32.starting",
 			},
 			Break: breaking(func(m *broken, _ Options) {
 				m.fail = func(ctx context.Context, t store.Turn, _ string) error {

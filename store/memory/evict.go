@@ -3,6 +3,7 @@ package memory
 import (
 	"time"
 
+	"parley/store"
 	"parley/store/internal/wire"
 )
 
@@ -15,6 +16,7 @@ func (s *Store) insert(c *conversation) {
 func (s *Store) remove(c *conversation) {
 	s.idle.Remove(s.convs[c.key])
 	delete(s.convs, c.key)
+	s.started(c)
 	s.bytes -= c.bytes
 	if s.owners[c.owner]--; s.owners[c.owner] == 0 {
 		delete(s.owners, c.owner)
@@ -95,18 +97,43 @@ func (s *Store) richest(but string) (owner string) {
 	return owner
 }
 
-// visibleOf counts the conversations of an owner that have not expired, those that
-// are being started left out.
-func (s *Store) visibleOf(owner string, now time.Time) int {
+// starting notes that a conversation is being started, and started that it is no more.
+func (s *Store) starting(c *conversation) {
+	if s.starts[c.owner] == nil {
+		s.starts[c.owner] = map[string]*conversation{}
+	}
+	s.starts[c.owner][c.id] = c
+}
+
+func (s *Store) started(c *conversation) {
+	delete(s.starts[c.owner], c.id)
+	if len(s.starts[c.owner]) == 0 {
+		delete(s.starts, c.owner)
+	}
+}
+
+// owned counts the conversations of an owner: those that have not expired, and of
+// those that are being started such as are held.
+func (s *Store) owned(owner string, now time.Time) int {
+	n := 0
+	for _, c := range s.starts[owner] {
+		if now.Before(c.lease.until) {
+			n++
+		}
+	}
 	ix := s.index[owner]
 	if ix == nil {
-		return 0
+		return n
 	}
-	n := 0
 	for _, e := range ix.entries {
 		if c := s.peek(key{owner, e.id}); c != nil && now.Before(c.expires) {
 			n++
 		}
 	}
 	return n
+}
+
+// quota reports whether an owner has as many conversations as there may be.
+func (s *Store) quota(owner string, l store.Limits, now time.Time) bool {
+	return l.Conversations > 0 && s.owned(owner, now) >= l.Conversations
 }

@@ -44,6 +44,8 @@ type Store struct {
 	// idle orders all conversations by their last write, the latest in front.
 	// One TTL for all makes it the order of their expiry as well.
 	idle *list.List
+	// starts are the conversations that are being started, by owner and id.
+	starts map[string]map[string]*conversation
 	// bytes of all conversations, and how many each owner has, the invisible included.
 	bytes  int
 	owners map[string]int
@@ -74,7 +76,7 @@ var _ store.Store = (*Store)(nil)
 func New(o Options) *Store {
 	s := &Store{
 		ttl: o.TTL, max: o.MaxConversations, maxBytes: o.MaxBytes, now: o.Now,
-		convs: map[key]*list.Element{}, idle: list.New(), owners: map[string]int{}, index: map[string]*index{},
+		convs: map[key]*list.Element{}, idle: list.New(), owners: map[string]int{}, starts: map[string]map[string]*conversation{}, index: map[string]*index{},
 	}
 	if s.ttl <= 0 {
 		s.ttl = 24 * time.Hour
@@ -127,7 +129,7 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 		return store.Turn{}, err
 	case !b.New && (c == nil || c.fields[wire.FieldState] == wire.StateStarting):
 		return store.Turn{}, store.ErrNotFound
-	case c == nil && b.Limits.Conversations > 0 && s.visibleOf(k.owner, now) >= b.Limits.Conversations:
+	case c == nil && s.quota(k.owner, b.Limits, now):
 		return store.Turn{}, store.ErrQuota
 	case c == nil:
 		fields := wire.NewFields(b)
@@ -190,6 +192,9 @@ func (s *Store) hear(c *conversation, b store.Begin, now time.Time) (t store.Tur
 func (s *Store) next(c *conversation, b store.Begin, input []string, repeated bool, now time.Time) (store.Turn, error) {
 	state, turn := c.fields[wire.FieldState], c.int(wire.FieldTurns)
 	if repeated && state != wire.StateDone {
+		if state == wire.StateStarting && s.quota(c.owner, b.Limits, now) { // it has lapsed, and did not count meanwhile
+			return store.Turn{}, store.ErrQuota
+		}
 		delete(c.fields, wire.FieldFailPrefix+strconv.Itoa(turn))
 		if state != wire.StateStarting {
 			state = wire.StateRunning
@@ -375,23 +380,4 @@ func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error 
 	c.lease.token, c.lease.until = "", time.Time{}
 	s.touch(c, now)
 	return nil
-}
-
-// RenewLease implements store.Store.
-func (s *Store) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
-	if err := alive(ctx, "RenewLease"); err != nil {
-		return store.Signals{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
-	c, err := s.ofTurn("RenewLease", t, now)
-	if err == nil {
-		err = c.holds(t)
-	}
-	if err != nil {
-		return store.Signals{}, err
-	}
-	c.lease.token, c.lease.until = t.Token, now.Add(store.LeaseTime)
-	return c.signals(now), nil
 }

@@ -212,8 +212,10 @@ func (s *Store) touch(c *conversation, now time.Time) {
 	s.weigh(c)
 	s.evict(c, now)
 	if c.fields[wire.FieldState] == wire.StateStarting {
+		s.starting(c)
 		return
 	}
+	s.started(c)
 	ix := s.index[c.owner]
 	if ix == nil {
 		ix = &index{}

@@ -12,6 +12,7 @@
 //	{h}:ix      zset     the owner's conversations by updatedAt
 //	{h}:t:<id>  string   where its turns begin; only when it has many
 //	{h}:s       hash     what a list shows of each, and the longest time to live
+//	{h}:n       zset     those that are being started, by the end of their leases
 //
 // Two things differ from what one might expect. Idempotency records share one
 // hash per conversation, because "as long as the conversation" would otherwise
@@ -168,7 +169,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // keys names everything of one conversation in the order of the scripts' KEYS.
 func (s *Store) keys(o store.Owner, id string) []string {
 	tag := s.prefix + "{" + wire.OwnerTag(o) + "}:"
-	return []string{tag + "c:" + id, tag + "m:" + id, tag + "k:" + id, tag + "l:" + id, tag + "ix", tag + "s", tag + "t:" + id}
+	return []string{tag + "c:" + id, tag + "m:" + id, tag + "k:" + id, tag + "l:" + id, tag + "ix", tag + "s", tag + "t:" + id, tag + "n"}
 }
 
 // Positions in keys.
@@ -180,6 +181,7 @@ const (
 	keyIndex
 	keySummaries
 	keyMarks
+	keyStarts
 )
 
 // times is what scripts are told of time: nothing, so that they go by Redis's

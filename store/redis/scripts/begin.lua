@@ -71,13 +71,20 @@ local function hold(state, turn, fence, adopted, count, fields)
     append(input)
   end
   redis.call('SET', lease, own, 'PX', leaseMs)
+  if state == 'starting' then starting(score, leaseMs) end
   keep(ttl)
   return about(say('BEGUN', tostring(turn), tostring(fence), adopted and '1' or '0'))
 end
 
+-- quota reports whether the owner has as many conversations as there may be.
+local function quota()
+  local has = owned(score)
+  return maxConvs > 0 and has >= maxConvs
+end
+
 if not exists then
   if not new then return say('NOTFOUND') end
-  if maxConvs > 0 and redis.call('ZCARD', index) >= maxConvs then return say('QUOTA') end
+  if quota() then return say('QUOTA') end
   h.records = 0
   created[#created + 1] = 'createdAt'
   created[#created + 1] = now
@@ -122,6 +129,7 @@ if closed then return say('CLOSED') end
 
 local fence, count = tonumber(h.fence or 0) + 1, tonumber(h.n or 0)
 if state ~= 'done' and repeated then
+  if state == 'starting' and quota() then return say('QUOTA') end -- it has lapsed, and did not count meanwhile
   local out = hold(state == 'starting' and state or 'running', turn, fence, true, count, {})
   redis.call('HDEL', conv, 'f' .. turn)
   return out

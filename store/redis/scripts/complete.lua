@@ -22,6 +22,7 @@ end
 if h.token ~= own or h.state == 'failed' then return say('STALE') end
 unheard = unheard or h.lease ~= own and (h.key or '') == '' -- so late that its caller may have given up
 
+if h.state == 'starting' then redis.call('ZSCORE', starts, id) end -- which fails when it is of another type
 local count, rec = tonumber(h.n), nil
 if (h.key or '') ~= '' then
   local fp, turn = outcome(h, redis.call('HGET', recs, h.key))
@@ -57,7 +58,10 @@ if replaces then replaced(h, tonumber(h.turns), h.stepData) end
 if rec then remember(h, h.key, rec) end
 if h.counted then redis.call('HSET', conv, 'keys', h.records, 'kept', h.kept) end
 redis.call('DEL', lease)
-if h.state == 'starting' then sweep(score, ttl) end
+if h.state == 'starting' then
+  redis.call('ZREM', starts, id)
+  sweep(score, ttl)
+end
 keep(ttl)
 if signals(h, score) == '1' then -- readers elsewhere need what is not in the messages
   if string.match(redis.call('LINDEX', relay, 0) or '', '^%S+') ~= own then

@@ -8,11 +8,12 @@ local state, listed = redis.pcall('HGET', conv, 'state'), redis.pcall('ZSCORE', 
 if state == 'starting' and not listed then return say('NOTFOUND') end
 local removed = redis.call('UNLINK', conv, msgs, recs)
 redis.call('UNLINK', lease, marks, KEYS[#KEYS])
+redis.pcall('ZREM', starts, id)
 redis.pcall('HDEL', sums, id)
 redis.pcall('ZREM', index, id)
 if redis.call('EXISTS', index) == 0 then redis.call('UNLINK', sums) end
 if legacy ~= '' then
-  removed = removed + redis.call('UNLINK', KEYS[8])
-  redis.pcall('ZREM', KEYS[9], legacy)
+  removed = removed + redis.call('UNLINK', KEYS[9])
+  redis.pcall('ZREM', KEYS[10], legacy)
 end
 return say(removed > 0 and 'OK' or 'NOTFOUND')

@@ -11,6 +11,7 @@ if not h then return say('NOTFOUND') end
 if h.token ~= own or h.state == 'done' then return say('STALE') end
 if h.state == 'failed' then return say('OK') end -- the answer to this call was lost
 if h.state == 'starting' then -- nothing of a failed start is kept
+  redis.call('ZREM', starts, id)
   redis.call('DEL', conv, msgs, recs, lease, marks, KEYS[#KEYS])
   return say('OK')
 end

@@ -8,12 +8,12 @@ local name, legacy = shift(), shift()
 local history, fields, where = list(), list(), shift()
 
 if record() then return say('OK') end
-if redis.call('GET', KEYS[8]) ~= legacy then return say('NOTFOUND') end
+if redis.call('GET', KEYS[9]) ~= legacy then return say('NOTFOUND') end
 commit(id, now, score, ttl, fields)
 redis.call('DEL', msgs, recs, lease, marks) -- what an eviction may have left
 append(history)
 if where ~= '' then redis.call('SET', marks, where) end
 keep(ttl)
-redis.call('DEL', KEYS[8])
-redis.pcall('ZREM', KEYS[9], name) -- which may be somebody else's, and no index
+redis.call('DEL', KEYS[9])
+redis.pcall('ZREM', KEYS[10], name) -- which may be somebody else's, and no index
 return say('OK')

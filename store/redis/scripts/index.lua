@@ -3,6 +3,23 @@
 -- its own end, whatever time to live the instance has that wrote it. So the index
 -- must not end before what it lists, nor drop an entry that may still live.
 
+-- owned counts the owner's conversations: what is listed, and what others are
+-- starting. It is asked before a start writes anything, also because it fails when
+-- the starts are of another type.
+local function owned(now)
+  local others, own = redis.call('ZCOUNT', starts, string.format('(%.0f', now), '+inf'), redis.call('ZSCORE', starts, id)
+  if own and tonumber(own) > now then others = others - 1 end
+  return redis.call('ZCARD', index) + others
+end
+
+-- starting notes for how long a conversation counts that is being started: as long
+-- as its lease. What has lapsed is dropped, and with the last lease all of it.
+local function starting(now, leaseMs)
+  redis.call('ZADD', starts, string.format('%.0f', now + leaseMs), id)
+  redis.call('ZREMRANGEBYSCORE', starts, '-inf', string.format('%.0f', now))
+  redis.call('PEXPIRE', starts, leaseMs)
+end
+
 -- longest gives the longest time to live of any entry. It is kept beside the
 -- summaries, under a name that no conversation has.
 local function longest(ttl)

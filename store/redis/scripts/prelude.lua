@@ -5,10 +5,11 @@
 -- never refused.)
 --
 -- KEYS: conversation hash, message list, idempotency records, lease,
---       the owner's index, the owner's summaries, marks of turns.
+--       the owner's index, the owner's summaries, marks of turns, the owner's starts.
 -- ARGV: the call's own token, tenant, user, id of the conversation, and then
 --       what each script names.
 local conv, msgs, recs, lease, index, sums, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local starts = KEYS[8]
 
 local arg = 0
 local function shift()
