@@ -50,6 +50,7 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		}
 	}
 	transport := copilot.NewTransport()
+	transport.DialContext = newLookups().dialing(copilot.NewDialer())
 	if with.agentRoots != nil {
 		transport.TLSClientConfig = &tls.Config{RootCAs: with.agentRoots, MinVersion: tls.VersionTLS12}
 	}

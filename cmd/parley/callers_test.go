@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"parley/contracttest/matrix"
+	"parley/contracttest/redistest"
 	"parley/server/auth"
 )
 
@@ -45,7 +45,13 @@ func TestBodiesThatNeverArriveOverHTTP2(t *testing.T) {
 // A process that can open no more files says so, and blames neither the agent nor
 // Redis.
 func TestOutOfDescriptors(t *testing.T) {
+	t.Run("memory", func(t *testing.T) { outOfDescriptors(t) })
+	t.Run("redis", func(t *testing.T) { outOfDescriptors(t, "REDIS_URL", redistest.Start(t).URL()) })
+}
+
+func outOfDescriptors(t *testing.T, more ...string) {
 	a, settings := newThinking(t)
+	settings = append(settings, more...)
 	var logs sharedBuffer
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `ulimit -n 60; exec "$0"`, os.Args[0])
 	cmd.Env = append(os.Environ(), asChild+"=1", "AUTH_REQUIRED=false", "HOST=127.0.0.1", "PORT=0")
@@ -93,8 +99,11 @@ func TestOutOfDescriptors(t *testing.T) {
 	if lacked == 0 {
 		t.Error("there was no lack")
 	}
-	if !bytes.Contains([]byte(logs.String()), []byte("open files")) {
+	if !strings.Contains(logs.String(), "open files") {
 		t.Errorf("the log does not say so: %s", logs.String())
+	}
+	if strings.Contains(logs.String(), `"circuit breaker"`) {
+		t.Errorf("the breaker takes it for a failure of Redis: %s", logs.String())
 	}
 	if got := post(t, c, base+"/api/chat/start", "{}"); got.StatusCode != 200 {
 		t.Errorf("afterwards: %d %s", got.StatusCode, got.text)

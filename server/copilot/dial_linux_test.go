@@ -22,7 +22,7 @@ func TestFirstAddressDropsPackets(t *testing.T) {
 	port := open.Addr().(*net.TCPAddr).Port
 	blackHole(t, [4]byte{127, 0, 0, 2}, port)
 
-	d := newDialer()
+	d := NewDialer()
 	limit := d.Timeout
 	d.Timeout = 4 * time.Second // of which each of two addresses gets half
 	d.Resolver = resolver(t, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 3})

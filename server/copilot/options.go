@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            newDialer().DialContext,
+		DialContext:            NewDialer().DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           512,
@@ -76,9 +76,9 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// newDialer makes connections within 10 s. The addresses of a name share that
+// NewDialer is what NewTransport dials with: it makes connections within 10 s. The addresses of a name share that
 // time, and those of the two families are raced (net.Dialer, RFC 6555), so that
 // one which drops packets does not use it up.
-func newDialer() *net.Dialer {
+func NewDialer() *net.Dialer {
 	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 10 * time.Second}
 }
