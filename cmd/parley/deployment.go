@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"parley/store"
 	"parley/store/redis"
 )
 
@@ -175,8 +177,9 @@ func (c *config) checkDeployment() []error {
 		if p.password {
 			bad("REDIS_PASSWORD_FILE", "is set, and REDIS_URL has a password; expected one of them")
 		}
-		if err := readable(d.passwordFile); err != nil {
-			bad("REDIS_PASSWORD_FILE", err.Error()+"; expected a file with the password and nothing else")
+		_, err := redis.PasswordFile(d.passwordFile)(context.Background())
+		if e, ok := errors.AsType[*store.Error](err); ok {
+			bad("REDIS_PASSWORD_FILE", e.Reason+"; expected a file with the password and nothing else")
 		}
 	}
 	return append(faults, c.checkEntra(p)...)

@@ -129,10 +129,10 @@ func TestDeploymentsThatCannotBe(t *testing.T) {
 		// TLS, and who is shown which password.
 		{single("REDIS_TLS_SERVER_NAME", "n"), "REDIS_TLS_SERVER_NAME: would be ignored"},
 		{secured("REDIS_TLS_SERVER_NAME", "n:6380"), "REDIS_TLS_SERVER_NAME: \"n:6380\" is no such name"},
-		{single("REDIS_PASSWORD_FILE", "/nowhere/password"), "REDIS_PASSWORD_FILE: cannot be read"},
-		{single("REDIS_PASSWORD_FILE", t.TempDir()), "REDIS_PASSWORD_FILE: cannot be read"},
-		{single("REDIS_PASSWORD_FILE", file(t, "\n")), "REDIS_PASSWORD_FILE: is empty"},
-		{single("REDIS_PASSWORD_FILE", file(t, strings.Repeat("S3CR3T", 20_000))), "REDIS_PASSWORD_FILE: is too large"},
+		{single("REDIS_PASSWORD_FILE", "/nowhere/password"), "REDIS_PASSWORD_FILE: the password file cannot be read"},
+		{single("REDIS_PASSWORD_FILE", t.TempDir()), "REDIS_PASSWORD_FILE: the password file is not a regular file"},
+		{single("REDIS_PASSWORD_FILE", file(t, "\n")), "REDIS_PASSWORD_FILE: the password file is empty"},
+		{single("REDIS_PASSWORD_FILE", file(t, strings.Repeat("S3CR3T", 20_000))), "REDIS_PASSWORD_FILE: the password file is larger"},
 		{[]string{"REDIS_URL", "redis://:S3CR3T@h", "REDIS_PASSWORD_FILE", password}, "REDIS_PASSWORD_FILE: is set, and REDIS_URL has a password"},
 
 		// Entra ID.

@@ -7,19 +7,14 @@ import (
 	"os"
 	"slices"
 	"strings"
-)
 
-// The values of REDIS_ENTRA.
-const (
-	entraManagedIdentity  = "managed-identity"
-	entraWorkloadIdentity = "workload-identity"
-	entraClientSecret     = "client-secret"
+	"parley/store/redis/entra"
 )
 
 // entraSettings say how the tokens of Entra ID come about that Redis takes for a
 // password.
 type entraSettings struct {
-	method                 string // "" where Redis is shown a password, or nothing
+	method                 entra.Method // "" where Redis is shown a password, or nothing
 	client, tenant, secret string
 	object                 string // the user's name at Redis; "" for what the token says
 	tokenFile              string
@@ -29,16 +24,13 @@ type entraSettings struct {
 // defaultTokenFile is where Azure's webhook for workload identities puts the token.
 const defaultTokenFile = "/var/run/secrets/azure/tokens/azure-identity-token"
 
-// defaultEntraScope is what a token for Redis is for in the public cloud.
-const defaultEntraScope = "https://redis.azure.com/.default"
-
 // defaultAuthority issues the tokens of the public cloud.
 const defaultAuthority = "https://login.microsoftonline.com"
 
 func entraMethod(c *config, v string) error {
-	switch v {
-	case "", entraManagedIdentity, entraWorkloadIdentity, entraClientSecret:
-		c.deployment.entra.method = v
+	switch m := entra.Method(v); m {
+	case "", entra.ManagedIdentity, entra.WorkloadIdentity, entra.ClientSecret:
+		c.deployment.entra.method = m
 		return nil
 	}
 	return errors.New("is none of them")
@@ -49,19 +41,19 @@ type entraSetting struct {
 	name    string
 	value   string
 	def     string
-	needed  []string // methods that cannot do without
-	allowed []string // methods that can have it
+	needed  []entra.Method // methods that cannot do without
+	allowed []entra.Method // methods that can have it
 }
 
 func (e entraSettings) all() []entraSetting {
-	application := []string{entraWorkloadIdentity, entraClientSecret}
+	application := []entra.Method{entra.WorkloadIdentity, entra.ClientSecret}
 	return []entraSetting{
-		{name: "REDIS_ENTRA_CLIENT_ID", value: e.client, needed: application, allowed: []string{entraManagedIdentity}},
+		{name: "REDIS_ENTRA_CLIENT_ID", value: e.client, needed: application, allowed: []entra.Method{entra.ManagedIdentity}},
 		{name: "REDIS_ENTRA_TENANT_ID", value: e.tenant, needed: application},
-		{name: "REDIS_ENTRA_CLIENT_SECRET", value: e.secret, needed: []string{entraClientSecret}},
-		{name: "REDIS_ENTRA_OBJECT_ID", value: e.object, allowed: []string{entraManagedIdentity, entraWorkloadIdentity, entraClientSecret}},
-		{name: "REDIS_ENTRA_TOKEN_FILE", value: e.tokenFile, def: defaultTokenFile, needed: []string{entraWorkloadIdentity}},
-		{name: "REDIS_ENTRA_SCOPE", value: e.scope, def: defaultEntraScope, allowed: []string{entraManagedIdentity, entraWorkloadIdentity, entraClientSecret}},
+		{name: "REDIS_ENTRA_CLIENT_SECRET", value: e.secret, needed: []entra.Method{entra.ClientSecret}},
+		{name: "REDIS_ENTRA_OBJECT_ID", value: e.object, allowed: []entra.Method{entra.ManagedIdentity, entra.WorkloadIdentity, entra.ClientSecret}},
+		{name: "REDIS_ENTRA_TOKEN_FILE", value: e.tokenFile, def: defaultTokenFile, needed: []entra.Method{entra.WorkloadIdentity}},
+		{name: "REDIS_ENTRA_SCOPE", value: e.scope, def: entra.DefaultScope, allowed: []entra.Method{entra.ManagedIdentity, entra.WorkloadIdentity, entra.ClientSecret}},
 		{name: "REDIS_ENTRA_AUTHORITY", value: e.authority, def: defaultAuthority, allowed: application},
 	}
 }
@@ -75,11 +67,11 @@ func (c *config) checkEntra(p redisPlace) []error {
 		needed := slices.Contains(s.needed, e.method)
 		switch set := s.value != s.def; {
 		case needed && s.value == "":
-			bad(s.name, "is missing with REDIS_ENTRA="+e.method+"; expected it")
+			bad(s.name, "is missing with REDIS_ENTRA="+string(e.method)+"; expected it")
 		case set && e.method == "":
 			bad(s.name, "would be ignored: no token is asked for; expected REDIS_ENTRA")
 		case set && !needed && !slices.Contains(s.allowed, e.method):
-			bad(s.name, "would be ignored with REDIS_ENTRA="+e.method+"; expected none")
+			bad(s.name, "would be ignored with REDIS_ENTRA="+string(e.method)+"; expected none")
 		}
 	}
 	if e.method == "" {
@@ -97,7 +89,7 @@ func (c *config) checkEntra(p redisPlace) []error {
 	if c.deployment.passwordFile != "" {
 		bad("REDIS_ENTRA", "is set, and REDIS_PASSWORD_FILE as well; expected one of them")
 	}
-	if e.method == entraWorkloadIdentity && e.tokenFile != "" {
+	if e.method == entra.WorkloadIdentity && e.tokenFile != "" {
 		if err := readable(e.tokenFile); err != nil {
 			bad("REDIS_ENTRA_TOKEN_FILE", err.Error()+"; expected a file with the token of the workload's identity")
 		}
@@ -113,11 +105,14 @@ const maxSecretFile = 64 << 10
 
 // readable reports why a file cannot be what it should be. It keeps nothing of it.
 func readable(path string) error {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // to open a pipe would wait for its writer
+		return errors.New("cannot be read")
+	}
 	f, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return errors.New("cannot be read")
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
 	switch {
 	case err != nil:

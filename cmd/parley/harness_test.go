@@ -167,6 +167,10 @@ type answer struct {
 	Class, Redis   string
 	AuthRequired   bool
 	Warnings       []string
+	Store          struct { // of /health
+		LastError     string
+		Shards, Slots struct{ Up, Served, Total int }
+	}
 }
 
 func (a answer) said() string {

@@ -75,6 +75,18 @@ func TestNoSecretIsLogged(t *testing.T) {
 			"TELEMETRY_OWNER_KEY", mark + mark + mark,
 		},
 		"Redis": {"AUTH_REQUIRED", "false", "COPILOT_EMULATOR", "true", "REDIS_URL", "redis://" + mark + ":" + mark + "@127.0.0.1:1", "REDIS_TIMEOUT", "200"},
+		"a cluster": {
+			"AUTH_REQUIRED", "false", "COPILOT_EMULATOR", "true", "REDIS_URL", "redis://" + mark + "@127.0.0.1:1", "REDIS_TIMEOUT", "200", "REDIS_MODE", "cluster",
+			"REDIS_NODES", "127.0.0.1:2", "REDIS_PASSWORD_FILE", file(t, mark),
+		},
+		"sentinels": {
+			"AUTH_REQUIRED", "false", "COPILOT_EMULATOR", "true", "REDIS_URL", "redis://:" + mark + "@127.0.0.1:1", "REDIS_TIMEOUT", "200", "REDIS_MODE", "sentinel",
+			"REDIS_SENTINEL_MASTER", "m", "REDIS_SENTINEL_USER", mark, "REDIS_SENTINEL_PASSWORD", mark,
+		},
+		"the issuer of Redis's tokens": {
+			"AUTH_REQUIRED", "false", "COPILOT_EMULATOR", "true", "REDIS_URL", "rediss://127.0.0.1:1", "REDIS_TIMEOUT", "200", "REDIS_ENTRA", "client-secret",
+			"REDIS_ENTRA_CLIENT_ID", "id", "REDIS_ENTRA_TENANT_ID", "t", "REDIS_ENTRA_CLIENT_SECRET", mark, "REDIS_ENTRA_AUTHORITY", "https://127.0.0.1:1",
+		},
 		"the issuer": {
 			"AUTH_ISSUER", "https://id.example", "AUTH_JWKS_URL", "https://127.0.0.1:1/keys?sig=" + mark, "AZURE_CLIENT_ID", "app", "AUTH_SCOPES", "s", "ALLOWED_TENANT_IDS", "t",
 			"COPILOT_ENVIRONMENT_ID", "a47151cf-4f34-488f-b377-ebe84e17b478", "COPILOT_AGENT_SCHEMA_NAME", "a",

@@ -18,6 +18,7 @@ import (
 	"parley/server/auth"
 	"parley/store"
 	"parley/store/redis"
+	redisentra "parley/store/redis/entra"
 	"parley/telemetry"
 )
 
@@ -83,7 +84,7 @@ func settings() []setting {
 		{name: "REDIS_ENTRA_TOKEN_FILE", group: "Store", def: defaultTokenFile, expects: "a file with a token of the platform", about: "Token of the workload's identity, for workload-identity; read again for every token.", read: text(func(c *config) *string { return &c.deployment.entra.tokenFile })},
 		{name: "REDIS_ENTRA_OBJECT_ID", group: "Store", expects: "an object id", about: "User name at Redis; empty for the object id in the token.", read: visible(func(c *config) *string { return &c.deployment.entra.object })},
 		{name: "REDIS_ENTRA_AUTHORITY", group: "Store", def: defaultAuthority, expects: "an https:// URL", about: "Where the application asks; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.deployment.entra.authority })},
-		{name: "REDIS_ENTRA_SCOPE", group: "Store", def: defaultEntraScope, expects: "a scope, such as https://redis.azure.com/.default", about: "What the tokens are for; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.deployment.entra.scope })},
+		{name: "REDIS_ENTRA_SCOPE", group: "Store", def: redisentra.DefaultScope, expects: "a scope, such as https://redis.azure.com/.default", about: "What the tokens are for; another in a sovereign cloud.", read: visible(func(c *config) *string { return &c.deployment.entra.scope })},
 		{name: "REDIS_WAIT_REPLICAS", group: "Store", def: "0", expects: "a number, 0 to 16", about: "Replicas that must have an answer before the caller is told 200.", read: number(func(c *config) *int { return &c.deployment.waitReplicas }, 0, maxWaitReplicas)},
 		{name: "MEMORY_MAX_CONVERSATIONS", group: "Store", def: "10000", expects: "a number, 1 to 10000000", about: "Conversations that are kept in memory; the longest idle one of the user who needs room goes first.", read: number(func(c *config) *int { return &c.maxConversations }, 1, 10_000_000)},
 		{name: "MEMORY_MAX_BYTES", group: "Store", def: "134217728", expects: "bytes, 1048576 to 1099511627776", about: "Bytes of conversations that are kept in memory; likewise.", read: number(func(c *config) *int { return &c.maxMemoryBytes }, 1<<20, 1<<40)},
