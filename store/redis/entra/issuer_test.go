@@ -80,10 +80,11 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	token, expires := i.sign(jwt.MapClaims{"oid": identity})
 	i.issued(token, expires)
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"token_type": "Bearer", "access_token": token,
-		"expires_in": int(i.life.Seconds()), "expires_on": strconv.FormatInt(expires.Unix(), 10), "resource": "https://redis.azure.com",
-	})
+	answer := map[string]any{"token_type": "Bearer", "access_token": token, "expires_in": int(i.life.Seconds())}
+	if r.TLS == nil { // a machine says when, a tenant how long
+		answer = map[string]any{"token_type": "Bearer", "access_token": token, "expires_on": strconv.FormatInt(expires.Unix(), 10), "resource": "https://redis.azure.com"}
+	}
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // sign makes the next token. The lock is held.

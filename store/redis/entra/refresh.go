@@ -15,7 +15,7 @@ const (
 	// longestPause, or to an eighth of what the token still has to live if that is
 	// less, but not to less than urgentPause. Without a valid token every call fails.
 	firstPause   = 250 * time.Millisecond
-	urgentPause  = time.Second
+	urgentPause  = 500 * time.Millisecond
 	longestPause = 30 * time.Second
 	// longestWait bounds what an issuer may ask for in Retry-After.
 	longestWait = 30 * time.Second

@@ -172,7 +172,7 @@ func TestSourceAwayBeyondTheLifeOfAToken(t *testing.T) {
 		s.isNone(t, "away")
 		asked := len(f.asks())
 		pass(10 * time.Minute)
-		if n := len(f.asks()) - asked; n < 450 || n > 750 {
+		if n := len(f.asks()) - asked; n < 900 || n > 1500 {
 			t.Errorf("the source was asked %d times in ten minutes", n)
 		}
 		s.isNone(t, "away")
