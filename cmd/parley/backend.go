@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"parley/store"
 	"parley/store/memory"
@@ -44,20 +45,27 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 			watch: func(context.Context) {}, warnings: func() []string { return nil },
 		}, nil
 	}
+	credentials, err := openCredentials(c.deployment, log)
+	if err != nil {
+		return backend{}, err
+	}
 	r, err := redis.New(redis.Options{
 		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile,
 		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Trace: redisTrace(tel, log),
 		Mode: c.deployment.mode, Nodes: c.deployment.nodes, TLSServerName: c.deployment.tlsServerName, WaitReplicas: c.deployment.waitReplicas,
 		SentinelMaster: c.deployment.sentinelMaster, SentinelUser: c.deployment.sentinelUser, SentinelPassword: c.deployment.sentinelPassword,
 		Lookup: newLookups().netIP,
+		Credentials: credentials.ask,
 	})
 	if err != nil {
+		credentials.close()
 		return backend{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
+	signedIn := signedInStore{r, credentials}
 	if err := observeRedis(r, tel); err != nil {
-		return backend{}, errors.Join(err, r.Close())
+		return backend{}, errors.Join(err, signedIn.Close())
 	}
-	var s store.Store = r
+	var s store.Store = signedIn
 	if with.store != nil {
 		s = with.store(s)
 	}
@@ -67,6 +75,7 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		Store: tel.Store(s, telemetry.StoreOptions{
 			System: "redis", Operation: redis.Operation, Address: host, Port: port, Namespace: database,
 		}),
-		name: "redis", mode: c.deployment.mode, watch: watch.run, warnings: watch.warnings,
+		name: "redis", mode: c.deployment.mode, watch: watch.run,
+		warnings: func() []string { return slices.Concat(watch.warnings(), credentials.warnings()) },
 	}, nil
 }
