@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -18,24 +17,6 @@ import (
 	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 )
-
-// lockedBuffer takes the lines of a service.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // machine is the identity service of a machine of Azure. Its tokens are let in by a
 // Redis.
@@ -86,8 +67,8 @@ func TestRedisByManagedIdentity(t *testing.T) {
 	certs := faultproxy.NewCertificates(t)
 	p := faultproxy.Start(t, server.Addr(), faultproxy.WithTLS(certs.Good))
 	_, settings := agent(t)
-	logs := &lockedBuffer{}
-	base := startService(t, logs, append(settings, "REDIS_URL", "rediss://"+p.Addr(), "REDIS_CA_FILE", certs.CAFile, "REDIS_ENTRA", "managed-identity")...)
+	var logs sharedBuffer
+	base := startService(t, &logs, append(settings, "REDIS_URL", "rediss://"+p.Addr(), "REDIS_CA_FILE", certs.CAFile, "REDIS_ENTRA", "managed-identity")...)
 
 	health := func() string {
 		a := call(t, base+"/health", nil)
@@ -135,8 +116,8 @@ func TestRedisPasswordFile(t *testing.T) {
 	}
 	write()
 	_, settings := agent(t)
-	logs := &lockedBuffer{}
-	base := startService(t, logs, append(settings, "REDIS_URL", "redis://"+p.Addr(), "REDIS_PASSWORD_FILE", path)...)
+	var logs sharedBuffer
+	base := startService(t, &logs, append(settings, "REDIS_URL", "redis://"+p.Addr(), "REDIS_PASSWORD_FILE", path)...)
 	if a := call(t, base+"/api/chat/start", map[string]any{}); a.Status != 200 {
 		t.Fatalf("with a password: %d %s", a.Status, a.Class)
 	}
