@@ -38,6 +38,17 @@ func (s *Store) on(ctx context.Context, n *node, op string, call callFunc) error
 	return n.do(ctx, budget, op, call)
 }
 
+// every are all primaries, for a call that is made on each of them.
+func (s *Store) every(ctx context.Context, op string) ([]*node, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("store: %s: %w", op, err)
+	}
+	budget, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	nodes, err := s.topology.all(budget)
+	return nodes, classify(ctx, budget, op, err)
+}
+
 // callFunc is what a call does on a client. It may be run more than once.
 type callFunc func(ctx context.Context, c *client) error
 
@@ -51,21 +62,30 @@ type callFunc func(ctx context.Context, c *client) error
 func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
 	c, err := n.get()
 	if err != nil {
-		return classify(ctx, ctx, op, err)
+		err = classify(ctx, ctx, op, err)
+		n.doubt(err)
+		return err
 	}
 	c = n.resume(budget, c)
 	began := time.Now()
 	err = catchPanic(func() error { return call(budget, c) })
 	if connectionLost(err) && time.Since(began) < n.timeout/2 && budget.Err() == nil {
-		n.renew(c)
+		at, broken := n.blamed(c, err)
+		at.renew(broken)
+		at.doubt(&store.Error{Op: op, Kind: store.ErrUnreachable, Cause: err})
 		next := n.current.Load()
 		err = catchPanic(func() error { return call(budget, next) })
 		if large := (*largeWriteLost)(nil); errors.As(err, &large) {
 			err = judge(budget, next, err, call)
 		}
 	}
+	n, c = n.blamed(c, err)
+	if c == nil { // its breaker is open
+		return classify(ctx, ctx, op, err)
+	}
 	err = c.classify(ctx, budget, op, err)
 	n.report(c, err)
+	n.doubt(err)
 	return err
 }
 
@@ -80,6 +100,15 @@ func (n *node) resume(ctx context.Context, c *client) *client {
 		n.renew(c)
 	}
 	return n.current.Load()
+}
+
+// blamed is the node, and the client, that an error comes from: the one that was asked,
+// or one where a redirect led.
+func (n *node) blamed(c *client, err error) (*node, *client) {
+	if e, ok := errors.AsType[*elsewhere](err); ok {
+		return e.node, e.client
+	}
+	return n, c
 }
 
 // connectionLost reports whether a connection broke under a call, or led to a

@@ -61,12 +61,31 @@ func open(tb testing.TB, url string) *contracttest.Place {
 // suite looks at what is kept, and changes it, by a URL of its own.
 func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 	tb.Helper()
+	return openPlace(tb, client(tb, url), o)
+}
+
+// many is a client of a cluster, with one of each server that has keys.
+type many struct {
+	goredis.UniversalClient
+	servers []goredis.UniversalClient
+}
+
+// servers are the servers that have a client's keys.
+func servers(c goredis.UniversalClient) []goredis.UniversalClient {
+	if m, ok := c.(many); ok {
+		return m.servers
+	}
+	return []goredis.UniversalClient{c}
+}
+
+// openPlace makes a place. One of a cluster has no legacy records.
+func openPlace(tb testing.TB, raw goredis.UniversalClient, o redis.Options) *contracttest.Place {
+	tb.Helper()
 	clock, prefix := contracttest.NewClock(), uuid.NewString()+":"
-	raw := client(tb, url)
 	handle := func(tb testing.TB, ttl time.Duration, now func() time.Time) store.Store {
 		tb.Helper()
 		own := o
-		own.Prefix, own.TTL, own.Legacy = prefix, ttl, true
+		own.Prefix, own.TTL, own.Legacy = prefix, ttl, o.Mode != redis.ModeCluster
 		s, err := redis.New(own)
 		if err != nil {
 			tb.Fatal(err)
@@ -75,7 +94,7 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 		tb.Cleanup(func() { _ = s.Close() })
 		return s
 	}
-	return &contracttest.Place{
+	p := &contracttest.Place{
 		Store: handle(tb, ttl, clock.Now), TTL: ttl,
 		Reopen: func(tb testing.TB) store.Store { return handle(tb, ttl, clock.Now) },
 		// No clock but Redis's comes into it, so there is none that could be ahead.
@@ -86,21 +105,12 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 		},
 		Keys: func(tb testing.TB) []contracttest.Key { return keys(tb, raw, prefix) },
 		FlushScripts: func(tb testing.TB) {
-			if err := raw.ScriptFlush(tb.Context()).Err(); err != nil {
-				tb.Fatal(err)
+			for _, server := range servers(raw) {
+				put(tb, server.ScriptFlush(tb.Context()).Err())
 			}
 		},
 		Tamper: func(tb testing.TB, _ store.Owner, id string, t contracttest.Tampering) func() {
 			return tamper(tb, raw, prefix, id, t)
-		},
-		PutLegacy: func(tb testing.TB, o store.Owner, id string, score float64, record []byte) {
-			ctx := tb.Context()
-			index := "user:" + o.User + ":conversations"
-			if record != nil {
-				put(tb, raw.Set(ctx, "conv:"+id, record, ttl).Err())
-			}
-			put(tb, raw.ZAdd(ctx, index, goredis.Z{Score: score, Member: id}).Err())
-			put(tb, raw.Expire(ctx, index, ttl).Err())
 		},
 		Damage: func(tb testing.TB, _ store.Owner, id string) {
 			each(tb, raw, prefix+"*}:s", func(ctx context.Context, key string, _ time.Duration) {
@@ -108,10 +118,26 @@ func openAt(tb testing.TB, url string, o redis.Options) *contracttest.Place {
 			})
 		},
 	}
+	if o.Mode != redis.ModeCluster {
+		p.PutLegacy = putLegacy(raw)
+	}
+	return p
+}
+
+func putLegacy(raw goredis.UniversalClient) func(tb testing.TB, o store.Owner, id string, score float64, record []byte) {
+	return func(tb testing.TB, o store.Owner, id string, score float64, record []byte) {
+		ctx := tb.Context()
+		index := "user:" + o.User + ":conversations"
+		if record != nil {
+			put(tb, raw.Set(ctx, "conv:"+id, record, ttl).Err())
+		}
+		put(tb, raw.ZAdd(ctx, index, goredis.Z{Score: score, Member: id}).Err())
+		put(tb, raw.Expire(ctx, index, ttl).Err())
+	}
 }
 
 // tamper changes a conversation, and gives what takes it back.
-func tamper(tb testing.TB, c *goredis.Client, prefix, id string, d contracttest.Tampering) (undo func()) {
+func tamper(tb testing.TB, c goredis.UniversalClient, prefix, id string, d contracttest.Tampering) (undo func()) {
 	tb.Helper()
 	ctx, name := tb.Context(), ""
 	find := func(letter string) {
@@ -153,23 +179,23 @@ func client(tb testing.TB, url string) *goredis.Client {
 }
 
 // each calls f with every key under a prefix and its time to live.
-func each(tb testing.TB, c *goredis.Client, prefix string, f func(ctx context.Context, key string, left time.Duration)) {
+func each(tb testing.TB, c goredis.UniversalClient, prefix string, f func(ctx context.Context, key string, left time.Duration)) {
 	tb.Helper()
 	ctx := tb.Context()
-	for it := c.Scan(ctx, 0, prefix+"*", 1000).Iterator(); ; {
-		if !it.Next(ctx) {
-			put(tb, it.Err())
-			return
+	for _, server := range servers(c) {
+		it := server.Scan(ctx, 0, prefix+"*", 1000).Iterator()
+		for it.Next(ctx) {
+			left, err := server.PTTL(ctx, it.Val()).Result()
+			put(tb, err)
+			f(ctx, it.Val(), left)
 		}
-		left, err := c.PTTL(ctx, it.Val()).Result()
-		put(tb, err)
-		f(ctx, it.Val(), left)
+		put(tb, it.Err())
 	}
 }
 
 // age moves Redis's clock for the keys of a place: it takes the time off what
 // they have left. What falls to zero Redis deletes at once.
-func age(tb testing.TB, c *goredis.Client, prefix string, d time.Duration) {
+func age(tb testing.TB, c goredis.UniversalClient, prefix string, d time.Duration) {
 	tb.Helper()
 	each(tb, c, prefix, func(ctx context.Context, key string, left time.Duration) {
 		if left > 0 {
@@ -178,7 +204,7 @@ func age(tb testing.TB, c *goredis.Client, prefix string, d time.Duration) {
 	})
 }
 
-func keys(tb testing.TB, c *goredis.Client, prefix string) []contracttest.Key {
+func keys(tb testing.TB, c goredis.UniversalClient, prefix string) []contracttest.Key {
 	tb.Helper()
 	var out []contracttest.Key
 	each(tb, c, prefix, func(_ context.Context, key string, left time.Duration) {

@@ -48,6 +48,12 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than the limit", Cause: err}
 	case errors.Is(err, errRefused):
 		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than Redis accepts", Cause: err}
+	case errors.Is(err, errNoCluster):
+		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the server is no node of a cluster", Cause: err}
+	case errors.Is(err, errUncovered), errors.Is(err, errNoSlots):
+		return &store.Error{Op: op, Kind: store.ErrNotReady, Reason: "no node of the cluster has the slot", Cause: err}
+	case errors.Is(err, errAstray), errors.Is(err, errManyNodes):
+		return &store.Error{Op: op, Kind: store.ErrNotReady, Reason: "the nodes of the cluster do not agree who has the slot", Cause: err}
 	case errors.As(err, &open):
 		return &store.Error{Op: op, Kind: open.kind, Reason: "circuit breaker is open", Cause: err}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
@@ -103,8 +109,10 @@ func respKind(err goredis.Error) (code string, kind error) {
 	switch code {
 	case "NOAUTH", "WRONGPASS", "NOPERM":
 		return code, store.ErrAuth
-	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY":
+	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY":
 		return code, store.ErrNotReady
+	case "MOVED", "ASK": // redirects are followed where a cluster is expected
+		return code, store.ErrMisconfigured
 	case "READONLY", "MISCONF", "NOREPLICAS":
 		return code, store.ErrReadOnly
 	case "OOM":

@@ -18,7 +18,8 @@ const KeepsAll = "noeviction"
 // happen, and the caller should say so. Of many primaries, it is the policy of the first that is not known to
 // keep all.
 func (s *Store) EvictionPolicy(ctx context.Context) (policy string, err error) {
-	for _, n := range s.topology.nodes() {
+	nodes, err := s.every(ctx, "EvictionPolicy")
+	for _, n := range nodes {
 		err = s.on(ctx, n, "EvictionPolicy", func(ctx context.Context, c *client) (err error) {
 			policy, err = evictionPolicy(ctx, c)
 			return err
@@ -27,7 +28,7 @@ func (s *Store) EvictionPolicy(ctx context.Context) (policy string, err error) {
 			return policy, err
 		}
 	}
-	return policy, nil
+	return policy, err
 }
 
 func evictionPolicy(ctx context.Context, c *client) (string, error) {

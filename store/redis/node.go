@@ -16,6 +16,9 @@ type node struct {
 	signIn signIn
 	shard  atomic.Int32 // see BreakerEvent.Shard
 	totals totals
+	// doubt is told of each error of a call that may come from an old map.
+	doubt func(error)
+	led   time.Time // when a redirect led here last; the cluster's mu guards it
 }
 
 // dialFunc opens a connection, TLS included.
@@ -30,13 +33,17 @@ type maker struct {
 	hook    *tracer // nil if nobody wants to know
 }
 
-// node makes a node. It connects to nothing yet.
-func (m *maker) node(addr string, dial dialFunc) *node {
-	n := &node{addr: addr, signIn: m.signIn}
+// node makes a node. It connects to nothing yet. The hook is before all that the node
+// sends; nil for none.
+func (m *maker) node(addr string, dial dialFunc, hook func(*node) goredis.Hook) *node {
+	n := &node{addr: addr, signIn: m.signIn, doubt: func(error) {}}
 	n.breaker = breaker{newClients(m.timeout, n.telling(m.trace.Breaker), func(st *state) *goredis.Client {
 		own := m.opt
 		own.Addr, own.Dialer = addr, m.signIn.dialer(st, followed(st, dial))
 		rdb := goredis.NewClient(&own)
+		if hook != nil {
+			rdb.AddHook(hook(n))
+		}
 		if m.hook != nil {
 			rdb.AddHook(m.hook.of(&client{rdb, st}))
 		}

@@ -28,13 +28,8 @@ func (p Pool) add(q Pool) Pool {
 	}
 }
 
-// Pool asks for the state of the connections, to all primaries together.
-func (s *Store) Pool() (sum Pool) {
-	for _, n := range s.topology.nodes() {
-		sum = sum.add(n.pool())
-	}
-	return sum
-}
+// Pool asks for the state of the connections, of all primaries together.
+func (s *Store) Pool() Pool { return s.topology.pool() }
 
 func (n *node) pool() Pool {
 	client := n.current.Load().Client

@@ -43,6 +43,7 @@ import (
 	"cmp"
 	"context"
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -86,7 +87,8 @@ func New(o Options) (*Store, error) {
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
 	}
-	s.readsLegacy = o.Legacy || s.prefix == DefaultPrefix
+	// Their keys are in other slots than ours.
+	s.readsLegacy = (o.Legacy || s.prefix == DefaultPrefix) && o.Mode != ModeCluster
 	if s.ttl <= 0 {
 		s.ttl = DefaultTTL
 	}
@@ -96,13 +98,7 @@ func New(o Options) (*Store, error) {
 	if s.maxWrite <= 0 {
 		s.maxWrite = DefaultMaxWriteBytes
 	}
-	if opt.TLSConfig != nil {
-		if opt.TLSConfig.InsecureSkipVerify {
-			return nil, ErrUnverified
-		}
-		opt.TLSConfig.RootCAs = o.RootCAs
-	}
-	cert, err := newClientCertificate(o, opt.TLSConfig != nil)
+	connect, err := newConnectors(o, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -111,19 +107,48 @@ func New(o Options) (*Store, error) {
 	if lookup == nil {
 		lookup = net.DefaultResolver.LookupNetIP
 	}
-	dial := (&dialer{timeout: opt.DialTimeout, lookup: lookup, connect: connector(opt.TLSConfig, cert)}).dial
+	dialing := func(serverName string) dialFunc {
+		return (&dialer{timeout: opt.DialTimeout, lookup: lookup, connect: connect(serverName)}).dial
+	}
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})
-	nodes := &maker{opt: *opt, timeout: s.timeout, trace: o.Trace, signIn: signIn{ask: o.Credentials, user: opt.Username, timeout: s.timeout}}
+	m := &maker{opt: *opt, timeout: s.timeout, trace: o.Trace, signIn: signIn{ask: o.Credentials, user: opt.Username, timeout: s.timeout}}
 	if o.Credentials != nil {
-		nodes.opt.CredentialsProviderContext = nodes.signIn.provide
+		m.opt.CredentialsProviderContext = m.signIn.provide
 	}
 	if o.Trace.RoundTrip != nil || o.Trace.Dialed != nil {
-		nodes.hook = newTracer(o.Trace, s.scripts)
+		m.hook = newTracer(o.Trace, s.scripts)
 	}
-	s.topology = newFixed(nodes.node(opt.Addr, dial), cmp.Or(o.roleInterval, roleInterval))
+	if o.Mode == ModeCluster {
+		narrow(&m.opt)
+		s.topology = newCluster(m, func(addr string) dialFunc { return dialing(o.serverName(addr, opt)) }, append([]string{opt.Addr}, o.Nodes...))
+		return s, nil
+	}
+	name := cmp.Or(o.TLSServerName, hostOf(opt.Addr))
+	s.topology = newFixed(m.node(opt.Addr, dialing(name), nil), cmp.Or(o.roleInterval, roleInterval))
 	return s, nil
+}
+
+// serverName is the name that the certificate of a node of a cluster must be for.
+func (o *Options) serverName(addr string, opt *goredis.Options) string {
+	isAddress := func(host string) bool { _, err := netip.ParseAddr(host); return err == nil }
+	host := hostOf(addr)
+	switch given := hostOf(opt.Addr); {
+	case !isAddress(host):
+		return host
+	case o.TLSServerName != "":
+		return o.TLSServerName
+	case !isAddress(given):
+		return given
+	}
+	return host
+}
+
+// narrow has the client of each of many nodes take less.
+func narrow(opt *goredis.Options) {
+	opt.PoolSize, opt.MaxConcurrentDials = 16, 4
+	opt.ReadBufferSize, opt.WriteBufferSize = 4<<10, 4<<10
 }
 
 // bound replaces the library's settings, which let one call take a hundred
@@ -157,7 +182,11 @@ func (s *Store) Close() error { return s.topology.close() }
 
 // Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.on(ctx, s.topology.nodes()[0], "Ping", func(ctx context.Context, c *client) error {
+	nodes, err := s.every(ctx, "Ping")
+	if err != nil {
+		return err
+	}
+	return s.on(ctx, nodes[0], "Ping", func(ctx context.Context, c *client) error {
 		pong, err := c.Ping(ctx).Result()
 		if err == nil && pong != "PONG" {
 			err = errShape

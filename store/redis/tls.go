@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // ErrCertificate says that Options.CertFile and Options.KeyFile cannot be used:
@@ -20,6 +22,29 @@ var ErrCertificate = errors.New("redis: client certificate cannot be used")
 // keepAlive finds a dead peer of an idle connection within 45 s, before a load
 // balancer or NAT on the way forgets the connection.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// newConnectors returns what connects to a server whose certificate must be for a name,
+// if the URL asks for TLS.
+func newConnectors(o Options, opt *goredis.Options) (func(serverName string) func(context.Context, string) (net.Conn, error), error) {
+	if opt.TLSConfig != nil {
+		if opt.TLSConfig.InsecureSkipVerify {
+			return nil, ErrUnverified
+		}
+		opt.TLSConfig.RootCAs = o.RootCAs
+	}
+	cert, err := newClientCertificate(o, opt.TLSConfig != nil)
+	if err != nil {
+		return nil, err
+	}
+	return func(serverName string) func(context.Context, string) (net.Conn, error) {
+		config := opt.TLSConfig
+		if config != nil {
+			config = config.Clone()
+			config.ServerName = serverName
+		}
+		return connector(config, cert)
+	}, nil
+}
 
 // connector returns what opens a connection to one address, over TLS unless the
 // configuration is nil. The certificate is for servers that want one; nil if

@@ -13,9 +13,13 @@ type topology interface {
 	// at is the primary of an owner's keys. It may wait for as long as nobody knows
 	// which that is. The error says why there is none.
 	at(ctx context.Context, o store.Owner) (*node, error)
-	// nodes are the primaries that are known, in the order of their slots. For a call
-	// that is not about an owner; it does not wait.
+	// all are the primaries, in the order of their slots, for a call that is not about
+	// an owner. It waits like at.
+	all(ctx context.Context) ([]*node, error)
+	// nodes are those that are known now.
 	nodes() []*node
+	// pool is the state of all connections.
+	pool() Pool
 	close() error
 }
 
@@ -32,5 +36,9 @@ func newFixed(primary *node, interval time.Duration) fixed {
 func (f fixed) at(context.Context, store.Owner) (*node, error) { return f.primary, nil }
 
 func (f fixed) nodes() []*node { return []*node{f.primary} }
+
+func (f fixed) all(context.Context) ([]*node, error) { return f.nodes(), nil }
+
+func (f fixed) pool() Pool { return f.primary.pool() }
 
 func (f fixed) close() error { return f.primary.close() }

@@ -1,0 +1,155 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"parley/store"
+)
+
+const (
+	// askAtOnce is how many primaries are asked for the map, and how many of the
+	// configured addresses beside them.
+	askAtOnce = 3
+	// askGrace is how long the others are waited for once half of them have answered.
+	askGrace = 50 * time.Millisecond
+)
+
+// said is what one node said, or why it said nothing.
+type said struct {
+	claims []claim
+	err    error
+}
+
+// askAround asks up to three primaries and three of the configured addresses, all at
+// the same time, which primary has which slot. If none of them answers, the other
+// configured addresses are asked. The error is why there is no answer.
+func (c *cluster) askAround() (answers [][]claim, err error) {
+	defer c.forgetAskers()
+	seeds := rotated(c.seeds, c.turn)
+	first := c.voters()
+	for len(seeds) > 0 || len(first) > 0 {
+		n := min(askAtOnce, len(seeds))
+		var why error
+		answers, why = c.askAll(append(first, seeds[:n]...))
+		if len(answers) > 0 {
+			return answers, nil
+		}
+		err = moreTelling(err, why)
+		first, seeds = nil, seeds[n:]
+	}
+	return nil, err
+}
+
+// voters are the addresses of up to three primaries, other ones each time. Those do
+// not count that are known not to answer.
+func (c *cluster) voters() []string {
+	var addrs []string
+	for _, n := range c.nodes() {
+		if n.current.Load().open.Load() == nil {
+			addrs = append(addrs, n.addr)
+		}
+	}
+	return slices.Clip(rotated(addrs, c.turn)[:min(askAtOnce, len(addrs))])
+}
+
+// rotated is a list that begins elsewhere each turn.
+func rotated(list []string, turn int) []string {
+	if len(list) <= askAtOnce {
+		return list
+	}
+	at := turn * askAtOnce % len(list)
+	return slices.Concat(list[at:], list[:at])
+}
+
+// askAll asks nodes at the same time. It waits until all have answered, or half of
+// them have and the others are late. A node that still owes an answer to the question
+// before is not asked.
+func (c *cluster) askAll(addrs []string) (answers [][]claim, why error) {
+	results := make(chan said, len(addrs))
+	asked := 0
+	for i, addr := range addrs {
+		if slices.Contains(addrs[:i], addr) {
+			continue
+		}
+		asked++
+		a := c.asker(addr)
+		if !a.busy.CompareAndSwap(false, true) {
+			results <- said{err: context.DeadlineExceeded}
+			continue
+		}
+		a.used = time.Now()
+		c.running.Go(func() {
+			claims, err := a.ask(c.life)
+			a.busy.Store(false)
+			results <- said{claims, err}
+		})
+	}
+	grace := time.NewTimer(askGrace)
+	grace.Stop()
+	for ended := 0; ended < asked; {
+		select {
+		case r := <-results:
+			ended++
+			if r.err != nil {
+				why = moreTelling(why, r.err)
+				continue
+			}
+			answers = append(answers, r.claims)
+			if 2*len(answers) >= asked {
+				grace.Reset(askGrace)
+			}
+		case <-grace.C:
+			return answers, why
+		}
+	}
+	return answers, why
+}
+
+// asker is that of an address.
+func (c *cluster) asker(addr string) *asker {
+	a := c.askers[addr]
+	if a == nil {
+		opt := c.maker.opt
+		opt.Addr, opt.Dialer, opt.PoolSize = addr, c.maker.signIn.dialer(&state{}, c.dial(addr)), 1
+		a = &asker{addr: addr, create: func() *goredis.Client { own := opt; return goredis.NewClient(&own) }}
+		c.askers[addr] = a
+	}
+	return a
+}
+
+// forgetAskers closes what was not used for long.
+func (c *cluster) forgetAskers() {
+	for addr, a := range c.askers {
+		if time.Since(a.used) > askerLife && a.busy.CompareAndSwap(false, true) {
+			a.close()
+			delete(c.askers, addr)
+		}
+	}
+}
+
+// moreTelling is the one of two causes that an operator has more of: one that does not
+// pass by itself before an answer, and an answer before none. Of equals it is the first.
+func moreTelling(a, b error) error {
+	weight := func(err error) int {
+		var refusal goredis.Error
+		e, ok := errors.AsType[*store.Error](classify(context.Background(), context.Background(), "", err))
+		switch {
+		case err == nil || !ok:
+			return 0
+		case !e.Transient():
+			return 3
+		case errors.As(err, &refusal):
+			return 2
+		}
+		return 1
+	}
+	if weight(b) > weight(a) {
+		return b
+	}
+	return a
+}
