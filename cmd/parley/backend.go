@@ -71,11 +71,15 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 	}
 	host, port, database := r.Address()
 	watch := &redisWatch{policy: r.EvictionPolicy, roleUntold: r.RoleUntold, log: log}
+	observed := tel.Store(s, telemetry.StoreOptions{
+		System: "redis", Operation: redis.Operation, Address: host, Port: port, Namespace: database,
+	})
+	var shards func(context.Context) store.Shards
+	if parts, ok := observed.(store.Sharded); ok && c.deployment.mode == redis.ModeCluster {
+		shards = parts.Shards
+	}
 	return backend{
-		Store: tel.Store(s, telemetry.StoreOptions{
-			System: "redis", Operation: redis.Operation, Address: host, Port: port, Namespace: database,
-		}),
-		name: "redis", mode: c.deployment.mode, watch: watch.run,
+		Store: observed, shards: shards, name: "redis", mode: c.deployment.mode, watch: watch.run,
 		warnings: func() []string { return slices.Concat(watch.warnings(), credentials.warnings()) },
 	}, nil
 }
