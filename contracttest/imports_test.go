@@ -43,8 +43,8 @@ var arrows = map[string][]string{
 	"contracttest/matrix": {
 		"store", "server/copilot/emulator", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest", "contracttest/report",
 	},
-	"testdata":                {},
-	"cmd/copilot-emulator":    {"server/copilot/emulator", "testdata"},
+	"testdata":             {},
+	"cmd/copilot-emulator": {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
 		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
 		"store", "store/memory", "store/redis", "store/redis/entra", "telemetry", "telemetry/provider",

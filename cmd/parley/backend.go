@@ -54,7 +54,7 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Trace: redisTrace(tel, log),
 		Mode: c.deployment.mode, Nodes: c.deployment.nodes, TLSServerName: c.deployment.tlsServerName, WaitReplicas: c.deployment.waitReplicas,
 		SentinelMaster: c.deployment.sentinelMaster, SentinelUser: c.deployment.sentinelUser, SentinelPassword: c.deployment.sentinelPassword,
-		Lookup: newLookups().netIP,
+		Lookup:      newLookups().netIP,
 		Credentials: credentials.ask,
 	})
 	if err != nil {
