@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -124,10 +125,19 @@ func (c *conn) replies() {
 	c.abandon()
 }
 
+// notRun are the errors by which Redis says that it has run nothing of a command,
+// because it has no such script or another node has the keys.
+var notRun = [][]byte{[]byte("-NOSCRIPT "), []byte("-MOVED "), []byte("-ASK "), []byte("-TRYAGAIN "), []byte("-CLUSTERDOWN ")}
+
+// ran reports whether Redis has run the command that this is the reply to.
+func ran(reply []byte) bool {
+	return !slices.ContainsFunc(notRun, func(prefix []byte) bool { return bytes.HasPrefix(reply, prefix) })
+}
+
 // deliver sends a reply to the client, after the fault of its command was applied.
 // Pushes and other messages that answer no command have no exchange.
 func (c *conn) deliver(e *exchange, frame []byte) {
-	if e != nil && !bytes.HasPrefix(frame, []byte("-NOSCRIPT")) {
+	if e != nil && ran(frame) {
 		if gate := c.p.recorder.executed(e.number, e.Command); gate != nil && !c.pass(gate) {
 			return
 		}

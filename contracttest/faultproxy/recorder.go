@@ -71,9 +71,9 @@ func (p *Proxy) Saw(m Match) <-chan Command {
 	return came
 }
 
-// Executions counts the commands selected by m that Redis answered with anything but
-// NOSCRIPT. An error such as OOM counts, and so does a
-// reply that the client never got. A command that Redis has not answered yet does
+// Executions counts the commands selected by m that Redis has run. What it answered
+// with NOSCRIPT, MOVED, ASK, TRYAGAIN or CLUSTERDOWN it has not. Another error, such as
+// OOM, counts, and so does a reply that the client never got. A command that Redis has not answered yet does
 // not count; a later call may count it.
 //
 // It fails the test when more than 32 768 commands arrived since Start or the last
