@@ -4,6 +4,7 @@ import (
 	"flag"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +43,8 @@ func pairs(w matrix.Settings) []string {
 		"REDIS_TIMEOUT", strconv.FormatInt(w.Timeout.Milliseconds(), 10),
 		"COPILOT_DIRECT_CONNECT_URL", w.AgentURL, "COPILOT_STUB_TOKEN", "stub",
 		"COPILOT_TIMEOUT", strconv.FormatInt(w.AgentTimeout.Milliseconds(), 10),
+		"REDIS_MODE", w.Mode, "REDIS_NODES", strings.Join(w.Nodes, ","), "REDIS_SENTINEL_MASTER", w.SentinelMaster,
+		"REDIS_WAIT_REPLICAS", strconv.Itoa(w.WaitReplicas),
 	}
 }
 
@@ -51,7 +54,10 @@ func openRedis(tb testing.TB, w matrix.Settings) store.Store {
 	if faults := c.readCAs(); faults != nil {
 		tb.Fatal(faults)
 	}
-	s, err := redis.New(redis.Options{URL: w.RedisURL, RootCAs: c.redisCAs, Prefix: w.Prefix, Timeout: w.Timeout})
+	s, err := redis.New(redis.Options{
+		URL: w.RedisURL, RootCAs: c.redisCAs, Prefix: w.Prefix, Timeout: w.Timeout,
+		Mode: redis.Mode(w.Mode), Nodes: w.Nodes, SentinelMaster: w.SentinelMaster, WaitReplicas: w.WaitReplicas,
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}

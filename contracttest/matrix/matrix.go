@@ -76,6 +76,11 @@ type Settings struct {
 	CAFile   string // certificates to trust for rediss://; empty for plain
 	Prefix   string // of all keys
 	Timeout  time.Duration
+	// Of a Redis of several nodes; the zero values are for one.
+	Mode           string   // REDIS_MODE
+	Nodes          []string // to ask first beside the one of RedisURL
+	SentinelMaster string
+	WaitReplicas   int
 	// Of a service:
 	AgentURL     string        // any token is accepted there
 	AgentTimeout time.Duration // COPILOT_TIMEOUT

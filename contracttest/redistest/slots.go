@@ -53,6 +53,15 @@ func (n *Node) told(ctx context.Context) (int, error) {
 	return len(ids), nil
 }
 
+// Firsts are the first slots of the three shards, as they were started.
+func (c *Cluster) Firsts() []int {
+	all := make([]int, primaries)
+	for i := range all {
+		all[i] = firstSlot(i)
+	}
+	return all
+}
+
 // Slot is the hash slot of a key.
 func (c *Cluster) Slot(tb testing.TB, key string) int {
 	tb.Helper()
