@@ -46,6 +46,7 @@ type plan struct {
 	partial     bool
 	tls         *tls.Config
 	flags       []string
+	movable     bool
 	downAfter   time.Duration // of sentinels
 	secret      string        // password of sentinels
 }
@@ -55,29 +56,32 @@ type Option func(*plan)
 
 // Replicas sets how many replicas each primary has. A cluster has 0 or 1, and 0
 // without this option; with sentinels there are 1 or 2, and 1 without it.
-func Replicas(n int) Option { return func(s *plan) { s.replicas = n } }
+func Replicas(n int) Option { return func(p *plan) { p.replicas = n } }
 
 // NodeTimeout sets how long a cluster's node may be silent before the others take
 // it for failed; 1 s without this option.
-func NodeTimeout(d time.Duration) Option { return func(s *plan) { s.nodeTimeout = d } }
+func NodeTimeout(d time.Duration) Option { return func(p *plan) { p.nodeTimeout = d } }
 
 // PartialCoverage lets a cluster's nodes serve their slots while other slots have
 // no primary. Without it all refuse, as is Redis's default.
-func PartialCoverage() Option { return func(s *plan) { s.partial = true } }
+func PartialCoverage() Option { return func(p *plan) { p.partial = true } }
 
 // TLS has the proxies speak TLS with clients. They speak plain TCP with the nodes,
 // and the nodes with each other.
-func TLS(c *tls.Config) Option { return func(s *plan) { s.tls = c } }
+func TLS(c *tls.Config) Option { return func(p *plan) { p.tls = c } }
+
+// Movable has a cluster's nodes ready to move; see Cluster.Move.
+func Movable() Option { return func(p *plan) { p.movable = true } }
 
 // Flags are words for the command line of every Redis node, as Start takes them.
 // --requirepass sets what the nodes use with each other as well.
 func Flags(words ...string) Option {
-	return func(s *plan) { s.flags = append(s.flags, words...) }
+	return func(p *plan) { p.flags = append(p.flags, words...) }
 }
 
 // AnnounceAs sets the name by which a cluster's nodes tell clients of each other.
 // It has to lead to 127.0.0.1, which it is without this option.
-func AnnounceAs(host string) Option { return func(s *plan) { s.host = host } }
+func AnnounceAs(host string) Option { return func(p *plan) { p.host = host } }
 
 // StartCluster starts a cluster for the calling test and ends it when the test
 // ends. When it returns, every node says that the cluster is well, and knows every
@@ -94,6 +98,11 @@ func StartCluster(tb testing.TB, opts ...Option) *Cluster {
 	c := &Cluster{secure: s.tls != nil, bus: newBus(ctx, tb)}
 	for range primaries * (1 + s.replicas) {
 		c.Nodes = append(c.Nodes, newNode(tb, s.host, password(s.flags), faultproxy.WithTLS(s.tls)))
+	}
+	if s.movable {
+		for _, n := range c.Nodes {
+			n.spare = faultproxy.Start(tb, "", faultproxy.WithTLS(s.tls))
+		}
 	}
 	tb.Cleanup(func() { end(tb, containersOf(c.Nodes)...) })
 	if err := atOnce(c.Nodes, func(_ int, n *Node) error { return c.run(ctx, tb, n, s) }); err != nil {
@@ -164,9 +173,13 @@ func (c *Cluster) run(ctx context.Context, tb testing.TB, n *Node, s plan) error
 		// CLUSTER SLOTS leaves out replicas that have received nothing yet, be it a ping.
 		"--repl-ping-replica-period", "1",
 	)
+	ports := []string{n.port}
+	if n.spare != nil {
+		ports = append(ports, portOf(n.spare))
+	}
 	container, err := run(
 		ctx, tb, readyLine, words,
-		testcontainers.WithExposedPorts(n.port),
+		testcontainers.WithExposedPorts(ports...),
 		network.WithBridgeNetwork(),
 		network.WithNetwork(nil, c.bus),
 	)
@@ -268,12 +281,8 @@ func (c *Cluster) Settled(ctx context.Context) error {
 		if !maps.Equal(got, want) {
 			return fmt.Errorf("%s and %s do not agree about the nodes", c.Nodes[0].Addr(), n.Addr())
 		}
-		told, err := n.told(ctx)
-		if err != nil {
+		if err := c.tells(ctx, n); err != nil {
 			return err
-		}
-		if told != len(c.Nodes) {
-			return fmt.Errorf("%s tells clients of %d nodes of %d", n.Addr(), told, len(c.Nodes))
 		}
 		if got[n.id] == "" { // it is a primary
 			return nil

@@ -18,7 +18,7 @@ const clusterSecret = "a-secret"
 func TestCluster(t *testing.T) {
 	certificates := faultproxy.NewCertificates(t)
 	began := time.Now()
-	c := StartCluster(t, Replicas(1), PartialCoverage(), TLS(certificates.Good), Flags("--requirepass", clusterSecret))
+	c := StartCluster(t, Replicas(1), PartialCoverage(), Movable(), TLS(certificates.Good), Flags("--requirepass", clusterSecret))
 	t.Logf("started in %v", time.Since(began))
 	// It knows nothing of this package: what it finds, the nodes told it.
 	opt, err := goredis.ParseClusterURL(c.URL())
@@ -32,6 +32,7 @@ func TestCluster(t *testing.T) {
 	t.Run("clients come by the proxies alone", func(t *testing.T) { throughProxies(t, c, client) })
 	t.Run("it fails over and moves slots", func(t *testing.T) { failOverAndMove(t, c, client) })
 	t.Run("a node is killed and comes back", func(t *testing.T) { killAndRestart(t, c) })
+	t.Run("all addresses change", func(t *testing.T) { move(t, c) })
 	t.Run("a node is cut off", func(t *testing.T) { cutOff(t, c) })
 }
 
@@ -108,6 +109,21 @@ func killAndRestart(t *testing.T, c *Cluster) {
 	c.AwaitSettled(t)
 	if now := c.Replica(t, slot); now != primary {
 		t.Errorf("%s is the replica now", now.Addr())
+	}
+}
+
+func move(t *testing.T, c *Cluster) {
+	before := c.Addrs()
+	c.Move(t)
+	for i, addr := range c.Addrs() {
+		if addr == before[i] {
+			t.Errorf("node %d is still at %s", i, addr)
+		}
+	}
+	conn, err := dial(t.Context(), before[0])
+	if err == nil {
+		_ = conn.Close()
+		t.Error("somebody listens where the first node was")
 	}
 }
 

@@ -23,7 +23,8 @@ const (
 )
 
 // Node is one Redis of several: a server, and the fault proxy in front of it,
-// through which alone clients find it. It is safe for concurrent use.
+// through which alone clients find it. It is safe for concurrent use, except while it
+// moves.
 type Node struct {
 	*Server
 
@@ -33,13 +34,14 @@ type Node struct {
 	// up on a node that is halted after some seconds.
 	Admin *goredis.Client
 
-	host   string // that clients are told
-	id     string // of a cluster's node
-	inside string // IP address for the other nodes
+	host   string            // that clients are told
+	id     string            // of a cluster's node
+	inside string            // IP address for the other nodes
+	spare  *faultproxy.Proxy // in front of the port to move to; nil if there is none
 }
 
-// Addr is where clients find the node, as host:port: its proxy. It never changes,
-// also when the node restarts.
+// Addr is where clients find the node, as host:port: its proxy. It changes by
+// Cluster.Move alone, and not when the node restarts.
 func (n *Node) Addr() string { return net.JoinHostPort(n.host, n.number()) }
 
 // URL is Addr as a Redis URL, without user name or password.
@@ -54,8 +56,14 @@ func (n *Node) Restart(tb testing.TB) {
 
 // number is the node's port, which inside and for clients is the same.
 func (n *Node) number() string {
-	_, number, _ := net.SplitHostPort(n.Proxy.Addr())
+	number, _, _ := strings.Cut(portOf(n.Proxy), "/")
 	return number
+}
+
+// portOf is the port inside of the server that is behind a proxy: the same number.
+func portOf(p *faultproxy.Proxy) string {
+	_, number, _ := net.SplitHostPort(p.Addr())
+	return number + "/tcp"
 }
 
 // newNode makes a node that runs nowhere yet. Its port is that of its proxy, so
@@ -64,7 +72,7 @@ func newNode(tb testing.TB, host, password string, opts ...faultproxy.Option) *N
 	tb.Helper()
 	// Nothing is sent there before the container runs.
 	n := &Node{Proxy: faultproxy.Start(tb, "", opts...), host: host}
-	n.Server = &Server{port: n.number() + "/tcp", password: password}
+	n.Server = &Server{port: portOf(n.Proxy), password: password}
 	dialer := net.Dialer{Timeout: adminDial}
 	n.Admin = goredis.NewClient(&goredis.Options{
 		Addr:     n.Addr(), // names it in errors; the dialer goes past it

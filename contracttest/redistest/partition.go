@@ -2,11 +2,14 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
+
+	"parley/contracttest/faultproxy"
 )
 
 // Cut takes a node off the network of the nodes: it and the others, its replicas
@@ -30,6 +33,31 @@ func (c *Cluster) Rejoin(tb testing.TB, n *Node) {
 		}
 		return c.enter(ctx, n)
 	})
+}
+
+// Move has every node change its address at once, to one that was never told to
+// anybody. Where they were, connections are refused from now on. It needs Movable,
+// and can be done once.
+func (c *Cluster) Move(tb testing.TB) {
+	tb.Helper()
+	ctx := tb.Context()
+	err := atOnce(c.Nodes, func(_ int, n *Node) error {
+		former := n.Proxy
+		n.Proxy, n.spare = n.spare, nil
+		err := n.Admin.ConfigSet(ctx, "port", n.number()).Err()
+		if err == nil { // which it would not notice by itself
+			err = n.Admin.ConfigSet(ctx, "cluster-announce-port", n.number()).Err()
+		}
+		former.Set(faultproxy.Refuse())
+		n.port = portOf(n.Proxy)
+		return errors.Join(err, n.locate(ctx))
+	})
+	if err != nil {
+		tb.Fatalf("move the nodes: %v", err)
+	}
+	if err := await(ctx, c.Settled); err != nil {
+		tb.Fatalf("after the nodes have moved: %v", err)
+	}
 }
 
 // engine asks the Docker engine for something. Not within the test's context: that is done

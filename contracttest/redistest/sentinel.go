@@ -42,10 +42,10 @@ type Sentinels struct {
 
 // DownAfter sets how long a node may be silent before a sentinel takes it for down;
 // 1 s without this option.
-func DownAfter(d time.Duration) Option { return func(s *plan) { s.downAfter = d } }
+func DownAfter(d time.Duration) Option { return func(p *plan) { p.downAfter = d } }
 
 // SentinelPassword has the sentinels ask for a password.
-func SentinelPassword(p string) Option { return func(s *plan) { s.secret = p } }
+func SentinelPassword(secret string) Option { return func(p *plan) { p.secret = secret } }
 
 // StartSentinel starts sentinels and what they watch for the calling test and ends
 // them when the test ends. When it returns, every sentinel knows the replicas and

@@ -38,19 +38,24 @@ func (n *Node) shape(ctx context.Context) (map[string]string, error) {
 	return found, nil
 }
 
-// told is how many nodes a node tells clients of.
-func (n *Node) told(ctx context.Context) (int, error) {
+// tells returns an error unless the node tells clients of all nodes, by the addresses
+// that they have.
+func (c *Cluster) tells(ctx context.Context, n *Node) error {
 	ranges, err := n.Admin.ClusterSlots(ctx).Result()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	ids := map[string]bool{}
+	var told []string
 	for _, r := range ranges {
 		for _, node := range r.Nodes {
-			ids[node.ID] = true
+			told = append(told, node.Addr)
 		}
 	}
-	return len(ids), nil
+	slices.Sort(told)
+	if want := slices.Sorted(slices.Values(c.Addrs())); !slices.Equal(slices.Compact(told), want) {
+		return fmt.Errorf("%s tells clients of %q, there are %q", n.Addr(), slices.Compact(told), want)
+	}
+	return nil
 }
 
 // Firsts are the first slots of the three shards, as they were started.
