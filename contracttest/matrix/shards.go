@@ -65,10 +65,16 @@ type ShardRow struct {
 	Patient bool
 	// Breaks says that connections break, so that a call may be sent a second time.
 	Breaks bool
-	// Loses says that acknowledged turns are lost, and that what is read may be
-	// stale: it shows that the row beside it, which waits for a replica, is needed.
-	Loses bool
+	// Loses says that acknowledged turns may be lost, and that what is read may be
+	// stale. Control rows must lose some: else the one beside them, which waits for a
+	// replica, would show nothing.
+	Loses, Control bool
 
+	// Fronted instances know one address, which leads to a node wherever that goes.
+	Fronted bool
+
+	// try is for rows that need no load: it gives what is not as promised.
+	try    func(b *shardbed, t Target) []string
 	inject func(b *shardbed)
 	heal   func(b *shardbed) // ends the fault; nil for what ends by itself
 	repair func(b *shardbed) // what the next row needs beside that; nil for nothing
@@ -112,7 +118,7 @@ func Deploy(tb testing.TB, kind Deployment) *Deployed {
 	timeout := redistest.NodeTimeout(nodeTimeout)
 	switch kind {
 	case Bare:
-		d.cluster = redistest.StartCluster(tb, user, timeout, redistest.PartialCoverage())
+		d.cluster = redistest.StartCluster(tb, user, timeout, redistest.PartialCoverage(), redistest.Movable())
 	case Paired:
 		d.cluster = redistest.StartCluster(tb, user, timeout, redistest.PartialCoverage(), redistest.Replicas(1))
 	case Covered:

@@ -36,8 +36,8 @@ func (e *ShardEntry) judge(b *shardbed, when times) {
 			} else {
 				under = append(under, c.took)
 			}
-			if c.failed() && !b.row.Others.allows(c.class) {
-				e.breaks("%s of a shard that is well: %s after %v", c.op, c.class, c.took)
+			if c.failed() && (!b.row.Others.allows(c.class) || c.began.After(due)) {
+				e.breaks("%s of another shard: %s after %v", c.op, c.class, c.took)
 			}
 			continue
 		}

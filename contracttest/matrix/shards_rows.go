@@ -3,6 +3,7 @@ package matrix
 import (
 	"fmt"
 	"slices"
+	"testing"
 	"time"
 
 	"parley/contracttest/faultproxy"
@@ -10,7 +11,9 @@ import (
 )
 
 // ShardRows are all faults of a Redis of several nodes.
-func ShardRows() []ShardRow { return slices.Concat(bareRows(), pairedRows(), coveredRows()) }
+func ShardRows() []ShardRow {
+	return slices.Concat(bareRows(), pairedRows(), coveredRows(), watchedRows())
+}
 
 // What calls of a shard end with whose primary has gone, or is being replaced.
 var gone = Expect{"store_unreachable", "store_timeout", "store_not_ready", "store_readonly"}
@@ -81,7 +84,24 @@ func bareRows() []ShardRow {
 			Hurt: Expect{"store_unreachable"}, Up: 3, Breaks: true,
 			inject: set(faultproxy.CutAfter(faultproxy.RST).On(faultproxy.Scripts())), heal: healed,
 		},
+		seed("seed-hung", "the first node that is asked says nothing", faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns)),
+		seed("seed-refused", "the first node that is asked refuses connections", faultproxy.Refuse()),
+		seed("seed-password", "the first node that is asked refuses the password", faultproxy.Answer(faultproxy.Error(wrongPass)).On(faultproxy.All)),
+		noMap("no-seed-refused", "all nodes refuse connections at the start", faultproxy.Refuse(), "store_unreachable"),
+		noMap("no-seed-password", "all nodes refuse the password at the start", faultproxy.Answer(faultproxy.Error(wrongPass)).On(faultproxy.All), "store_auth"),
+		noMap("no-cluster", "what is asked has no cluster support", faultproxy.Answer(faultproxy.Error("ERR This instance has cluster support disabled")).On(faultproxy.Names("CLUSTER")), "store_misconfigured"),
+		{ // the last one on its deployment: its nodes cannot restart afterwards
+			ID: "all-moved", Fault: "all nodes have other addresses at once, and the one in the settings leads to them", On: Bare,
+			Hurt: gone, Others: gone, Breaks: true, Fronted: true, inject: moveAll,
+		},
 	}
+}
+
+func moveAll(b *shardbed) {
+	b.tb.Helper()
+	b.cluster.Move(b.tb)
+	b.front.SetUpstream(b.nodes()[0].Server.Addr())
+	b.front.KillConns(faultproxy.RST)
 }
 
 // afterCut is how long a shard may fail whose primary was cut off: until the nodes
@@ -109,7 +129,7 @@ func pairedRows() []ShardRow {
 		},
 		{
 			ID: "primary-cut-off", Fault: "the primary of a shard is cut off from the other nodes while clients reach all of them", On: Paired,
-			Hurt: gone, Back: afterCut, Breaks: true, Loses: true, inject: cut, repair: rejoin,
+			Hurt: gone, Back: afterCut, Breaks: true, Loses: true, Control: true, inject: cut, repair: rejoin,
 		},
 		{
 			ID: "primary-cut-off-waited", Fault: "the same, and answers wait for a replica", On: Paired, Wait: 1,
@@ -138,7 +158,59 @@ func coveredRows() []ShardRow {
 			ID: "slot-moved", Fault: "slots move to another shard, a key at a time", On: Covered,
 			Patient: true, inject: moveSlots,
 		},
+		{ID: "slot-half-moved", Fault: "a slot stays half moved, at every key of it", On: Covered, try: halfMoved},
 	}
+}
+
+// watchers does something with sentinels, and resets the connections to the primary,
+// so that new ones have to be made.
+func watchers(n int, do func(*redistest.Node, testing.TB)) func(b *shardbed) {
+	return func(b *shardbed) {
+		for _, s := range b.sentinels.Sentinels[:n] {
+			do(s, b.tb)
+		}
+		b.hurt.Proxy.KillConns(faultproxy.RST)
+	}
+}
+
+func killNode(n *redistest.Node, tb testing.TB)    { n.Kill(tb) }
+func restartNode(n *redistest.Node, tb testing.TB) { n.Restart(tb) }
+func stopNode(n *redistest.Node, tb testing.TB)    { n.Stop(tb) }
+func goOnNode(n *redistest.Node, tb testing.TB)    { n.Continue(tb) }
+
+// watchedRows are faults of a primary with sentinels, and of the sentinels.
+func watchedRows() []ShardRow {
+	return []ShardRow{
+		{
+			ID: "sentinel-primary-killed", Fault: "the primary dies, and the sentinels promote a replica", On: Watched,
+			Hurt: gone, Promotes: true, Breaks: true, inject: kill, repair: restart,
+		},
+		{
+			ID: "sentinel-primary-hung", Fault: "the primary stands still, and the sentinels promote a replica", On: Watched,
+			Hurt: gone, Promotes: true, Breaks: true, inject: stop, repair: goOn,
+		},
+		{
+			// Sentinel promotes before it demotes: what is written in between is lost.
+			ID: "sentinel-planned", Fault: "the sentinels promote a replica as planned (SENTINEL FAILOVER)", On: Watched,
+			Breaks: true, Loses: true, inject: func(b *shardbed) { b.sentinels.Failover(b.tb) },
+		},
+		{
+			ID: "sentinels-dead", Fault: "all sentinels are dead, the primary is well, and its connections are reset", On: Watched,
+			Breaks: true, inject: watchers(3, killNode), repair: watchers(3, restartNode),
+		},
+		{
+			ID: "sentinels-hung", Fault: "two of three sentinels stand still, the primary is well, and its connections are reset", On: Watched,
+			Breaks: true, inject: watchers(2, stopNode), repair: watchers(2, goOnNode),
+		},
+		{ID: "sentinel-name", Fault: "the sentinels do not know the name of the primary", On: Watched, try: wrongName},
+	}
+}
+
+// wrongName has an instance ask for a primary that nobody knows.
+func wrongName(b *shardbed, t Target) []string {
+	w := b.settings(b.prefix, Patience, 0)
+	w.SentinelMaster = "nobody"
+	return b.first(t.Store(b.tb, w), b.atOnce(), func(err error) bool { return t.Class(err) == "store_misconfigured" })
 }
 
 // moveSlots moves the slots of the talkers of the hurt shard to the next one.

@@ -36,9 +36,10 @@ type shardbed struct {
 	prefix  string
 	load    *load
 	stores  []store.Store
-	shard   int             // that is hurt
-	hurt    *redistest.Node // its primary when the row began
-	replica *redistest.Node // that follows it; nil with sentinels and where there is none
+	front   *faultproxy.Proxy // of a Fronted row
+	shard   int               // that is hurt
+	hurt    *redistest.Node   // its primary when the row began
+	replica *redistest.Node   // that follows it; nil with sentinels and where there is none
 }
 
 // times are when it happened.
@@ -50,6 +51,12 @@ type times struct {
 func RunShards(tb testing.TB, t Target, d *Deployed, r ShardRow) ShardEntry {
 	tb.Helper()
 	b := newShardbed(tb, t, d, r)
+	e := ShardEntry{ID: r.ID, Fault: r.Fault, On: r.On}
+	if r.try != nil {
+		e.Broken = r.try(b, t)
+		d.await(tb)
+		return e
+	}
 	when := times{}
 	ctx, stop := context.WithCancel(tb.Context())
 	defer stop()
@@ -60,7 +67,6 @@ func RunShards(tb testing.TB, t Target, d *Deployed, r ShardRow) ShardEntry {
 	running.Go(func() { b.load.run(ctx) })
 	pass(ctx, calmTime)
 
-	e := ShardEntry{ID: r.ID, Fault: r.Fault, On: r.On}
 	when.injected = time.Now()
 	b.row.inject(b)
 	when.open = time.Now().Add(callsToOpen*b.timeout + b.late())
@@ -111,8 +117,13 @@ func newShardbed(tb testing.TB, t Target, d *Deployed, r ShardRow) *shardbed {
 	if r.Patient {
 		b.timeout = max(b.timeout, patientTimeout)
 	}
+	w := d.settings(b.prefix, b.timeout, r.Wait)
+	if r.Fronted {
+		b.front = faultproxy.Start(tb, d.nodes()[0].Server.Addr())
+		w = b.at(w, b.front, nil)
+	}
 	for range instances {
-		b.stores = append(b.stores, t.Store(tb, d.settings(b.prefix, b.timeout, r.Wait)))
+		b.stores = append(b.stores, t.Store(tb, w))
 	}
 	primaries := d.primaries(tb)
 	b.hurt = primaries[b.shard]
@@ -195,7 +206,7 @@ func (e *ShardEntry) verify(b *shardbed, injected time.Time) {
 	if e.Lost > e.Late && !b.row.Loses {
 		e.breaks("%d of %d acknowledged turns are lost", e.Lost-e.Late, e.Acked)
 	}
-	if e.Lost == 0 && b.row.Loses {
+	if e.Lost == 0 && b.row.Control {
 		e.breaks("none of %d acknowledged turns is lost, so the fault was none", e.Acked)
 	}
 	if e.Doubled > 0 {

@@ -37,7 +37,7 @@ func (c *Cluster) Rejoin(tb testing.TB, n *Node) {
 
 // Move has every node change its address at once, to one that was never told to
 // anybody. Where they were, connections are refused from now on. It needs Movable,
-// and can be done once.
+// can be done once, and no node may restart after it.
 func (c *Cluster) Move(tb testing.TB) {
 	tb.Helper()
 	ctx := tb.Context()
