@@ -71,7 +71,7 @@ type agentCall struct {
 	restarted    bool
 	code         string // of a platform error inside the answer
 	err          error
-	list         [12]attribute.KeyValue // room for the span's attributes
+	list         [13]attribute.KeyValue // room for the span's attributes
 	returned     bool                   // false if the agent or its consumer panicked
 }
 
@@ -89,6 +89,7 @@ func (d *observedAgent) observe(ctx context.Context, op string, call func(contex
 		for e, err := range call(context.WithValue(ctx, agentCallKey{}, c)) {
 			c.event(ctx, e, err)
 			if !yield(e, err) {
+				c.refused(ctx)
 				break
 			}
 		}
@@ -119,6 +120,14 @@ func (c *agentCall) event(ctx context.Context, e copilot.Event, err error) {
 	}
 }
 
+// refused is called when the caller stops reading. One that did so because of the
+// answer has said why in its context.
+func (c *agentCall) refused(ctx context.Context) {
+	if e, ok := errors.AsType[*copilot.Error](context.Cause(ctx)); ok && c.err == nil {
+		c.err = e
+	}
+}
+
 // end ends the span and records the measurements.
 func (c *agentCall) end(ctx context.Context) {
 	class := ""
@@ -137,6 +146,9 @@ func (c *agentCall) end(ctx context.Context) {
 		}
 		list = text(list, keyGenConversation, c.conversation)
 		list = text(list, keyAgentError, c.code)
+		if e, ok := errors.AsType[*copilot.Error](c.err); ok {
+			list = text(list, keyReason, e.Reason)
+		}
 		if c.restarted {
 			list = append(list, keyRestarted.Bool(true))
 		}

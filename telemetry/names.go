@@ -61,7 +61,8 @@ const (
 	// call of the store or the agent it is there only when the call came to a class
 	// that is no failure of that system; a failure is the span's error.type.
 	keyOutcome        attribute.Key = "parley.outcome"
-	keyStage          attribute.Key = "parley.failure.stage" // auth, begin, upstream or complete
+	keyStage          attribute.Key = "parley.failure.stage"  // auth, begin, upstream or complete
+	keyReason         attribute.Key = "parley.failure.reason" // of a failed call of the agent, in fixed words
 	keyConversation   attribute.Key = "parley.conversation.id"
 	keyOwnerHash      attribute.Key = "parley.owner.hash" // keyed, see Options.OwnerKey
 	keyReplayed       attribute.Key = "parley.replayed"

@@ -22,6 +22,7 @@ type reply struct {
 	payload    *store.Payload // the first data that came without a message
 	position   position       // of the workflow
 	bytes      int            // of all that was said
+	refuse     context.CancelCauseFunc
 }
 
 // ask asks the agent while the lease is renewed. When there is no answer, it records
@@ -90,6 +91,10 @@ func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class 
 // does not know what was said before. With an error comes what was said until then.
 func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f *Feed) (reply, error) {
 	re := reply{upstreamID: held.UpstreamID, position: positionOf(req, held)}
+	// An answer that is refused ends the call with the reason as its cause, so that
+	// whoever observes the call does not take it for one that went well.
+	ctx, re.refuse = context.WithCancelCause(ctx)
+	defer re.refuse(nil)
 	began := r.cfg.Now()
 	if req.Kind.starts() || re.upstreamID == "" {
 		var greeted *Feed
@@ -166,7 +171,9 @@ func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilo
 				s.messages[0].ID = id
 			}
 			if re.bytes += s.size(); r.cfg.MaxAnswerBytes > 0 && re.bytes > r.cfg.MaxAnswerBytes {
-				return nil, &copilot.Error{Op: "turn", Kind: copilot.ErrProtocol, Reason: "answer has more than MAX_ANSWER_BYTES"}
+				err := &copilot.Error{Op: "turn", Kind: copilot.ErrProtocol, Reason: "answer has more than MAX_ANSWER_BYTES"}
+				re.refuse(err)
+				return nil, err
 			}
 			messages = append(messages, s.messages...)
 			f.say(id, s.messages)
