@@ -53,11 +53,11 @@ func (p *places) enter(w *statusWriter) (leave func()) {
 
 // Bounded gives a handler that is served beside the API the bounds of the API's
 // open routes: so many answers at once, and so much time for a client to read each
-// part.
-func Bounded(h http.Handler, atOnce int) http.Handler {
+// part. While the service drains, it too has clients go elsewhere.
+func (s *Server) Bounded(h http.Handler, atOnce int) http.Handler {
 	p := newPlaces(atOnce)
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
-		w := &statusWriter{ResponseWriter: raw}
+		w := &statusWriter{ResponseWriter: raw, draining: s.cfg.Health.isDraining}
 		defer p.enter(w)()
 		h.ServeHTTP(steadily{w}, r)
 		flush(w)

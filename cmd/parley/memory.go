@@ -6,4 +6,4 @@ import "github.com/KimMachineGun/automemlimit/memlimit"
 // that its container may use, where it would be killed. GOMEMLIMIT wins. Without a
 // container there is no limit, and where there is one that cannot be read, nothing is
 // lost but this.
-func limitMemory() { _, _ = memlimit.Set() }
+func limitMemory(container memlimit.Provider) { _, _ = memlimit.Set(memlimit.WithProvider(container)) }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"runtime/debug"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // errUsage says that the command line made no sense; what was wrong has been
@@ -114,7 +116,7 @@ func run(ctx context.Context, args []string, env environment, stdout, stderr io.
 	if err != nil {
 		return configError{err}
 	}
-	limitMemory()
+	limitMemory(memlimit.FromCgroup)
 	return serve(ctx, c, seams{}, stdout, stderr)
 }
 

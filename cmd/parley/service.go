@@ -92,7 +92,7 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 	if c.admin {
 		s.admin = newAdmin(s.api.AdminHandler(), s.provider.Metrics, s.log)
 	} else {
-		handler = withMetrics(handler, s.provider.Metrics)
+		handler = withMetrics(handler, s.api, s.provider.Metrics)
 	}
 	s.web, s.conns = newWeb(handler, connectionLimit(c.maxConnections), s.log)
 	if s.conns.limit < c.maxConnections {

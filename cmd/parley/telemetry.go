@@ -88,11 +88,11 @@ const scrapesAtOnce = 16
 
 // withMetrics serves scrapes beside the API. They are no requests of its users,
 // so they are neither traced nor counted nor logged.
-func withMetrics(api, metrics http.Handler) http.Handler {
+func withMetrics(api http.Handler, s *server.Server, metrics http.Handler) http.Handler {
 	if metrics == nil {
 		return api
 	}
-	metrics = server.Bounded(metrics, scrapesAtOnce)
+	metrics = s.Bounded(metrics, scrapesAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/metrics" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			metrics.ServeHTTP(w, r)
