@@ -13,7 +13,10 @@ import (
 	"parley/contracttest/faultproxy"
 )
 
-const conversationPath = "/api/chat/conversations/{id}"
+const (
+	conversationPath = "/api/chat/conversations/{id}"
+	listPath         = "/api/chat/conversations"
+)
 
 // of are the claims that a row needs.
 func of(all ...claims.Claim) []claims.Claim { return all }
@@ -23,6 +26,7 @@ func ownRows() []Row {
 	rows := []Row{
 		{ID: "crowd", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.Classes, claims.BoundedStore), Fault: "100 callers at once, more than there are connections, and commands never reach Redis", try: crowd, Reads: Expect{"store_timeout", "store_pool_exhausted"}},
 		{ID: "breaker-open", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.Breaker, claims.BoundedStore), Fault: "commands never reach Redis, and that is known by now", try: breakerOpen, Reads: Expect{"store_timeout"}},
+		{ID: "silent-reads", tries: "GET " + listPath, Needs: of(claims.Read, claims.Breaker, claims.BoundedStore), Fault: "reading messages gets no reply, again and again, and Redis answers all else", try: silentReads, Reads: Expect{"store_timeout"}},
 		{ID: "clients-leave", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.BoundedStore), Fault: "clients leave one after the other while Redis is slow", try: clientsLeave},
 		{ID: "runner-paused", tries: "POST /api/chat/send", Needs: of(claims.Instances, claims.Idempotency, claims.KeyLayout), Fault: "an instance is paused in the middle of a turn for longer than its lease, and another takes the turn over", try: runnerPaused},
 		{ID: "evicts", tries: healthName, Needs: of(claims.Eviction), Fault: "Redis deletes what it holds when its memory is full (maxmemory-policy)", try: evicts, own: true},
@@ -105,6 +109,39 @@ func breakerOpen(bed *testbed, t Target) []Cell {
 	slices.Sort(idle)
 	if p99, machine := took[n*99/100], max(idle[n*99/100], bed.baseline.Max()); p99 > quick+machine {
 		cell.fail("under the fault", fmt.Errorf("one of 100 answers took %v or more, allowed are %v, and the machine is late by %v", p99, quick, machine))
+	}
+	bed.proxy.Heal()
+	cell.recover(time.Now(), c, bed.limits)
+	return []Cell{cell}
+}
+
+// silentReads: that some calls wait in vain is no reason to fail others without having
+// asked Redis itself, which answers.
+func silentReads(bed *testbed, t Target) []Cell {
+	c := bed.route(t, route{method: "GET", path: conversationPath})
+	cell := bed.cell("GET "+listPath, "")
+	cell.fail("before the fault", patiently(c.prepare))
+	bed.proxy.Set(faultproxy.LoseReply().On(faultproxy.Names("LRANGE")))
+	var asking sync.WaitGroup
+	const readers, each = 5, 2
+	for range readers {
+		one := *c
+		asking.Go(func() {
+			for range each {
+				if o := one.ask(""); o.class != "store_timeout" {
+					bed.tb.Errorf("a read that gets no reply: %d %s", o.status, o.class)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	list := *c
+	list.route = route{method: "GET", path: listPath}
+	for range readers {
+		began := time.Now()
+		o := list.ask("")
+		o.took = time.Since(began)
+		cell.judge(o, bed.waited())
 	}
 	bed.proxy.Heal()
 	cell.recover(time.Now(), c, bed.limits)

@@ -3,7 +3,9 @@ package mutants
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/store"
 )
@@ -68,6 +70,48 @@ func outages() []Mutant {
 			Cells: []Cell{{"refused", send}},
 			Break: breaking(neverCloses),
 		},
+		{
+			Name: "opens-by-calls-alone", Wrong: "It fails all calls for a while after five outages in a row, without asking whether its place answers.",
+			Cells: []Cell{{"silent-reads", "GET /api/chat/conversations"}},
+			Break: breaking(opensByCalls),
+		},
+	}
+}
+
+func opensByCalls(m *broken, o Options) {
+	const enough, pause = 5, 5 * time.Second
+	var mu sync.Mutex
+	var failed int
+	var until time.Time
+	try := func(op string, call func() error) error {
+		mu.Lock()
+		open := o.now().Before(until)
+		mu.Unlock()
+		if open {
+			return &store.Error{Op: op, Kind: store.ErrTimeout, Reason: "circuit breaker is open"}
+		}
+		err := call()
+		mu.Lock()
+		defer mu.Unlock()
+		if failed++; !isOutage(err) {
+			failed = 0
+		}
+		if failed >= enough {
+			failed, until = 0, o.now().Add(pause)
+		}
+		return err
+	}
+	m.begin = func(ctx context.Context, b store.Begin) (t store.Turn, err error) {
+		err = try("BeginTurn", func() error { t, err = m.Store.BeginTurn(ctx, b); return err })
+		return t, err
+	}
+	m.read = func(ctx context.Context, owner store.Owner, id string, r store.Range) (c store.Conversation, err error) {
+		err = try("Conversation", func() error { c, err = m.Store.Conversation(ctx, owner, id, r); return err })
+		return c, err
+	}
+	m.list = func(ctx context.Context, owner store.Owner, p store.Page) (l store.Listing, err error) {
+		err = try("List", func() error { l, err = m.Store.List(ctx, owner, p); return err })
+		return l, err
 	}
 }
 
