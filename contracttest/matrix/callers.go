@@ -63,19 +63,19 @@ type Attack struct {
 
 // AttackEntry is what came of an attack.
 type AttackEntry struct {
-	ID       string         `json:"id"`
-	About    string         `json:"about"`
-	Promise  string         `json:"promise"`
-	Store    string         `json:"store"`
-	Answers  map[string]int `json:"answers"`  // to the other tenant, by status and class
-	Attacker map[string]int `json:"attacker"` // to the attackers
-	Calm     time.Duration  `json:"calm"`     // the other tenant's p99 before the attack
-	Under    time.Duration  `json:"under"`    // and during it
-	Machine  time.Duration  `json:"machine"`  // the most that the machine, or the process in answering a probe, was late by
-	Allowed  float64        `json:"allowed"`  // times Calm, beside twice Machine; 0 for any
-	PeakMB   int            `json:"peakMB"`
-	LimitMB  int            `json:"limitMB"` // 0 where it is not measured
-	Broken   []string       `json:"broken,omitempty"`
+	ID       string
+	About    string
+	Promise  string
+	Store    string
+	Answers  map[string]int // to the other tenant, by status and class
+	Attacker map[string]int // to the attackers
+	Calm     time.Duration  // the other tenant's p99 before the attack
+	Under    time.Duration  // and during it
+	Machine  time.Duration  // the most that the machine, or the process in answering a probe, was late by
+	Allowed  float64        // times Calm, beside twice Machine; 0 for any
+	PeakMB   int
+	LimitMB  int // 0 where it is not measured
+	Broken   []string
 }
 
 // Ratio is the p99 during the attack by that before it.

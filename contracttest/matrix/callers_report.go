@@ -1,41 +1,19 @@
 package matrix
 
 import (
-	"bytes"
-	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"html/template"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-)
 
-// callersText is the template of the chapter's page.
-//
-//go:embed callers.html
-var callersText string
+	"parley/contracttest/report"
+)
 
 // CallersReport is the chapter about callers: what each attack did to another tenant.
 type CallersReport struct {
-	Made    time.Time     `json:"made"`
-	Attacks []AttackEntry `json:"attacks"`
-}
-
-// Failed is how many attacks broke a promise.
-func (r *CallersReport) Failed() int {
-	n := 0
-	for _, e := range r.Attacks {
-		if len(e.Broken) > 0 {
-			n++
-		}
-	}
-	return n
+	Made    time.Time
+	Attacks []AttackEntry
 }
 
 // Answered lists answers with how often they came.
@@ -47,63 +25,42 @@ func Answered(answers map[string]int) string {
 	return strings.Join(all, ", ")
 }
 
-// WriteText prints three lines for each attack, and one for each broken promise.
-func (r *CallersReport) WriteText(out io.Writer) error {
-	var w bytes.Buffer
-	fmt.Fprintf(&w, "\nCallers: what one tenant does, and what another gets\n")
+// WriteFiles writes the chapter as callers.txt, callers.html and callers.json into a
+// directory.
+func (r *CallersReport) WriteFiles(dir string) error { return r.report().WriteFiles(dir, "callers") }
+
+func (r *CallersReport) report() *report.Report {
+	var results []report.Result
 	for _, e := range r.Attacks {
-		mark := "ok  "
-		if len(e.Broken) > 0 {
-			mark = "FAIL"
-		}
-		fmt.Fprintf(&w, "\n%s %s (%s): %s\n     must hold: %s\n", mark, e.ID, e.Store, e.About, e.Promise)
-		fmt.Fprintf(&w, "     the other tenant: %s, p99 %s → %s (%.2f ×, the machine %s); the attacker: %s; memory %s\n",
-			Answered(e.Answers), tenths(e.Calm), tenths(e.Under), e.Ratio(), tenths(e.Machine), Answered(e.Attacker), e.memory())
-		for _, b := range e.Broken {
-			fmt.Fprintf(&w, "     broken: %s\n", b)
-		}
+		results = append(results, report.Result{Rule: e.Rule(), Finding: e.Finding()})
 	}
-	fmt.Fprintf(&w, "\n%d attacks, %d with a broken promise\n", len(r.Attacks), r.Failed())
-	_, err := w.WriteTo(out)
-	return err
+	return report.Of(report.Head{Title: "Callers: what one tenant does, and what another gets", Tool: "make contract", Began: r.Made}, report.Redactor{}, results)
 }
 
-func (e AttackEntry) memory() string {
-	if e.LimitMB == 0 {
-		return fmt.Sprintf("%d MiB, not judged", e.PeakMB)
+// Rule is what the attack tries: a row of the chapter, in the column of its store.
+func (e AttackEntry) Rule() report.Rule {
+	return report.Rule{
+		ID: report.CellID(e.ID, e.Store), Chapter: "callers", Row: e.ID, Column: e.Store, Fault: "One tenant " + e.About + ".",
+		Sentence: "Another tenant is served, and " + e.Promise + ".",
 	}
-	return fmt.Sprintf("%d of %d MiB", e.PeakMB, e.LimitMB)
 }
 
-func tenths(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
-}
-
-// WriteFiles writes callers.txt, callers.html and callers.json into a directory.
-func (r *CallersReport) WriteFiles(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+// Finding is what came of the attack. The answer is what the other tenant got.
+func (e AttackEntry) Finding() report.Finding {
+	f := report.Finding{
+		Outcome: report.Passed, Answer: Answered(e.Answers), Came: strings.Join(e.Broken, "\n"), Measures: []report.Measure{
+			report.Milliseconds("p99 before", e.Calm), report.Milliseconds("during", e.Under), {Name: "which is", Value: e.Ratio(), Unit: "×"},
+			report.Milliseconds("the machine was late by", e.Machine), {Name: "memory", Value: float64(e.PeakMB), Unit: "MiB"},
+		},
 	}
-	var errs []error
-	for name, write := range map[string]func(io.Writer) error{
-		"callers.txt": r.WriteText, "callers.html": r.WriteHTML, "callers.json": r.WriteJSON,
-	} {
-		var b bytes.Buffer
-		errs = append(errs, write(&b), os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644))
+	if len(e.Broken) > 0 {
+		f.Outcome, f.Expected = report.Failed, e.Promise
 	}
-	return errors.Join(errs...)
-}
-
-// WriteJSON writes the report for programs; durations are in nanoseconds.
-func (r *CallersReport) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
-
-// WriteHTML writes the report as one page that needs nothing beside itself.
-func (r *CallersReport) WriteHTML(w io.Writer) error {
-	return template.Must(template.New("callers").Funcs(template.FuncMap{
-		"ms": tenths, "answered": Answered, "memory": AttackEntry.memory,
-	}).Parse(callersText)).Execute(w, r)
+	if e.LimitMB > 0 {
+		f.Measures = append(f.Measures, report.Measure{Name: "allowed", Value: float64(e.LimitMB), Unit: "MiB"})
+	}
+	for _, a := range slices.Sorted(maps.Keys(e.Attacker)) {
+		f.Measures = append(f.Measures, report.Measure{Name: "attacker got " + a, Value: float64(e.Attacker[a]), Unit: "×"})
+	}
+	return f
 }

@@ -1,6 +1,8 @@
 package matrix
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -63,23 +65,27 @@ func TestCallersReport(t *testing.T) {
 	broken.ID, broken.Store, broken.LimitMB = "b", "memory", 0
 	broken.Broken = []string{"it <failed>"}
 	r := &CallersReport{Attacks: []AttackEntry{kept(), broken}}
-	var text, page strings.Builder
-	if err := r.WriteText(&text); err != nil {
-		t.Error(err)
+	dir := t.TempDir()
+	if err := r.WriteFiles(dir); err != nil {
+		t.Fatal(err)
 	}
-	if err := r.WriteHTML(&page); err != nil {
-		t.Error(err)
-	}
-	for _, want := range []string{
-		"ok   a (redis): does", "must hold: holds", "200 × 9, p99 2.0 ms → 20.0 ms (10.00 ×, the machine 8.0 ms)", "100 of 100 MiB",
-		"FAIL b (memory)", "100 MiB, not judged", "broken: it <failed>", "2 attacks, 1 with a broken promise",
+	for file, wanted := range map[string][]string{
+		"callers.txt": {
+			"a: One tenant does.", "ok    redis", "200 × 9", "p99 before 2 ms, during 20 ms, which is 10 ×, the machine was late by 8 ms", "memory 100 MiB, allowed 100 MiB",
+			"attacker got 429 overloaded 1 ×", "FAILED: b/memory", "it <failed>", "2 rules: 1 failed, 1 passed",
+		},
+		"callers.html": {"it &lt;failed&gt;", `<td class="failed">`},
+		"callers.json": {`"id": "b/memory"`},
 	} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("the text lacks %q:\n%s", want, text.String())
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Error(err)
 		}
-	}
-	if !strings.Contains(page.String(), "it &lt;failed&gt;") || strings.Count(page.String(), `class="broken"`) != 1 {
-		t.Errorf("the page:\n%s", page.String())
+		for _, want := range wanted {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s lacks %q:\n%s", file, want, text)
+			}
+		}
 	}
 }
 

@@ -1,7 +1,8 @@
 package matrix
 
 import (
-	"encoding/json"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -92,29 +93,28 @@ func TestReport(t *testing.T) {
 	if r.Rows[0].ID != "refused" || r.Rows[2].ID != "memory" {
 		t.Errorf("not in the order of the table: %s, %s, %s", r.Rows[0].ID, r.Rows[1].ID, r.Rows[2].ID)
 	}
-	var text, page, data strings.Builder
-	for name, err := range map[string]error{"text": r.WriteText(&text), "page": r.WriteHTML(&page), "data": r.WriteJSON(&data)} {
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+	dir := t.TempDir()
+	if err := r.WriteFiles(dir); err != nil {
+		t.Fatal(err)
 	}
-	for _, want := range []string{
-		"refused × GET /x over TLS", "connections are <refused>", "expected: store_unreachable or success",
-		`class "upstream_error"`, "answered after 2s, allowed are 250ms", "ran 3 times", "not run: not applicable",
-		"p50   2 ms max   3 ms", "3 rows, 1 promises broken",
+	for file, wanted := range map[string][]string{
+		"matrix.txt": {
+			"FAILED: refused-tls/GET /x", "connections are <refused>", "expected  store_unreachable or success",
+			`class "upstream_error"`, "answered after 2s, allowed are 250ms", "ran 3 times", "skipped, not applicable",
+			"answer p50 2 ms, max 3 ms, good again 7 ms", "3 rules: 1 failed, 1 skipped, 1 passed",
+		},
+		"matrix.html": {"connections are &lt;refused&gt;", `<td class="failed">`, `<td class="passed">`, "not applicable", "502 upstream_error"},
+		"matrix.json": {`"id": "refused-tls/GET /x"`, `"outcome": "failed"`, `"exit": 1`},
 	} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("the text lacks %q:\n%s", want, text.String())
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Error(err)
 		}
-	}
-	for _, want := range []string{"connections are &lt;refused&gt;", `class="broken"`, `class="kept"`, "not run: not applicable"} {
-		if !strings.Contains(page.String(), want) {
-			t.Errorf("the page lacks %q", want)
+		for _, want := range wanted {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s lacks %q:\n%s", file, want, text)
+			}
 		}
-	}
-	var again Report
-	if err := json.Unmarshal([]byte(data.String()), &again); err != nil || len(again.Failed()) != 1 || len(again.Rows) != 3 {
-		t.Errorf("the data do not come back: %v", err)
 	}
 }
 

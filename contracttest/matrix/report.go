@@ -1,51 +1,32 @@
 package matrix
 
 import (
-	"bytes"
 	"cmp"
-	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"html/template"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"time"
-)
 
-// pageText is the template of the page.
-//
-//go:embed page.html
-var pageText string
+	"parley/contracttest/report"
+)
 
 // Report is the matrix with what came of it.
 type Report struct {
-	Made  time.Time `json:"made"`
-	Rows  []Entry   `json:"rows"`
-	Bound struct {
-		Timeout  time.Duration `json:"timeout"`
-		Slack    time.Duration `json:"slack"`
-		Recovery time.Duration `json:"recovery"`
-	} `json:"bounds"`
+	Made time.Time
+	Rows []Entry
 }
 
 // Entry is one row of the report.
 type Entry struct {
-	ID      string `json:"id"`
-	Fault   string `json:"fault"`
-	Secure  bool   `json:"tls"`
-	Omitted string `json:"omitted,omitempty"` // why it was not run
-	Cells   []Cell `json:"cells"`
+	ID      string
+	Fault   string
+	Secure  bool   // over TLS
+	Omitted string // why it was not run
+	Cells   []Cell
 }
 
 // NewReport makes an empty report.
-func NewReport(now time.Time) *Report {
-	r := &Report{Made: now.UTC().Truncate(time.Second)}
-	r.Bound.Timeout, r.Bound.Slack, r.Bound.Recovery = Timeout, Slack, Recovery
-	return r
-}
+func NewReport(now time.Time) *Report { return &Report{Made: now} }
 
 // Sort brings the rows into the order of the tables they come from; they end in
 // any.
@@ -67,71 +48,69 @@ func (r *Report) Sort() {
 	})
 }
 
-// Failed are the cells whose promise was broken.
-func (r *Report) Failed() []Cell {
-	var failed []Cell
-	for _, e := range r.Rows {
-		for _, c := range e.Cells {
-			if c.Failed() {
-				failed = append(failed, c)
-			}
-		}
-	}
-	return failed
-}
+// chapter is what the matrix is called in a report.
+const chapter = "faults"
 
-// Columns are the names of all columns in the order in which they came.
-func (r *Report) Columns() []string {
-	var names []string
-	for _, e := range r.Rows {
-		for _, c := range e.Cells {
-			if !slices.Contains(names, c.Column) {
-				names = append(names, c.Column)
-			}
-		}
-	}
-	return names
-}
+// WriteFiles writes the report as matrix.txt, matrix.html and matrix.json into a
+// directory.
+func (r *Report) WriteFiles(dir string) error { return r.report().WriteFiles(dir, "matrix") }
 
-// Cell finds the cell of a column; nil if the row has none.
-func (e Entry) Cell(column string) *Cell {
-	for i := range e.Cells {
-		if e.Cells[i].Column == column {
-			return &e.Cells[i]
-		}
-	}
-	return nil
-}
-
-// WriteText prints a line for each cell, and for each broken one what was
-// promised and what came.
-func (r *Report) WriteText(out io.Writer) error {
-	var w bytes.Buffer
+func (r *Report) report() *report.Report {
+	var results []report.Result
 	for _, e := range r.Rows {
-		how := ""
-		if e.Secure {
-			how = " (over TLS)"
-		}
-		fmt.Fprintf(&w, "\n%s%s: %s\n", e.ID, how, e.Fault)
 		if e.Omitted != "" {
-			fmt.Fprintf(&w, "  not run: %s\n", e.Omitted)
+			results = append(results, report.Result{
+				Rule:    report.Rule{ID: e.ID, Chapter: chapter, Sentence: e.Fault},
+				Finding: report.Finding{Outcome: report.Skipped, Reason: e.Omitted},
+			})
 		}
 		for _, c := range e.Cells {
-			mark := "ok  "
-			if c.Failed() {
-				mark = "FAIL"
-			}
-			fmt.Fprintf(&w, "  %s %-46s %-24s answer p50 %6s max %6s  good again %6s  ran %d\n",
-				mark, c.Column, c.Answer(), ms(p50(c.Took)), ms(longest(c.Took)), ms(longest(c.Recoveries)), c.Executions)
+			results = append(results, report.Result{Rule: c.Rule(), Finding: c.Finding()})
 		}
 	}
-	failed := r.Failed()
-	for _, c := range failed {
-		fmt.Fprintf(&w, "\n%s\n", c.Explain())
+	return report.Of(report.Head{
+		Title: "Fault matrix", Tool: "make contract", Began: r.Made, Bounds: []report.Measure{
+			report.Milliseconds("answer under a fault that has to be waited for", Timeout+Slack),
+			report.Milliseconds("at once", AtOnce), report.Milliseconds("first good answer after it", Recovery),
+		},
+	}, report.Redactor{}, results)
+}
+
+// Rule is what the cell tries.
+func (c Cell) Rule() report.Rule {
+	row := c.Row
+	if c.Secure {
+		row += "-tls"
 	}
-	fmt.Fprintf(&w, "\n%d rows, %d promises broken\n", len(r.Rows), len(failed))
-	_, err := w.WriteTo(out)
-	return err
+	return report.Rule{
+		ID: report.CellID(row, c.Column), Chapter: chapter, Row: row, Column: c.Column, Fault: c.Fault,
+		Sentence: "While the fault stands, it ends in " + c.Expected.String() + "; afterwards it works, and what was acknowledged is there once.",
+	}
+}
+
+// Finding is what came of the cell.
+func (c Cell) Finding() report.Finding {
+	f := report.Finding{
+		Outcome: report.Passed, Answer: c.Answer(), Sent: c.Sent, Expected: c.Expected.String(), Came: strings.Join(c.Failures, "\n"),
+	}
+	if c.Failed() {
+		f.Outcome = report.Failed
+	}
+	if len(c.Took) > 0 {
+		f.Measures = append(f.Measures, report.Milliseconds("answer p50", p50(c.Took)), report.Milliseconds("max", longest(c.Took)))
+	}
+	if len(c.Recoveries) > 0 {
+		f.Measures = append(f.Measures, report.Milliseconds("good again", longest(c.Recoveries)))
+	}
+	if c.Executions > 0 {
+		f.Measures = append(f.Measures, report.Measure{Name: "ran", Value: float64(c.Executions), Unit: "×"})
+	}
+	for _, all := range [][]time.Duration{c.Took, c.Recoveries} {
+		for _, d := range all {
+			f.Took += report.Duration(d)
+		}
+	}
+	return f
 }
 
 // Answer is the status and the class in a few words.
@@ -144,42 +123,4 @@ func (c Cell) Answer() string {
 		return class
 	}
 	return fmt.Sprintf("%d %s", c.Status, class)
-}
-
-func ms(d time.Duration) string {
-	if d == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
-}
-
-// WriteFiles writes matrix.txt, matrix.html and matrix.json into a directory.
-func (r *Report) WriteFiles(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	var errs []error
-	for name, write := range map[string]func(io.Writer) error{
-		"matrix.txt": r.WriteText, "matrix.html": r.WriteHTML, "matrix.json": r.WriteJSON,
-	} {
-		var b bytes.Buffer
-		errs = append(errs, write(&b), os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644))
-	}
-	return errors.Join(errs...)
-}
-
-// WriteJSON writes the report for programs; durations are in nanoseconds.
-func (r *Report) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
-
-// WriteHTML writes the report as one page that needs nothing beside itself.
-func (r *Report) WriteHTML(w io.Writer) error { return pageTemplate().Execute(w, r) }
-
-func pageTemplate() *template.Template {
-	return template.Must(template.New("page").Funcs(template.FuncMap{
-		"ms": ms, "p50": p50, "longest": longest,
-	}).Parse(pageText))
 }

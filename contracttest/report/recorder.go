@@ -98,3 +98,14 @@ func (c *Recorder) Finish(why error) *Report {
 	r.Problems = append(r.Problems, c.known.unconfirmed(r.Results)...)
 	return r
 }
+
+// Of makes a report of results that are there already, for a run without a plan.
+func Of(h Head, redact Redactor, results []Result) *Report {
+	h.Began = h.Began.UTC().Truncate(time.Second)
+	r := &Report{Head: h, Took: Duration(time.Since(h.Began))}
+	for _, x := range results {
+		x.Finding = x.Finding.clean(redact)
+		r.Results = append(r.Results, x)
+	}
+	return r
+}

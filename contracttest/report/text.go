@@ -14,7 +14,7 @@ import (
 const (
 	maxText   = 4 << 10 // of Sent, Expected, Came
 	maxReason = 1 << 10
-	maxAnswer = 128
+	maxAnswer = 256
 	maxName   = 64 // of a measure
 )
 

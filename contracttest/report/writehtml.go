@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 )
 
 // pageText is the template of the page.
@@ -58,14 +59,18 @@ func (r *Report) WriteHTML(w io.Writer) error {
 // about is what ran against what, the empty lines left out.
 func (r *Report) about() []line {
 	var all []line
+	repeat := ""
+	if r.Rounds > 0 {
+		repeat = fmt.Sprintf("%d, %d", r.Seed, r.Rounds)
+	}
 	for _, l := range []line{
 		{"server under test", r.Target},
 		{"profile", r.Profile},
 		{"store", r.Store},
 		{"begun", r.Began.UTC().Format("2006-01-02 15:04:05 UTC")},
-		{"seed, rounds", fmt.Sprintf("%d, %d", r.Seed, r.Rounds)},
+		{"seed, rounds", repeat},
 		{"held to", measures(r.Bounds)},
-		{"made by", r.Tool + " " + r.Version},
+		{"made by", strings.TrimSpace(r.Tool + " " + r.Version)},
 	} {
 		if l.Text != "" {
 			all = append(all, l)

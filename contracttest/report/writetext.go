@@ -51,7 +51,7 @@ func (r *Report) WriteText(w io.Writer, details bool) error {
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "\nPROBLEM: %s\n", p)
 	}
-	fmt.Fprintf(&b, "\n%s %s in %s, seed %d.\n", r.verdict(), r.counts(), r.Took, r.Seed)
+	fmt.Fprintf(&b, "\n%s %s in %s.\n", r.verdict(), r.counts(), r.Took)
 	_, err := b.WriteTo(w)
 	return err
 }
