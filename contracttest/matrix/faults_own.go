@@ -27,9 +27,9 @@ func ownRows() []Row {
 		{ID: "crowd", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.Classes, claims.BoundedStore), Fault: "100 callers at once, more than there are connections, and commands never reach Redis", try: crowd, Reads: Expect{"store_timeout", "store_pool_exhausted"}},
 		{ID: "breaker-open", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.Breaker, claims.BoundedStore), Fault: "commands never reach Redis, and that is known by now", try: breakerOpen, Reads: Expect{"store_timeout"}},
 		{ID: "silent-reads", tries: "GET " + listPath, Needs: of(claims.Read, claims.Breaker, claims.BoundedStore), Fault: "reading messages gets no reply, again and again, and Redis answers all else", try: silentReads, Reads: Expect{"store_timeout"}},
-		{ID: "clients-leave", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.BoundedStore), Fault: "clients leave one after the other while Redis is slow", try: clientsLeave},
-		{ID: "runner-paused", tries: "POST /api/chat/send", Needs: of(claims.Instances, claims.Idempotency, claims.KeyLayout), Fault: "an instance is paused in the middle of a turn for longer than its lease, and another takes the turn over", try: runnerPaused},
-		{ID: "evicts", tries: healthName, Needs: of(claims.Eviction), Fault: "Redis deletes what it holds when its memory is full (maxmemory-policy)", try: evicts, own: true},
+		{ID: "clients-leave", tries: "GET " + conversationPath, Needs: of(claims.Read, claims.BoundedStore), Fault: "clients leave one after the other while Redis is slow", try: clientsLeave, Reads: Expect{""}},
+		{ID: "runner-paused", tries: "POST /api/chat/send", Needs: of(claims.Instances, claims.Idempotency, claims.KeyLayout), Fault: "an instance is paused in the middle of a turn for longer than its lease, and another takes the turn over", try: runnerPaused, Reads: Expect{"turn_conflict"}},
+		{ID: "evicts", tries: healthName, Needs: of(claims.Eviction), Fault: "Redis deletes what it holds when its memory is full (maxmemory-policy)", try: evicts, own: true, Reads: Expect{""}},
 	}
 	for i := range rows {
 		rows[i].Plain = true

@@ -1,7 +1,7 @@
 package matrix
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 
 	"parley/contracttest/claims"
@@ -28,42 +28,44 @@ func (r Row) Unclaimed(t Target, secure bool) []claims.Claim {
 // killed.
 func (r Row) OwnRedis() bool { return r.own }
 
-// Columns are the names of the columns that a target is tried with in this row.
-func (r Row) Columns(t Target) []string {
+// Plan are the cells that a target is tried with in this row, with what is expected
+// and nothing that came.
+func (r Row) Plan(t Target, secure bool) []Cell {
+	var cells []Cell
+	add := func(column, sends string, e Expect) {
+		cells = append(cells, Cell{Row: r.ID, Fault: r.Fault, Column: column, Secure: secure, Expected: t.seen(e), Sent: sends})
+	}
 	if r.try != nil {
-		if !t.tries(r.tries) {
-			return nil
+		if t.tries(r.tries) {
+			add(r.tries, r.tries, r.Reads)
 		}
-		return []string{r.tries}
+		return cells
 	}
-	var names []string
 	for _, route := range routes() {
-		if t.asks(route) {
-			names = append(names, route.name())
+		if c := (&routeColumn{route: route}); t.asks(route) {
+			add(c.name(), c.sends(), c.expect(r))
 		}
 	}
-	if t.asksHealth() {
-		names = append(names, healthName)
+	if c := (&healthColumn{}); t.asksHealth() {
+		add(c.name(), c.sends(), c.expect(r))
 	}
-	if t.Store != nil {
-		for method := range storeMethods() {
-			if name := storeColumnName(method); t.tries(name) {
-				names = append(names, name)
-			}
+	for _, method := range slices.Sorted(maps.Keys(storeMethods())) {
+		if c := (&storeColumn{method: method}); t.Store != nil && t.tries(c.name()) {
+			add(c.name(), c.sends(), c.expect(r))
 		}
 	}
-	return names
+	return cells
 }
 
-// Columns are the names of the columns that a target is tried with in this row.
-func (r UpstreamRow) Columns(t Target) []string {
-	var names []string
+// Plan are the cells that a target is tried with in this row, likewise.
+func (r UpstreamRow) Plan(t Target) []Cell {
+	var cells []Cell
 	for _, p := range posts() {
-		if t.asks(p) && (!r.secure || p.opens) {
-			names = append(names, p.name())
+		if c := (&routeColumn{route: p}); t.asks(p) && (!r.secure || p.opens) {
+			cells = append(cells, Cell{Row: r.ID, Fault: r.Fault, Column: c.name(), Expected: t.seen(Expect{r.Class}), Sent: c.sends()})
 		}
 	}
-	return names
+	return cells
 }
 
 // Needs are the claims without which the row means nothing.
@@ -83,9 +85,4 @@ func (r Row) Name(secure bool) string {
 		return r.ID + "-tls"
 	}
 	return r.ID
-}
-
-// Promised says in a sentence what a cell of the row promises.
-func (r Row) Promised(column string) string {
-	return cmp.Or(r.Omitted, "while "+r.Fault+", "+column+" tells that it is the store's, in time, and afterwards all is there that was acknowledged")
 }

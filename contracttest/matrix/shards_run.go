@@ -113,7 +113,7 @@ func pass(ctx context.Context, d time.Duration) {
 func newShardbed(tb testing.TB, t Target, d *Deployed, r ShardRow) *shardbed {
 	tb.Helper()
 	d.await(tb)
-	b := &shardbed{Deployed: d, limits: measure(tb), tb: tb, row: r, prefix: uuid.NewString() + ":"}
+	b := &shardbed{Deployed: d, limits: measure(tb, t.Bounds), tb: tb, row: r, prefix: uuid.NewString() + ":"}
 	if r.Patient {
 		b.timeout = max(b.timeout, patientTimeout)
 	}
