@@ -40,9 +40,10 @@ var arrows = map[string][]string{
 	"contracttest/redistest":  {"contracttest/faultproxy"},
 	"contracttest/report":     {},
 	"contracttest/runner":     {},
+	"contracttest/agenttest":  {"server/copilot/emulator"},
 	"contracttest/claims":     {},
 	"contracttest/matrix": {
-		"store", "server/copilot/emulator", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest", "contracttest/report",
+		"store", "contracttest/agenttest", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest", "contracttest/report",
 	},
 	"testdata":             {},
 	"cmd/copilot-emulator": {"server/copilot/emulator", "testdata"},
@@ -76,7 +77,7 @@ var only = map[string]struct {
 	"go.yaml.in/":                {[]string{"contracttest/profiles"}, "settings are environment variables"},
 	"github.com/getkin/":         {[]string{"contracttest/apispec"}, "it is for tests"},
 	"github.com/tmaxmax/":        {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
-	"testing":                    {[]string{"contracttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "contracttest/runner", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                    {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "contracttest/runner", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.

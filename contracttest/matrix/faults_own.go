@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/contracttest/agenttest"
 	"parley/contracttest/claims"
 	"parley/contracttest/faultproxy"
 )
@@ -178,20 +179,20 @@ func runnerPaused(bed *testbed, t Target) []Cell {
 	}})
 	cell := bed.cell(first.name(), "turn_conflict")
 	cell.fail("before the fault", patiently(first.prepare))
-	arrived := first.agent.hold()
+	arrived := first.agent.Hold()
 	woken := make(chan outcome, 1)
 	go func() { woken <- first.ask("key") }()
 	<-arrived
 	bed.lapse(first)
 	w := bed.settings(first)
-	agent := newAgent(bed.tb)
-	w.AgentURL, w.AgentTimeout = agent.url, Patience
+	agent := agenttest.Start(bed.tb)
+	w.AgentURL, w.AgentTimeout = agent.URL(), Patience
 	second := &routeColumn{route: first.route, tb: bed.tb, client: client(bed.tb), keys: first.keys, agent: agent, id: first.id, base: t.Service(bed.tb, w), limits: bed.limits, lacks: t.Lacks}
 	if o := second.ask("key"); o.class != "" {
 		cell.fail("under the fault", fmt.Errorf("the other instance answered %d %s", o.status, o.class))
 	}
 	began := time.Now()
-	first.agent.release()
+	first.agent.Release()
 	o := <-woken
 	o.took, o.fault = time.Since(began), nil // the class says it; the rest is of faults of the store
 	cell.judge(o, bed.atOnce())

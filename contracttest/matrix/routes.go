@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/contracttest/agenttest"
 	"parley/contracttest/claims"
 )
 
@@ -22,7 +23,7 @@ type routeColumn struct {
 	client *http.Client
 	base   string
 	keys   string
-	agent  *heldAgent
+	agent  *agenttest.Agent
 
 	id    string // of the conversation with an acknowledged turn
 	asked int    // how often the agent had been asked before the call
@@ -185,18 +186,18 @@ func (c *routeColumn) prepare() error {
 }
 
 func (c *routeColumn) approach() error {
-	c.asked = c.agent.count()
+	c.asked = c.agent.Count()
 	if !c.route.commit {
 		return nil
 	}
-	arrived := c.agent.hold()
+	arrived := c.agent.Hold()
 	c.answers = make(chan outcome, 1)
 	go func() { c.answers <- c.ask("key") }()
 	select {
 	case <-arrived:
 		return nil
 	case o := <-c.answers:
-		c.agent.release()
+		c.agent.Release()
 		c.answers <- o // for fire
 		return fmt.Errorf("the agent was not asked: %d %s", o.status, o.class)
 	}
@@ -207,12 +208,12 @@ func (c *routeColumn) fire() outcome {
 	if c.answers == nil {
 		o := c.ask("key")
 		o.took = time.Since(began)
-		if n := c.agent.count() - c.asked; o.class != "" && n != 0 && c.lacks.Has(claims.BeginsFirst) {
+		if n := c.agent.Count() - c.asked; o.class != "" && n != 0 && c.lacks.Has(claims.BeginsFirst) {
 			o.fault = errors.Join(o.fault, fmt.Errorf("the agent was asked %d times although the turn could not be begun", n))
 		}
 		return o
 	}
-	c.agent.release()
+	c.agent.Release()
 	o := <-c.answers
 	o.took = time.Since(began)
 	return o
@@ -299,7 +300,7 @@ func (c *routeColumn) verify(fired outcome) error {
 	if !c.lacks.Has(claims.Idempotency) && c.route.method == http.MethodPost {
 		return c.keptAtLeast(fired)
 	}
-	before := c.agent.count()
+	before := c.agent.Count()
 	o := c.ask("key")
 	switch {
 	case c.route.method == http.MethodDelete && o.status == http.StatusNotFound: // it had happened
@@ -309,7 +310,7 @@ func (c *routeColumn) verify(fired outcome) error {
 		return fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault)
 	}
 	if c.route.method == http.MethodPost {
-		again := c.agent.count() - before
+		again := c.agent.Count() - before
 		if fired.class == "" && (again != 0 || c.got.header.Get("Idempotency-Replayed") != "true") {
 			return fmt.Errorf("it had been answered, and the agent was asked %d times again", again)
 		}

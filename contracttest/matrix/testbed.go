@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
+	"parley/contracttest/agenttest"
 	"parley/contracttest/claims"
 	"parley/contracttest/faultproxy"
 	"parley/store"
@@ -172,11 +173,11 @@ func (bed *testbed) route(t Target, r route) *routeColumn {
 	bed.tb.Helper()
 	c := &routeColumn{
 		route: r, tb: bed.tb, client: client(bed.tb), keys: uuid.NewString() + ":",
-		agent: newAgent(bed.tb), id: uuid.NewString(), down: bed.row.Down, limits: bed.limits, lacks: t.Lacks,
+		agent: agenttest.Start(bed.tb), id: uuid.NewString(), down: bed.row.Down, limits: bed.limits, lacks: t.Lacks,
 	}
 	c.client.Timeout = bed.GiveUp
 	w := bed.settings(c)
-	w.AgentURL, w.AgentTimeout = c.agent.url, Patience
+	w.AgentURL, w.AgentTimeout = c.agent.URL(), Patience
 	c.base = t.Service(bed.tb, w)
 	return c
 }

@@ -3,8 +3,6 @@ package matrix
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"parley/contracttest/agenttest"
 	"parley/contracttest/claims"
 )
 
@@ -74,14 +73,14 @@ func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell
 		if !t.asks(p) {
 			continue
 		}
-		c := &routeColumn{route: p, tb: tb, client: client(tb), keys: uuid.NewString() + ":", agent: newAgent(tb), limits: times, lacks: t.Lacks}
+		c := &routeColumn{route: p, tb: tb, client: client(tb), keys: uuid.NewString() + ":", agent: agenttest.Start(tb), limits: times, lacks: t.Lacks}
 		c.client.Timeout = times.GiveUp
-		w := Settings{RedisURL: redisURL, Prefix: c.keys, Timeout: Patience, AgentURL: c.agent.url, AgentTimeout: timeout}
+		w := Settings{RedisURL: redisURL, Prefix: c.keys, Timeout: Patience, AgentURL: c.agent.URL(), AgentTimeout: timeout}
 		if r.secure {
 			if !p.opens {
 				continue // there is no conversation with an agent that was never reached
 			}
-			w.AgentURL = untrusted(tb)
+			w.AgentURL = agenttest.Untrusted(tb)
 		}
 		c.base = t.Service(tb, w)
 		columns = append(columns, c)
@@ -102,17 +101,15 @@ func RunUpstream(tb testing.TB, t Target, redisURL string, r UpstreamRow) []Cell
 // front end repeats without one.
 func (c *routeColumn) upstream(r UpstreamRow, cell *Cell) {
 	if r.away {
-		// On a connection that is left open and just being closed, nobody could tell
-		// whether the request still came through.
-		c.agent.web.SetKeepAlivesEnabled(false)
+		c.agent.CloseConnections()
 	}
 	if !r.secure {
 		cell.fail("before the fault", patiently(c.prepare))
 	}
 	if r.away {
-		c.agent.stop()
+		c.agent.Stop()
 	}
-	c.agent.misbehave(r.command)
+	c.agent.Misbehave(r.command)
 	began := time.Now()
 	o := c.ask("")
 	o.took = time.Since(began)
@@ -139,9 +136,9 @@ func (c *routeColumn) upstream(r UpstreamRow, cell *Cell) {
 // usable looks at what a failed turn left, and goes on.
 func (c *routeColumn) usable(r UpstreamRow) error {
 	if r.away {
-		c.agent.start()
+		c.agent.Restart()
 	}
-	c.agent.misbehave("")
+	c.agent.Misbehave("")
 	if r.Class != "" {
 		if err := c.failed(r); err != nil {
 			return err
@@ -198,8 +195,5 @@ func client(tb testing.TB) *http.Client {
 	tb.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
-
-// silent is a log for servers whose clients are meant to hang up.
-func silent() *log.Logger { return log.New(io.Discard, "", 0) }
 
 var errStill = errors.New("it is still there")
