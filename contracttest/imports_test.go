@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"contracttest/apispec":    {},
 	"contracttest/faultproxy": {},
 	"contracttest/latency":    {},
+	"contracttest/otlptest":   {},
 	"contracttest/profiles":   {"contracttest/claims"},
 	"contracttest/redistest":  {"contracttest/faultproxy"},
 	"contracttest/report":     {},
@@ -45,7 +46,11 @@ var arrows = map[string][]string{
 	"contracttest/matrix": {
 		"store", "contracttest/agenttest", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest", "contracttest/report",
 	},
-	"testdata":             {},
+	"testdata": {},
+	"contracttest/apirules": {
+		"contracttest/agenttest", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/matrix",
+		"contracttest/otlptest", "server/auth/authtest",
+	},
 	"cmd/copilot-emulator": {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
 		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
@@ -55,8 +60,8 @@ var arrows = map[string][]string{
 
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
-	"contracttest", "contracttest/apispec", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/mutants",
-	"contracttest/redistest", "contracttest/runner", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
+	"contracttest", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/mutants",
+	"contracttest/redistest", "contracttest/apirules", "contracttest/runner", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
 // only says which package of others' is kept to which rooms, and why.
@@ -65,8 +70,8 @@ var only = map[string]struct {
 	why   string
 }{
 	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
-	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix", "contracttest/redistest"}, "another backend must be possible without it"},
-	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider"}, "handlers and backends are observed from outside"},
+	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "contracttest/redistest"}, "another backend must be possible without it"},
+	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider", "contracttest/otlptest"}, "handlers and backends are observed from outside"},
 	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
 	"github.com/AzureAD/":        {[]string{"server/copilot/entra", "store/redis/entra"}, "an agent and a Redis must be possible without it"},
 	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
@@ -77,7 +82,7 @@ var only = map[string]struct {
 	"go.yaml.in/":                {[]string{"contracttest/profiles"}, "settings are environment variables"},
 	"github.com/getkin/":         {[]string{"contracttest/apispec"}, "it is for tests"},
 	"github.com/tmaxmax/":        {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
-	"testing":                    {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/redistest", "contracttest/runner", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                    {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.

@@ -119,7 +119,7 @@ func process(t *testing.T, pairs ...string) (base string, cmd *exec.Cmd) {
 }
 
 // childCommand is the command that runs the program.
-func childCommand(t *testing.T, pairs ...string) *exec.Cmd {
+func childCommand(t testing.TB, pairs ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), asChild+"=1", "AUTH_REQUIRED=false", "HOST=127.0.0.1", "PORT=0")
@@ -130,7 +130,7 @@ func childCommand(t *testing.T, pairs ...string) *exec.Cmd {
 }
 
 // processWith is a process that logs to stderr, unless that is nil.
-func processWith(t *testing.T, stderr io.Writer, pairs ...string) (base string, cmd *exec.Cmd) {
+func processWith(t testing.TB, stderr io.Writer, pairs ...string) (base string, cmd *exec.Cmd) {
 	t.Helper()
 	cmd = childCommand(t, pairs...)
 	cmd.Stderr = stderr

@@ -46,7 +46,8 @@ type Bounds struct {
 // giveUp is GiveUp of Parley: it answers, however late.
 const giveUp = time.Minute
 
-func (b Bounds) orParleys() Bounds {
+// OrParleys puts Parley's where there is a zero.
+func (b Bounds) OrParleys() Bounds {
 	return Bounds{
 		Slack: cmp.Or(b.Slack, Slack), AtOnce: cmp.Or(b.AtOnce, AtOnce), Recovery: cmp.Or(b.Recovery, Recovery),
 		HealthRecovery: cmp.Or(b.HealthRecovery, HealthRecovery), Lease: cmp.Or(b.Lease, store.LeaseTime), GiveUp: cmp.Or(b.GiveUp, giveUp),
@@ -71,7 +72,7 @@ type limits struct {
 
 func measure(tb testing.TB, b Bounds) limits {
 	tb.Helper()
-	l := limits{Bounds: b.orParleys(), baseline: latency.Watch(tb)}
+	l := limits{Bounds: b.OrParleys(), baseline: latency.Watch(tb)}
 	least := stepsOfTimeout * l.baseline.Max()
 	l.timeout, l.agentTimeout = max(Timeout, least), max(AgentTimeout, least)
 	return l
