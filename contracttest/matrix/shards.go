@@ -82,25 +82,25 @@ type ShardRow struct {
 
 // ShardEntry is what came of a row.
 type ShardEntry struct {
-	ID    string     `json:"id"`
-	Fault string     `json:"fault"`
-	On    Deployment `json:"on"`
+	ID    string
+	Fault string
+	On    Deployment
 
-	Calls   int            `json:"calls"`
-	Hurt    map[string]int `json:"hurt"`   // answers of the hurt shard from the fault on, by class
-	Others  map[string]int `json:"others"` // of the other shards, all the time
-	Calm    time.Duration  `json:"calm"`   // the other shards' p99 before the fault
-	Under   time.Duration  `json:"under"`  // and during it
-	Open    time.Duration  `json:"open"`   // the hurt shard's p99 once it answers at once
-	Back    time.Duration  `json:"back"`   // from the end of the fault to its first good answer
-	Settled time.Duration  `json:"settled"`
-	Machine time.Duration  `json:"machine"` // what the machine was late by
-	Acked   int            `json:"acked"`   // turns
-	Lost    int            `json:"lost"`
-	Late    int            `json:"late"` // of Lost, those acknowledged in the moment before the fault
-	Doubled int            `json:"doubled"`
-	Ran     int            `json:"ran"` // the most that a command of one call ran
-	Broken  []string       `json:"broken,omitempty"`
+	Calls   int
+	Hurt    map[string]int // answers of the hurt shard from the fault on, by class
+	Others  map[string]int // of the other shards, all the time
+	Calm    time.Duration  // the other shards' p99 before the fault
+	Under   time.Duration  // and during it
+	Open    time.Duration  // the hurt shard's p99 once it answers at once
+	Back    time.Duration  // from the end of the fault to its first good answer
+	Settled time.Duration
+	Machine time.Duration // what the machine was late by
+	Acked   int           // turns
+	Lost    int
+	Late    int // of Lost, those acknowledged in the moment before the fault
+	Doubled int
+	Ran     int // the most that a command of one call ran
+	Broken  []string
 }
 
 // Deployed is a deployment that runs. Rows are tried on it one after the other.

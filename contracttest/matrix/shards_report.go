@@ -1,21 +1,17 @@
 package matrix
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+
+	"parley/contracttest/report"
 )
 
 // ShardsReport is the chapter "shards" with what came of it.
 type ShardsReport struct {
-	Made time.Time    `json:"made"`
-	Rows []ShardEntry `json:"rows"`
+	Made time.Time
+	Rows []ShardEntry
 }
 
 // ShardRowsOn are the rows of a deployment: all, or those of every test run.
@@ -25,40 +21,38 @@ func ShardRowsOn(kind Deployment, all bool) []ShardRow {
 	})
 }
 
-// WriteText prints some lines for each row, and one for each broken promise.
-func (r *ShardsReport) WriteText(out io.Writer) error {
-	var w bytes.Buffer
-	fmt.Fprintf(&w, "\nShards: what the others get while one is unwell\n")
-	broken := 0
+// WriteFiles writes the chapter as shards.txt, shards.html and shards.json into a
+// directory.
+func (r *ShardsReport) WriteFiles(dir string) error { return r.report().WriteFiles(dir, "shards") }
+
+func (r *ShardsReport) report() *report.Report {
+	var results []report.Result
 	for _, e := range r.Rows {
-		mark := "ok  "
-		if len(e.Broken) > 0 {
-			mark = "FAIL"
-			broken++
-		}
-		fmt.Fprintf(&w, "\n%s %s, on %s: %s\n", mark, e.ID, e.On, e.Fault)
-		fmt.Fprintf(&w, "     the other shards: %s, p99 %s → %s (the machine %s)\n", Answered(e.Others), tenths(e.Calm), tenths(e.Under), tenths(e.Machine))
-		fmt.Fprintf(&w, "     the hurt shard: %s, p99 once open %s, first good answer after %s, last bad after %s\n", Answered(e.Hurt), tenths(e.Open), tenths(e.Back), tenths(e.Settled))
-		fmt.Fprintf(&w, "     %d calls; turns acknowledged %d, lost %d (%d of the last moment), doubled %d; a call ran %d times at most\n", e.Calls, e.Acked, e.Lost, e.Late, e.Doubled, e.Ran)
-		for _, b := range e.Broken {
-			fmt.Fprintf(&w, "     broken: %s\n", b)
-		}
+		results = append(results, report.Result{Rule: e.Rule(), Finding: e.Finding()})
 	}
-	fmt.Fprintf(&w, "\n%d rows, %d with a broken promise\n", len(r.Rows), broken)
-	_, err := w.WriteTo(out)
-	return err
+	return report.Of(report.Head{Title: "Shards: what the others get while one is unwell", Tool: "make contract", Began: r.Made}, report.Redactor{}, results)
 }
 
-// WriteFiles writes shards.txt and shards.json into a directory.
-func (r *ShardsReport) WriteFiles(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+// Rule is what the row tries, in the column of its deployment.
+func (e ShardEntry) Rule() report.Rule {
+	return report.Rule{
+		ID: report.CellID(e.ID, string(e.On)), Chapter: "shards", Row: e.ID, Column: string(e.On), Fault: e.Fault,
+		Sentence: "The other shards are served, the hurt one is back soon, and nothing acknowledged is lost or doubled.",
 	}
-	var text bytes.Buffer
-	program, err := json.MarshalIndent(r, "", "  ")
-	return errors.Join(
-		err, r.WriteText(&text),
-		os.WriteFile(filepath.Join(dir, "shards.txt"), text.Bytes(), 0o644),
-		os.WriteFile(filepath.Join(dir, "shards.json"), program, 0o644),
-	)
+}
+
+// Finding is what came of the row. The answer is what the hurt shard's callers got.
+func (e ShardEntry) Finding() report.Finding {
+	count := func(name string, n int) report.Measure { return report.Measure{Name: name, Value: float64(n)} }
+	f := report.Finding{
+		Outcome: report.Passed, Answer: Answered(e.Hurt), Came: strings.Join(e.Broken, "\n"), Measures: []report.Measure{
+			report.Milliseconds("the others' p99 before", e.Calm), report.Milliseconds("during", e.Under), report.Milliseconds("the machine was late by", e.Machine),
+			report.Milliseconds("the hurt shard's p99 once open", e.Open), report.Milliseconds("first good answer after", e.Back), report.Milliseconds("last bad after", e.Settled),
+			count("calls", e.Calls), count("turns acknowledged", e.Acked), count("lost", e.Lost), count("of the last moment", e.Late), count("doubled", e.Doubled), count("most runs of a call", e.Ran),
+		},
+	}
+	if len(e.Broken) > 0 {
+		f.Outcome, f.Expected = report.Failed, e.Rule().Sentence
+	}
+	return f
 }
