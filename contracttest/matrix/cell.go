@@ -21,19 +21,20 @@ const maxPersisting = 24
 
 // Cell is what came of one column under one fault.
 type Cell struct {
-	Row      string `json:"row"`
-	Fault    string `json:"fault"`
-	Column   string `json:"column"`
-	Secure   bool   `json:"tls"`
-	Expected Expect `json:"expected"`
+	Row      string
+	Fault    string
+	Column   string
+	Secure   bool
+	Expected Expect
 
-	Sent       string          `json:"sent,omitempty"`   // what was asked for under the fault
-	Status     int             `json:"status,omitempty"` // of HTTP; 0 for the store
-	Class      string          `json:"class"`            // "" for success
-	Took       []time.Duration `json:"took"`             // to the answer while the fault stood, ns, one for each round
-	Recoveries []time.Duration `json:"recovery"`         // from the end of the fault to the first good answer, likewise
-	Executions int             `json:"executions"`       // the most that one round saw
-	Failures   []string        `json:"failures,omitempty"`
+	Sent       string          // what was asked for under the fault
+	Status     int             // of HTTP; 0 for the store
+	Class      string          // "" for success
+	Took       []time.Duration // to the answer while the fault stood, ns, one for each round
+	Recoveries []time.Duration // from the end of the fault to the first good answer, likewise
+	Executions int             // the most that one round saw
+	Failures   []string
+	Broken     []claims.Claim // the promises that the failures broke, each once
 }
 
 // Failed reports whether the promise was broken.
@@ -65,23 +66,80 @@ func (e Expect) String() string {
 	return strings.Join(words, " or ")
 }
 
-func (c *Cell) fail(when string, err error) {
-	if err != nil {
-		c.Failures = append(c.Failures, when+": "+err.Error())
+// fail notes an error, and that it breaks a promise; those that are said in the error
+// itself instead, if there are any.
+func (c *Cell) fail(when string, promise claims.Claim, err error) {
+	if err == nil {
+		return
+	}
+	c.Failures = append(c.Failures, when+": "+err.Error())
+	broken := promises(err)
+	if broken == nil {
+		broken = []claims.Claim{promise}
+	}
+	for _, p := range broken {
+		if !slices.Contains(c.Broken, p) {
+			c.Broken = append(c.Broken, p)
+		}
 	}
 }
 
+// breach is an error that breaks a promise.
+type breach struct {
+	promise claims.Claim
+	error
+}
+
+// Unwrap gives what came.
+func (b breach) Unwrap() error { return b.error }
+
+// breaks says which promise an error breaks; nil for nil.
+func breaks(promise claims.Claim, err error) error {
+	if err == nil {
+		return nil
+	}
+	return breach{promise, err}
+}
+
+// promises are those that an error, and what it is made of, says to be broken.
+func promises(err error) []claims.Claim {
+	switch e := err.(type) { //nolint:errorlint // the whole tree is walked
+	case breach:
+		return []claims.Claim{e.promise}
+	case interface{ Unwrap() error }:
+		return promises(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		var all []claims.Claim
+		for _, one := range e.Unwrap() {
+			all = append(all, promises(one)...)
+		}
+		return all
+	}
+	return nil
+}
+
 // judge holds an answer that came under the fault against what was promised; a
-// bound of 0 lets it take any time.
-func (c *Cell) judge(o outcome, bound time.Duration) {
+// bound of 0 lets it take any time. An answer that came too late, or not at all, breaks
+// the bound and nothing else: what it says is of another time.
+func (c *Cell) judge(o outcome, bound time.Duration, bounded claims.Claim) {
 	const when = "under the fault"
 	c.Status, c.Class, c.Took = o.status, o.class, append(c.Took, o.took)
-	c.fail(when, o.fault)
-	if !c.Expected.allows(o.class) {
-		c.fail(when, fmt.Errorf("class %q", o.class))
+	switch {
+	case bound == 0 || o.took <= bound:
+	case o.class == noAnswer:
+		c.fail(when, bounded, fmt.Errorf("no answer within %v, allowed are %v", o.took, bound))
+		return
+	default:
+		c.fail(when, bounded, fmt.Errorf("answered after %v with %s, allowed are %v", o.took, c.Answer(), bound))
+		return
 	}
-	if bound > 0 && o.took > bound {
-		c.fail(when, fmt.Errorf("answered after %v, allowed are %v", o.took, bound))
+	c.fail(when, claims.Told, o.fault)
+	switch {
+	case c.Expected.allows(o.class):
+	case o.class == "":
+		c.fail(when, claims.Kept, errors.New("success, although it cannot be stored"))
+	default:
+		c.fail(when, claims.Told, fmt.Errorf("class %q", o.class))
 	}
 }
 
@@ -89,7 +147,7 @@ func (c *Cell) judge(o outcome, bound time.Duration) {
 func (c *Cell) executed(n, limit int) {
 	c.Executions = max(c.Executions, n)
 	if n > limit {
-		c.fail("under the fault", fmt.Errorf("a script of its ran %d times, allowed are %d", n, limit))
+		c.fail("under the fault", claims.Once, fmt.Errorf("a script of its ran %d times, allowed are %d", n, limit))
 	}
 }
 
@@ -102,7 +160,7 @@ func (c *Cell) recover(healed time.Time, s column, l limits) {
 		took := time.Since(healed)
 		switch {
 		case took > s.within()+l.late():
-			c.fail("after the fault", errors.Join(fmt.Errorf("no good answer within %v", s.within()+l.late()), err))
+			c.fail("after the fault", claims.Recovers, errors.Join(fmt.Errorf("no good answer within %v", s.within()+l.late()), err))
 			return
 		case err == nil:
 			c.Recoveries = append(c.Recoveries, took)
@@ -160,6 +218,11 @@ func merge(all, round []Cell) []Cell {
 		a.Took, a.Recoveries = append(a.Took, c.Took...), append(a.Recoveries, c.Recoveries...)
 		a.Executions = max(a.Executions, c.Executions)
 		a.Failures = append(a.Failures, c.Failures...)
+		for _, p := range c.Broken {
+			if !slices.Contains(a.Broken, p) {
+				a.Broken = append(a.Broken, p)
+			}
+		}
 	}
 	return all
 }

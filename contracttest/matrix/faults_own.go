@@ -48,7 +48,7 @@ func (bed *testbed) cell(column string, e ...string) Cell {
 func crowd(bed *testbed, t Target) []Cell {
 	c := bed.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
 	cell := bed.cell(c.name(), bed.row.Reads...)
-	cell.fail("before the fault", patiently(c.prepare))
+	cell.fail("before the fault", claims.Healthy, patiently(c.prepare))
 	bed.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
 	var mu sync.Mutex
 	var asking sync.WaitGroup
@@ -64,12 +64,12 @@ func crowd(bed *testbed, t Target) []Cell {
 			if o.class == "store_pool_exhausted" {
 				exhausted++
 			}
-			cell.judge(o, bed.waited())
+			cell.judge(o, bed.waited(), claims.BoundedStore)
 		})
 	}
 	asking.Wait()
 	if exhausted == 0 {
-		cell.fail("under the fault", errors.New("nobody was told that there was no connection free"))
+		cell.fail("under the fault", claims.BoundedStore, errors.New("nobody was told that there was no connection free"))
 	}
 	bed.proxy.Heal()
 	cell.recover(time.Now(), c, bed.limits)
@@ -84,7 +84,7 @@ const quick = 20 * time.Millisecond
 func breakerOpen(bed *testbed, t Target) []Cell {
 	c := bed.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
 	cell := bed.cell(c.name(), "store_timeout")
-	cell.fail("before the fault", patiently(c.prepare))
+	cell.fail("before the fault", claims.Healthy, patiently(c.prepare))
 	bed.proxy.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
 	for began := time.Now(); ; {
 		asked := time.Now()
@@ -99,17 +99,17 @@ func breakerOpen(bed *testbed, t Target) []Cell {
 		o := c.ask("")
 		o.took = time.Since(began)
 		took = append(took, o.took)
-		cell.judge(o, bed.atOnce())
+		cell.judge(o, bed.atOnce(), claims.AtOnce)
 		began = time.Now()
 		if _, err := c.must("GET", "/livez", nil, ""); err != nil {
-			cell.fail("under the fault", err)
+			cell.fail("under the fault", claims.Live, err)
 		}
 		idle = append(idle, time.Since(began))
 	}
 	slices.Sort(took)
 	slices.Sort(idle)
 	if p99, machine := took[n*99/100], max(idle[n*99/100], bed.baseline.Max()); p99 > quick+machine {
-		cell.fail("under the fault", fmt.Errorf("one of 100 answers took %v or more, allowed are %v, and the machine is late by %v", p99, quick, machine))
+		cell.fail("under the fault", claims.Breaker, fmt.Errorf("one of 100 answers took %v or more, allowed are %v, and the machine is late by %v", p99, quick, machine))
 	}
 	bed.proxy.Heal()
 	cell.recover(time.Now(), c, bed.limits)
@@ -154,20 +154,20 @@ func silentReads(bed *testbed, t Target) []Cell {
 func clientsLeave(bed *testbed, t Target) []Cell {
 	c := bed.route(t, route{method: "GET", path: "/api/chat/conversations/{id}"})
 	cell := bed.cell(c.name(), "")
-	cell.fail("before the fault", patiently(c.prepare))
+	cell.fail("before the fault", claims.Healthy, patiently(c.prepare))
 	bed.proxy.Set(faultproxy.Latency(Timeout / 2))
 	for range 20 {
 		ctx, leave := context.WithTimeout(bed.tb.Context(), Timeout/20)
 		_, err := c.call(ctx, c.route.method, c.route.path, nil, "")
 		leave()
 		if !errors.Is(err, context.DeadlineExceeded) {
-			cell.fail("under the fault", fmt.Errorf("a client was answered before it left: %w", err))
+			cell.fail("under the fault", claims.Told, fmt.Errorf("a client was answered before it left: %w", err))
 		}
 	}
 	began := time.Now()
 	o := c.ask("")
 	o.took = time.Since(began)
-	cell.judge(o, bed.waited())
+	cell.judge(o, bed.waited(), claims.BoundedStore)
 	return []Cell{cell}
 }
 
@@ -178,7 +178,7 @@ func runnerPaused(bed *testbed, t Target) []Cell {
 		return m{"conversationId": id, "text": "question"}
 	}})
 	cell := bed.cell(first.name(), "turn_conflict")
-	cell.fail("before the fault", patiently(first.prepare))
+	cell.fail("before the fault", claims.Healthy, patiently(first.prepare))
 	arrived := first.agent.Hold()
 	woken := make(chan outcome, 1)
 	go func() { woken <- first.ask("key") }()
@@ -189,14 +189,14 @@ func runnerPaused(bed *testbed, t Target) []Cell {
 	w.AgentURL, w.AgentTimeout = agent.URL(), Patience
 	second := &routeColumn{route: first.route, tb: bed.tb, client: client(bed.tb), keys: first.keys, agent: agent, id: first.id, base: t.Service(bed.tb, w), limits: bed.limits, lacks: t.Lacks}
 	if o := second.ask("key"); o.class != "" {
-		cell.fail("under the fault", fmt.Errorf("the other instance answered %d %s", o.status, o.class))
+		cell.fail("under the fault", claims.Instances, fmt.Errorf("the other instance answered %d %s", o.status, o.class))
 	}
 	began := time.Now()
 	first.agent.Release()
 	o := <-woken
 	o.took, o.fault = time.Since(began), nil // the class says it; the rest is of faults of the store
-	cell.judge(o, bed.atOnce())
-	cell.fail("after the fault", second.kept())
+	cell.judge(o, bed.atOnce(), claims.AtOnce)
+	cell.fail("after the fault", claims.Kept, second.kept())
 	return []Cell{cell}
 }
 
@@ -205,7 +205,7 @@ func evicts(bed *testbed, t Target) []Cell {
 	bed.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	c := &healthColumn{*bed.route(t, route{})}
 	cell := bed.cell(c.name(), "")
-	cell.fail("before the fault", patiently(c.prepare))
+	cell.fail("before the fault", claims.Healthy, patiently(c.prepare))
 	deadline := time.Now().Add(bed.HealthRecovery + bed.late())
 	for tick := time.Tick(10 * time.Millisecond); ; <-tick {
 		health, herr := c.call(bed.tb.Context(), "GET", "/health", nil, "")
@@ -214,10 +214,10 @@ func evicts(bed *testbed, t Target) []Cell {
 			break
 		}
 		if time.Now().After(deadline) {
-			cell.fail("under the fault", errors.Join(fmt.Errorf("no warning: %s %s", health.raw, ready.raw), herr, rerr))
+			cell.fail("under the fault", claims.Eviction, errors.Join(fmt.Errorf("no warning: %s %s", health.raw, ready.raw), herr, rerr))
 			break
 		}
 	}
-	cell.judge(c.fire(), bed.atOnce())
+	cell.judge(c.fire(), bed.atOnce(), claims.AtOnce)
 	return []Cell{cell}
 }

@@ -1,6 +1,8 @@
 package matrix
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parley/contracttest/claims"
 )
 
 // A row is named once, and is run or says why not.
@@ -76,7 +80,8 @@ func mixed() *Report {
 	r := NewReport(time.Date(2026, 3, 2, 9, 15, 4, 0, time.UTC))
 	good := Cell{Row: "full", Fault: "memory", Column: "GET /x", Expected: Expect{""}, Status: 200, Took: []time.Duration{time.Millisecond, 3 * time.Millisecond, 2 * time.Millisecond}, Recoveries: []time.Duration{7 * time.Millisecond}}
 	bad := Cell{Row: "refused", Fault: "connections are <refused>", Column: "GET /x", Expected: Expect{"store_unreachable", ""}, Secure: true}
-	bad.judge(outcome{status: 502, class: "upstream_error", took: 2 * time.Second}, Slack)
+	bad.judge(outcome{status: 502, class: "upstream_error", took: 2 * time.Second}, 0, "")
+	bad.judge(outcome{status: 503, class: "store_unreachable", took: 2 * time.Second}, Slack, claims.AtOnce)
 	bad.executed(3, maxExecutions)
 	r.Rows = []Entry{
 		{ID: "full", Fault: "memory", Cells: []Cell{good}},
@@ -100,10 +105,10 @@ func TestReport(t *testing.T) {
 	for file, wanted := range map[string][]string{
 		"matrix.txt": {
 			"FAILED: refused-tls/GET /x", "connections are <refused>", "expected  store_unreachable or success",
-			`class "upstream_error"`, "answered after 2s, allowed are 250ms", "ran 3 times", "skipped, not applicable",
-			"answer p50 2 ms, max 3 ms, good again 7 ms", "3 rules: 1 failed, 1 skipped, 1 passed",
+			`class "upstream_error"`, "answered after 2s with 503 store_unreachable, allowed are 250ms", "ran 3 times", "skipped, not applicable",
+			"answer p50 2 ms, max 3 ms, good again 7 ms", "breaks    told, at-once, once", "3 rules: 1 failed, 1 skipped, 1 passed",
 		},
-		"matrix.html": {"connections are &lt;refused&gt;", `<td class="failed">`, `<td class="passed">`, "not applicable", "502 upstream_error"},
+		"matrix.html": {"connections are &lt;refused&gt;", `<td class="failed">`, `<td class="passed">`, "not applicable", "503 store_unreachable"},
 		"matrix.json": {`"id": "refused-tls/GET /x"`, `"outcome": "failed"`, `"exit": 1`},
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
@@ -114,6 +119,36 @@ func TestReport(t *testing.T) {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("%s lacks %q:\n%s", file, want, text)
 			}
+		}
+	}
+}
+
+// A failure names the promise that it breaks, so that a report can say which promises
+// are broken and not only where.
+func TestBroken(t *testing.T) {
+	const store = "store_unreachable"
+	for _, c := range []struct {
+		name    string
+		outcome outcome
+		want    []claims.Claim
+	}{
+		{"kept", outcome{status: 503, class: store}, nil},
+		{"the agent is blamed", outcome{status: 502, class: "upstream_error"}, []claims.Claim{claims.Told}},
+		{"no answer, and soon", outcome{class: noAnswer, fault: errors.New("EOF")}, []claims.Claim{claims.Told}},
+		{"too late, whatever it says", outcome{status: 502, class: "upstream_error", took: 2 * Slack}, []claims.Claim{claims.BoundedStore}},
+		{"no answer at all", outcome{class: noAnswer, took: 2 * Slack}, []claims.Claim{claims.BoundedStore}},
+		{"success", outcome{status: 200}, []claims.Claim{claims.Kept}},
+		{
+			"form", outcome{status: 503, class: store, fault: errors.Join(breaks(claims.Discretion, errors.New("an address")), breaks(claims.RetryAfter, errors.New("none")), breaks(claims.Told, nil))},
+			[]claims.Claim{claims.Discretion, claims.RetryAfter},
+		},
+		{"wrapped", outcome{status: 503, class: store, fault: fmt.Errorf("so: %w", breaks(claims.BeginsFirst, errors.New("asked")))}, []claims.Claim{claims.BeginsFirst}},
+	} {
+		cell := Cell{Expected: Expect{store}}
+		cell.judge(c.outcome, Slack, claims.BoundedStore)
+		cell = merge([]Cell{cell}, []Cell{cell})[0]
+		if !slices.Equal(cell.Broken, c.want) || cell.Failed() != (c.want != nil) {
+			t.Errorf("%s: it breaks %q: %q", c.name, cell.Broken, cell.Failures)
 		}
 	}
 }

@@ -96,6 +96,9 @@ func (c Cell) Finding() report.Finding {
 	if c.Failed() {
 		f.Outcome = report.Failed
 	}
+	for _, p := range c.Broken {
+		f.Broken = append(f.Broken, string(p))
+	}
 	if len(c.Took) > 0 {
 		f.Measures = append(f.Measures, report.Milliseconds("answer p50", p50(c.Took)), report.Milliseconds("max", longest(c.Took)))
 	}

@@ -209,7 +209,7 @@ func (c *routeColumn) fire() outcome {
 		o := c.ask("key")
 		o.took = time.Since(began)
 		if n := c.agent.Count() - c.asked; o.class != "" && n != 0 && c.lacks.Has(claims.BeginsFirst) {
-			o.fault = errors.Join(o.fault, fmt.Errorf("the agent was asked %d times although the turn could not be begun", n))
+			o.fault = errors.Join(o.fault, breaks(claims.BeginsFirst, fmt.Errorf("the agent was asked %d times although the turn could not be begun", n)))
 		}
 		return o
 	}
@@ -252,18 +252,18 @@ const noAnswer = "no answer"
 func (c *routeColumn) problem(r reply) error {
 	var faults []error
 	if c.lacks.Has(claims.Classes) && (r.status != statusOf(r.Class) || r.Error != r.Class) {
-		faults = append(faults, fmt.Errorf("status %d, class %q, error %q", r.status, r.Class, r.Error))
+		faults = append(faults, breaks(claims.Told, fmt.Errorf("status %d, class %q, error %q", r.status, r.Class, r.Error)))
 	}
 	if c.lacks.Has(claims.Problems) && (r.Status != float64(r.status) || r.header.Get("Content-Type") != "application/problem+json") {
-		faults = append(faults, fmt.Errorf("not a whole problem: %s", r.raw))
+		faults = append(faults, breaks(claims.Problems, fmt.Errorf("not a whole problem: %s", r.raw)))
 	}
 	after, _ := strconv.Atoi(r.header.Get("Retry-After"))
 	may := retryable(r.Class)
 	if c.lacks.Has(claims.RetryAfter) && (r.Retryable != may || may && r.status == http.StatusServiceUnavailable && after < 1 || !may && after != 0) {
-		faults = append(faults, fmt.Errorf("retryable %v, Retry-After %q", r.Retryable, r.header.Get("Retry-After")))
+		faults = append(faults, breaks(claims.RetryAfter, fmt.Errorf("retryable %v, Retry-After %q", r.Retryable, r.header.Get("Retry-After"))))
 	}
 	if c.lacks.Has(claims.Discretion) && (strings.Contains(r.raw, "127.0.0.1") || strings.Contains(r.raw, c.keys)) {
-		faults = append(faults, fmt.Errorf("gives something away: %s", r.raw))
+		faults = append(faults, breaks(claims.Discretion, fmt.Errorf("gives something away: %s", r.raw)))
 	}
 	return errors.Join(faults...)
 }
@@ -307,15 +307,15 @@ func (c *routeColumn) verify(fired outcome) error {
 	case o.class == "turn_conflict", o.class == statusClass(http.StatusConflict):
 		return errHeld
 	case o.class != "" || o.fault != nil && o.status/100 == 2:
-		return fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault)
+		return breaks(claims.Idempotency, fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault))
 	}
 	if c.route.method == http.MethodPost {
 		again := c.agent.Count() - before
 		if fired.class == "" && (again != 0 || c.got.header.Get("Idempotency-Replayed") != "true") {
-			return fmt.Errorf("it had been answered, and the agent was asked %d times again", again)
+			return breaks(claims.Idempotency, fmt.Errorf("it had been answered, and the agent was asked %d times again", again))
 		}
 		if again > c.route.asks {
-			return fmt.Errorf("the agent was asked %d times for the repeat", again)
+			return breaks(claims.Idempotency, fmt.Errorf("the agent was asked %d times for the repeat", again))
 		}
 	}
 	return c.kept()

@@ -104,15 +104,16 @@ func tryColumns(tb testing.TB, t Target, shared Redis, r Row, secure bool, some 
 	each(func(_ int, s column, c *Cell) {
 		*c = Cell{Row: r.ID, Fault: r.Fault, Column: s.name(), Expected: t.seen(s.expect(r)), Secure: secure, Sent: s.sends()}
 		if !r.Cold {
-			c.fail("before the fault", patiently(s.prepare))
-			c.fail("before the fault", patiently(s.approach))
+			c.fail("before the fault", claims.Healthy, patiently(s.prepare))
+			c.fail("before the fault", claims.Healthy, patiently(s.approach))
 		}
 	})
 	r.inject(bed)
 	bed.proxy.Reset()
 	each(func(i int, s column, c *Cell) {
 		fired[i] = s.fire()
-		c.judge(fired[i], bed.bound(s))
+		bound, bounded := bed.bound(s)
+		c.judge(fired[i], bound, bounded)
 	})
 	if t.Lacks.Has(claims.Once) {
 		for i, s := range columns {
@@ -130,7 +131,7 @@ func tryColumns(tb testing.TB, t Target, shared Redis, r Row, secure bool, some 
 	if r.Cold {
 		return cells // there was nothing before that could have been lost
 	}
-	each(func(i int, s column, c *Cell) { c.fail("after the fault", bed.verify(s, fired[i])) })
+	each(func(i int, s column, c *Cell) { c.fail("after the fault", claims.Kept, bed.verify(s, fired[i])) })
 	return cells
 }
 

@@ -69,17 +69,17 @@ func (bed *testbed) end() {
 	bed.proxy.Heal()
 }
 
-// bound is what an answer may take; 0 for any time. Over TLS many columns shake
-// hands at once, which is work.
-func (bed *testbed) bound(c column) time.Duration {
+// bound is what an answer may take, and by which promise; 0 for any time. Over TLS
+// many columns shake hands at once, which is work.
+func (bed *testbed) bound(c column) (time.Duration, claims.Claim) {
 	waits := bed.row.Waits || c.persists() || bed.tls != nil
 	switch {
 	case !waits && bed.target.Lacks.Has(claims.AtOnce):
-		return bed.atOnce()
+		return bed.atOnce(), claims.AtOnce
 	case bed.target.Lacks.Has(claims.BoundedStore):
-		return bed.waited()
+		return bed.waited(), claims.BoundedStore
 	}
-	return 0
+	return 0, ""
 }
 
 // repeats is how often a script of a column may run.

@@ -104,7 +104,7 @@ func (c *routeColumn) upstream(r UpstreamRow, cell *Cell) {
 		c.agent.CloseConnections()
 	}
 	if !r.secure {
-		cell.fail("before the fault", patiently(c.prepare))
+		cell.fail("before the fault", claims.Healthy, patiently(c.prepare))
 	}
 	if r.away {
 		c.agent.Stop()
@@ -113,24 +113,24 @@ func (c *routeColumn) upstream(r UpstreamRow, cell *Cell) {
 	began := time.Now()
 	o := c.ask("")
 	o.took = time.Since(began)
-	bound := time.Duration(0)
+	bound, bounded := time.Duration(0), claims.BoundedAgent
 	switch {
 	case !r.Waits && c.lacks.Has(claims.AtOnce):
-		bound = c.atOnce()
+		bound, bounded = c.atOnce(), claims.AtOnce
 	case c.lacks.Has(claims.BoundedAgent):
 		bound = max(r.work, c.agentTimeout)*time.Duration(c.route.asks) + c.Slack + c.late()
 	}
-	cell.judge(o, bound)
+	cell.judge(o, bound, bounded)
 	if after, _ := strconv.Atoi(c.got.header.Get("Retry-After")); r.RetryAfter != 0 && after != r.RetryAfter && c.lacks.Has(claims.RetryAfter) {
-		cell.fail("under the fault", fmt.Errorf("Retry-After %d, want %d", after, r.RetryAfter))
+		cell.fail("under the fault", claims.RetryAfter, fmt.Errorf("Retry-After %d, want %d", after, r.RetryAfter))
 	}
 	if r.AgentError != "" && c.lacks.Has(claims.AgentErrors) && !strings.Contains(c.got.raw, `"agentError":"`+r.AgentError+`"`) {
-		cell.fail("under the fault", fmt.Errorf("the answer does not carry the code: %s", c.got.raw))
+		cell.fail("under the fault", claims.AgentErrors, fmt.Errorf("the answer does not carry the code: %s", c.got.raw))
 	}
 	if r.secure {
 		return
 	}
-	cell.fail("after the fault", c.usable(r))
+	cell.fail("after the fault", claims.Kept, c.usable(r))
 }
 
 // usable looks at what a failed turn left, and goes on.
@@ -148,7 +148,7 @@ func (c *routeColumn) usable(r UpstreamRow) error {
 		}
 		again := c.ask("")
 		if again.class != "" || again.fault != nil {
-			return fmt.Errorf("the same again: %d %s %w", again.status, again.class, again.fault)
+			return breaks(claims.Adopts, fmt.Errorf("the same again: %d %s %w", again.status, again.class, again.fault))
 		}
 	}
 	if err := c.kept(); err != nil {
@@ -182,7 +182,7 @@ func (c *routeColumn) failed(r UpstreamRow) error {
 		return fmt.Errorf("after the failure the history is %q, want %q", got, want)
 	}
 	if len(kept.Failures) != 1 || kept.Failures[0].Turn != 2 || kept.Failures[0].Class != r.Class || kept.PendingTurn != 0 {
-		return fmt.Errorf("the turn is kept as %+v, pending %d", kept.Failures, kept.PendingTurn)
+		return breaks(claims.FailedTurns, fmt.Errorf("the turn is kept as %+v, pending %d", kept.Failures, kept.PendingTurn))
 	}
 	return nil
 }

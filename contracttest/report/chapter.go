@@ -1,6 +1,12 @@
 package report
 
-import "slices"
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // chapter is a part of the report as a reader sees it.
 type chapter struct {
@@ -93,6 +99,7 @@ func (x Result) lines() []line {
 		{"sent", x.Sent},
 		{"expected", x.Expected},
 		{"came", x.Came},
+		{"breaks", strings.Join(x.Broken, ", ")},
 		{"measured", measures(x.Measures)},
 		{"repeat", x.Command},
 	}
@@ -108,6 +115,16 @@ func measures(all []Measure) string {
 		text += m.String()
 	}
 	return text
+}
+
+// broken lists the promises that were broken, the most often broken first.
+func (r *Report) broken() string {
+	n := r.Broken()
+	var all []string
+	for _, p := range slices.SortedFunc(maps.Keys(n), func(a, b string) int { return cmp.Or(n[b]-n[a], strings.Compare(a, b)) }) {
+		all = append(all, fmt.Sprintf("%s %d ×", p, n[p]))
+	}
+	return strings.Join(all, ", ")
 }
 
 // verdict is the whole run in a few words.

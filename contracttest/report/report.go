@@ -90,6 +90,9 @@ type Finding struct {
 	Sent     string `json:"sent,omitempty"`
 	Expected string `json:"expected,omitempty"`
 	Came     string `json:"came,omitempty"`
+	// Broken are the names of the promises that a failure broke. One rule, and one cell
+	// even more, looks at several.
+	Broken []string `json:"broken,omitempty"`
 	// Measures are numbers that a reader may want beside the answer.
 	Measures []Measure `json:"measures,omitempty"`
 	// Took is how long the rule ran, preparation and recovery included.
@@ -154,6 +157,17 @@ func (r *Report) Totals() Totals {
 		t.Counts[x.Outcome]++
 	}
 	return t
+}
+
+// Broken counts in how many failures each promise was broken, known ones included.
+func (r *Report) Broken() map[string]int {
+	n := map[string]int{}
+	for _, x := range r.Results {
+		for _, p := range x.Broken {
+			n[p]++
+		}
+	}
+	return n
 }
 
 // With lists the results that ended so.

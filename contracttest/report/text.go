@@ -130,6 +130,10 @@ func visible(text string) string {
 func (f Finding) clean(r Redactor) Finding {
 	f.Reason, f.Answer = r.clean(f.Reason, maxReason), r.clean(f.Answer, maxAnswer)
 	f.Sent, f.Expected, f.Came = r.clean(f.Sent, maxText), r.clean(f.Expected, maxText), r.clean(f.Came, maxText)
+	f.Broken = slices.Clone(f.Broken)
+	for i, p := range f.Broken {
+		f.Broken[i] = r.clean(p, maxName)
+	}
 	f.Measures = slices.Clone(f.Measures)
 	for i, m := range f.Measures {
 		f.Measures[i].Name, f.Measures[i].Unit = r.clean(m.Name, maxName), r.clean(m.Unit, maxName)

@@ -35,10 +35,10 @@ func whole(t *testing.T) *Report {
 	}
 	measured := []Measure{Milliseconds("answer", 12*time.Millisecond), {Name: "executions", Value: 2, Unit: "×"}}
 	c.End("S1.a", Finding{Outcome: Passed, Took: Duration(20 * time.Millisecond)})
-	c.End("S2.b", Finding{Outcome: Failed, Took: Duration(1200 * time.Millisecond), Sent: "GET /a", Expected: "204", Came: "500"})
+	c.End("S2.b", Finding{Outcome: Failed, Took: Duration(1200 * time.Millisecond), Sent: "GET /a", Expected: "204", Came: "500", Broken: []string{"told"}})
 	c.End("refused/GET /a", Finding{Outcome: Passed, Answer: "503 store_unreachable", Measures: measured, Took: Duration(340 * time.Millisecond)})
 	c.End("refused/POST /b/{id}", Finding{
-		Outcome: Failed, Answer: "502 upstream_error", Measures: measured, Took: Duration(350 * time.Millisecond),
+		Outcome: Failed, Answer: "502 upstream_error", Broken: []string{"told", "kept"}, Measures: measured, Took: Duration(350 * time.Millisecond),
 		Sent: "POST /b/7\nAuthorization: Bearer the-token-of-this-run", Expected: "503 store_unreachable", Came: "502 upstream_error\n{\"class\":\"upstream_error\"}",
 	})
 	c.End("slow/GET /a", Finding{Outcome: Passed, Answer: "200 ok", Took: Duration(400 * time.Millisecond)})

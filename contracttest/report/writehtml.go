@@ -64,6 +64,7 @@ func (r *Report) about() []line {
 		repeat = fmt.Sprintf("%d, %d", r.Seed, r.Rounds)
 	}
 	for _, l := range []line{
+		{"broken promises", r.broken()},
 		{"server under test", r.Target},
 		{"profile", r.Profile},
 		{"store", r.Store},

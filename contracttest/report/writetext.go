@@ -51,6 +51,9 @@ func (r *Report) WriteText(w io.Writer, details bool) error {
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "\nPROBLEM: %s\n", p)
 	}
+	if broken := r.broken(); broken != "" {
+		fmt.Fprintf(&b, "\nBroken promises: %s\n", broken)
+	}
 	fmt.Fprintf(&b, "\n%s %s in %s.\n", r.verdict(), r.counts(), r.Took)
 	_, err := b.WriteTo(w)
 	return err
