@@ -10,7 +10,8 @@
 //
 // Settings: PORT, REDIS_URL (redis:// only), REDIS_PREFIX, REDIS_TIMEOUT (ms),
 // REDIS_TTL (s), COPILOT_DIRECT_CONNECT_URL, COPILOT_STUB_TOKEN, COPILOT_TIMEOUT (ms);
-// AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE, without which everybody is one user.
+// AUTH_JWKS_URL, AUTH_ISSUER, AUTH_AUDIENCE and ALLOWED_TENANT_IDS, without which everybody
+// is one user.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import crypto from 'node:crypto';
@@ -275,6 +276,7 @@ async function ownerOf(request) {
   const now = Date.now() / 1000;
   const audience = !env.AUTH_AUDIENCE || env.AUTH_AUDIENCE.split(',').includes(claims.aud);
   if (!good || !(claims.exp > now - 30) || claims.nbf > now + 30 || claims.iss !== env.AUTH_ISSUER || !audience || !claims.tid || !claims.oid) throw new Failure(401, 'the token is not valid');
+  if (!env.ALLOWED_TENANT_IDS?.split(',').includes(claims.tid)) throw new Failure(403, 'the tenant is not allowed');
   return crypto.createHash('sha256').update(JSON.stringify([claims.tid, claims.oid])).digest('hex').slice(0, 32);
 }
 
