@@ -1,0 +1,58 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// FuzzDecodeElement holds the decoding of messages to the standard library's: what it
+// takes, and what comes out.
+func FuzzDecodeElement(f *testing.F) {
+	for _, seed := range []string{
+		`{"id":"1","role":"user","kind":"text","text":"a\nb \u00e9 \ud83d\ude00 \"quoted\""}`,
+		`{"id":"1","role":"assistant","kind":"adaptiveCard","cardJson":{"a":[1,2.50,null,true]},"cardId":"c"}`,
+		`{"id":"1","role":"assistant","kind":"text","extractedPayload":{"source":"text","confidence":"low","data":{"x":1}},"stopped":true}`,
+		`{"ID":"1","Role":"user","KIND":"text","text":null,"unknown":{"deep":[[[]]]}}`,
+		`{"id":"1","id":"2","role":"user","role":"assistant","kind":"text"}`,
+		`{"id":"1","role":"user","kind":"text","turn":7,"text":"` + "\xff\xfe" + `"}`,
+		`{"id":"1","role":"user","kind":"text","text":"\ud800"} `,
+		`{"id":"1","role":"user","kind":"text","cardJson": { "a" : "\u003c" }}`,
+		`{"id":"1","role":"user","kind":"text","cardJson":null}`,
+		`{"id":1}`, `null`, `[]`, `{"id":"1","role":"user","kind":"text"}}`, `{"text":"` + strings.Repeat("x", 1000), ``,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, encoded string) {
+		var want message
+		err := json.Unmarshal([]byte(encoded), &want)
+		if err == nil {
+			want.Message.Turn = 3
+			err = checkMessage(&want.Message)
+		}
+		got, gotErr := DecodeElement("3 " + encoded)
+		if (err == nil) != (gotErr == nil) || gotErr != nil && !errors.Is(gotErr, errMessage) {
+			t.Fatalf("%q: %v, the standard library says %v", encoded, gotErr, err)
+		}
+		if err == nil && !reflect.DeepEqual(got, want.Message) {
+			t.Errorf("%q: %+v, the standard library reads %+v", encoded, got, want.Message)
+		}
+	})
+}
+
+// BenchmarkDecodePage decodes a page of the largest messages.
+func BenchmarkDecodePage(b *testing.B) {
+	element := Element(1, `{"id":"0199d0b0-0000-7000-8000-000000000000","role":"user","kind":"text","text":"`+strings.Repeat(`some words in a line\n`, 64<<10/22)+`"}`)
+	page := make([]string, 16)
+	for i := range page {
+		page[i] = element
+	}
+	b.SetBytes(int64(Bytes(page)))
+	for b.Loop() {
+		if _, err := DecodeElements(page); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
