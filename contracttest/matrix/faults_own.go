@@ -121,7 +121,7 @@ func breakerOpen(bed *testbed, t Target) []Cell {
 func silentReads(bed *testbed, t Target) []Cell {
 	c := bed.route(t, route{method: "GET", path: conversationPath})
 	cell := bed.cell("GET "+listPath, "")
-	cell.fail("before the fault", patiently(c.prepare))
+	cell.fail("before the fault", claims.Healthy, patiently(c.prepare))
 	bed.proxy.Set(faultproxy.LoseReply().On(faultproxy.Names("LRANGE")))
 	var asking sync.WaitGroup
 	const readers, each = 5, 2
@@ -142,7 +142,7 @@ func silentReads(bed *testbed, t Target) []Cell {
 		began := time.Now()
 		o := list.ask("")
 		o.took = time.Since(began)
-		cell.judge(o, bed.waited())
+		cell.judge(o, bed.waited(), claims.Breaker)
 	}
 	bed.proxy.Heal()
 	cell.recover(time.Now(), c, bed.limits)
