@@ -135,21 +135,28 @@ func (c *cluster) forgetAskers() {
 // moreTelling is the one of two causes that an operator has more of: one that does not
 // pass by itself before an answer, and an answer before none. Of equals it is the first.
 func moreTelling(a, b error) error {
-	weight := func(err error) int {
-		var refusal goredis.Error
-		e, ok := errors.AsType[*store.Error](classify(context.Background(), context.Background(), "", err))
-		switch {
-		case err == nil || !ok:
-			return 0
-		case !e.Transient():
-			return 3
-		case errors.As(err, &refusal):
-			return 2
-		}
-		return 1
-	}
-	if weight(b) > weight(a) {
+	if telling(b) > telling(a) {
 		return b
 	}
 	return a
+}
+
+func telling(err error) int {
+	if err == nil {
+		return 0
+	}
+	e, ok := errors.AsType[*store.Error](err)
+	if !ok {
+		e, ok = errors.AsType[*store.Error](classify(context.Background(), context.Background(), "", err))
+	}
+	var refusal goredis.Error
+	switch {
+	case !ok:
+		return 1
+	case !e.Transient():
+		return 4
+	case errors.As(e.Cause, &refusal):
+		return 3
+	}
+	return 2
 }

@@ -39,14 +39,14 @@ func (s *Store) on(ctx context.Context, n *node, op string, call callFunc) error
 }
 
 // every are all primaries, for a call that is made on each of them.
-func (s *Store) every(ctx context.Context, op string) ([]*node, error) {
+func (s *Store) every(ctx context.Context, op string) ([]part, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("store: %s: %w", op, err)
 	}
 	budget, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	nodes, err := s.topology.all(budget)
-	return nodes, classify(ctx, budget, op, err)
+	parts, err := s.topology.all(budget)
+	return parts, classify(ctx, budget, op, err)
 }
 
 // callFunc is what a call does on a client. It may be run more than once.
@@ -83,7 +83,7 @@ func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
 	if c == nil { // its breaker is open
 		return classify(ctx, ctx, op, err)
 	}
-	err = c.classify(ctx, budget, op, err)
+	err = explained(budget, c, op, c.classify(ctx, budget, op, err))
 	n.report(c, err)
 	n.doubt(err)
 	return err
@@ -100,6 +100,16 @@ func (n *node) resume(ctx context.Context, c *client) *client {
 		n.renew(c)
 	}
 	return n.current.Load()
+}
+
+// explained looks into a refusal that says nothing but that a command is wrong: a
+// sentinel has none of ours.
+func explained(budget context.Context, c *client, op string, err error) error {
+	e, ok := errors.AsType[*store.Error](err)
+	if !ok || e.Kind != store.ErrRejected || e.Code != "ERR" || !askWhat(budget, c.Client).sentinel {
+		return err
+	}
+	return classify(budget, budget, op, errSentinel)
 }
 
 // blamed is the node, and the client, that an error comes from: the one that was asked,

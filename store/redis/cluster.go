@@ -81,13 +81,16 @@ func (c *cluster) at(ctx context.Context, o store.Owner) (*node, error) {
 }
 
 // all implements topology.
-func (c *cluster) all(ctx context.Context) ([]*node, error) {
+func (c *cluster) all(ctx context.Context) ([]part, error) {
 	m, err := c.known(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return m.primaries, nil
+	return m.parts(), nil
 }
+
+// slots implements topology.
+func (c *cluster) slots() int { return slotCount }
 
 // known is the map. Only the first calls wait, for the first try to make one. As long
 // as there is none, the others are told at once why.

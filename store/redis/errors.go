@@ -50,6 +50,10 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than Redis accepts", Cause: err}
 	case errors.Is(err, errNoCluster):
 		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the server is no node of a cluster", Cause: err}
+	case errors.Is(err, errSentinel):
+		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the server is a sentinel", Cause: err}
+	case errors.Is(err, errReplica):
+		return &store.Error{Op: op, Kind: store.ErrReadOnly, Reason: "the server is a replica", Cause: err}
 	case errors.Is(err, errUncovered), errors.Is(err, errNoSlots):
 		return &store.Error{Op: op, Kind: store.ErrNotReady, Reason: "no node of the cluster has the slot", Cause: err}
 	case errors.Is(err, errAstray), errors.Is(err, errManyNodes):

@@ -18,9 +18,9 @@ const KeepsAll = "noeviction"
 // happen, and the caller should say so. Of many primaries, it is the policy of the first that is not known to
 // keep all.
 func (s *Store) EvictionPolicy(ctx context.Context) (policy string, err error) {
-	nodes, err := s.every(ctx, "EvictionPolicy")
-	for _, n := range nodes {
-		err = s.on(ctx, n, "EvictionPolicy", func(ctx context.Context, c *client) (err error) {
+	parts, err := s.every(ctx, "EvictionPolicy")
+	for _, p := range parts {
+		err = s.on(ctx, p.node, "EvictionPolicy", func(ctx context.Context, c *client) (err error) {
 			policy, err = evictionPolicy(ctx, c)
 			return err
 		})

@@ -69,6 +69,8 @@ type Store struct {
 	readsLegacy bool
 	// now is a clock instead of Redis's; tests alone set it.
 	now func() time.Time
+	// tags are for keys that are looked at on a primary.
+	tags tags
 }
 
 var _ store.Store = (*Store)(nil)
@@ -179,21 +181,6 @@ func bound(opt *goredis.Options, budget time.Duration) {
 
 // Close implements store.Store.
 func (s *Store) Close() error { return s.topology.close() }
-
-// Ping implements store.Store.
-func (s *Store) Ping(ctx context.Context) error {
-	nodes, err := s.every(ctx, "Ping")
-	if err != nil {
-		return err
-	}
-	return s.on(ctx, nodes[0], "Ping", func(ctx context.Context, c *client) error {
-		pong, err := c.Ping(ctx).Result()
-		if err == nil && pong != "PONG" {
-			err = errShape
-		}
-		return err
-	})
-}
 
 // keys names everything of one conversation in the order of the scripts' KEYS.
 func (s *Store) keys(o store.Owner, id string) []string {

@@ -84,25 +84,71 @@ func (c *clients) leaveReplica(ctx context.Context, old *client) {
 	}
 }
 
-// askRole asks by HELLO, with the protocol that the connection has already. It
-// is in every Redis from 6.0 on, and no ACL can forbid it, as it can ROLE and INFO.
-func askRole(ctx context.Context, c *goredis.Client) role {
-	cmd := goredis.NewMapStringInterfaceCmd(ctx, "hello", c.Options().Protocol)
-	err := catchPanic(func() error { return c.Process(ctx, cmd) })
-	switch {
-	case forbidden(err):
-		return roleUntold
-	case err != nil:
-		return roleNoAnswer // also a refusal: the calls are told the same
-	}
-	switch cmd.Val()["role"] {
-	case "master":
-		return rolePrimary
-	case "replica", "slave":
-		return roleReplica
-	}
-	return roleUntold
+// what is what a server says of itself.
+type what struct {
+	role              role
+	cluster, sentinel bool // it is a node of a cluster, or a sentinel
 }
+
+// helloArgs ask for it by HELLO, with the protocol that the connection has already. It
+// is in every Redis from 6.0 on, and no ACL can forbid it, as it can ROLE and INFO.
+func helloArgs(c *goredis.Client) []any { return []any{"hello", c.Options().Protocol} }
+
+// identity reads the answer.
+func identity(said *goredis.Cmd) (w what) {
+	switch err := said.Err(); {
+	case forbidden(err):
+		w.role = roleUntold
+		return w
+	case err != nil:
+		return w // also a refusal: the calls are told the same
+	}
+	fields := pairsOf(said.Val())
+	switch fields["role"] {
+	case "master":
+		w.role = rolePrimary
+	case "replica", "slave":
+		w.role = roleReplica
+	default:
+		w.role = roleUntold
+	}
+	w.cluster, w.sentinel = fields["mode"] == "cluster", fields["mode"] == "sentinel"
+	return w
+}
+
+// pairsOf are the texts of a map, which is a list of names and values in RESP 2.
+func pairsOf(v any) map[string]string {
+	texts := map[string]string{}
+	add := func(name, value any) {
+		n, nok := name.(string)
+		if v, ok := value.(string); ok && nok {
+			texts[n] = v
+		}
+	}
+	switch v := v.(type) {
+	case map[any]any:
+		for name, value := range v {
+			add(name, value)
+		}
+	case []any:
+		for i := 1; i < len(v); i += 2 {
+			add(v[i-1], v[i])
+		}
+	}
+	return texts
+}
+
+// askWhat asks a server what it is.
+func askWhat(ctx context.Context, c *goredis.Client) what {
+	cmd := goredis.NewCmd(ctx, helloArgs(c)...)
+	if err := catchPanic(func() error { return c.Process(ctx, cmd) }); err != nil {
+		cmd.SetErr(err)
+	}
+	return identity(cmd)
+}
+
+// askRole asks a server for its role.
+func askRole(ctx context.Context, c *goredis.Client) role { return askWhat(ctx, c).role }
 
 // RoleUntold reports whether the server does not tell if it is a primary. Then a
 // failover that leaves connections to the former primary open is noticed by the

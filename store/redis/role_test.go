@@ -161,7 +161,7 @@ func TestRoleUntold(t *testing.T) {
 		serve(t, "+PONG\r\n"):                     true,
 	} {
 		s := newStore(t, url, 5*time.Second)
-		if err := s.Ping(t.Context()); err != nil {
+		if err := s.rdb().Ping(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		s.one().checkRoles()

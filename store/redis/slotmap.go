@@ -1,7 +1,5 @@
 package redis
 
-import "slices"
-
 // slotMap says which primary has which slot. It never changes; a new one takes its
 // place.
 type slotMap struct {
@@ -18,16 +16,19 @@ func (m *slotMap) at(slot int) *node {
 	return nil
 }
 
-// slots counts those of each primary, and gives one of them.
-func (m *slotMap) slots() (count, first []int) {
-	count, first = make([]int, len(m.primaries)), make([]int, len(m.primaries))
-	for slot, at := range slices.Backward(m.owner[:]) {
+// parts are the primaries with what they have.
+func (m *slotMap) parts() []part {
+	parts := make([]part, len(m.primaries))
+	for i, n := range m.primaries {
+		parts[i].node = n
+	}
+	for slot, at := range m.owner {
 		if at > 0 {
-			count[at-1]++
-			first[at-1] = slot
+			parts[at-1].slots++
+			parts[at-1].slot = slot
 		}
 	}
-	return count, first
+	return parts
 }
 
 // ballot is what was decided of each slot: the address of its primary, by its place

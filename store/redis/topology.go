@@ -15,12 +15,21 @@ type topology interface {
 	at(ctx context.Context, o store.Owner) (*node, error)
 	// all are the primaries, in the order of their slots, for a call that is not about
 	// an owner. It waits like at.
-	all(ctx context.Context) ([]*node, error)
+	all(ctx context.Context) ([]part, error)
+	// slots is how many there are; 0 if the primaries have none.
+	slots() int
 	// nodes are those that are known now.
 	nodes() []*node
 	// pool is the state of all connections.
 	pool() Pool
 	close() error
+}
+
+// part is a primary and what it has.
+type part struct {
+	*node
+	slots int // how many
+	slot  int // one of them
 }
 
 // fixed is the topology of a Store with one primary. Where that moves, as it does
@@ -37,7 +46,9 @@ func (f fixed) at(context.Context, store.Owner) (*node, error) { return f.primar
 
 func (f fixed) nodes() []*node { return []*node{f.primary} }
 
-func (f fixed) all(context.Context) ([]*node, error) { return f.nodes(), nil }
+func (f fixed) all(context.Context) ([]part, error) { return []part{{node: f.primary}}, nil }
+
+func (f fixed) slots() int { return 0 }
 
 func (f fixed) pool() Pool { return f.primary.pool() }
 

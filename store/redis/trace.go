@@ -83,10 +83,8 @@ func Operation(method string) (command, script string) {
 		return "EVALSHA", "status"
 	case "Delete":
 		return "EVALSHA", "delete"
-	case "Conversation", "List":
+	case "Conversation", "List", "Ping":
 		return "PIPELINE", ""
-	case "Ping":
-		return "PING", ""
 	}
 	return "", ""
 }
