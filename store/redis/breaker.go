@@ -73,6 +73,8 @@ func (b breaker) report(c *client, err error) {
 		if !errors.Is(err, context.Canceled) {
 			c.succeed()
 		}
+	case errors.Is(outage.Cause, errFewReplicas): // so says the primary
+		c.succeed()
 	case errors.Is(outage.Kind, store.ErrUnreachable), errors.Is(outage.Kind, store.ErrTimeout):
 		if !slowForItsSize(outage.Cause) && c.failures.Add(1) >= tripAfter {
 			b.suspect(c, outage)

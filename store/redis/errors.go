@@ -50,6 +50,8 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: store.ErrRejected, Reason: "write is larger than Redis accepts", Cause: err}
 	case errors.Is(err, errNoCluster):
 		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the server is no node of a cluster", Cause: err}
+	case errors.Is(err, errFewReplicas):
+		return &store.Error{Op: op, Kind: store.ErrTimeout, Reason: "stored, and too few replicas have it", Cause: err}
 	case errors.Is(err, errSentinel):
 		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the server is a sentinel", Cause: err}
 	case errors.Is(err, errReplica):

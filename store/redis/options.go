@@ -64,9 +64,9 @@ type Options struct {
 	// SentinelUser and SentinelPassword are for the sentinels themselves; "" where they
 	// want none. The URL's are for the primary.
 	SentinelUser, SentinelPassword string
-	// TLSServerName is the name that the certificate must be for of a server that is
-	// known by an address; the host of the URL if empty. A node that the cluster
-	// announces by a name is verified against that name.
+	// TLSServerName is the name that the certificate of the server must be for; the host
+	// of the URL if empty. Of a cluster it is that of the nodes that are known by an
+	// address; one that is known by a name is verified against that name.
 	TLSServerName string
 	// Credentials is asked for the user and the password of every connection, before it
 	// is dialed; nil for those of the URL. It must heed its context. Its error is that
@@ -74,7 +74,9 @@ type Options struct {
 	// gives it. It must hold no secret.
 	Credentials func(ctx context.Context) (Credentials, error)
 	// WaitReplicas is how many replicas must have a completed turn before CompleteTurn
-	// says so; 0 for none.
+	// says so; 0 for none. If fewer have it in time, the turn is stored and the error is
+	// of the kind store.ErrTimeout: whether it outlives a failover nobody knows. Made
+	// once more, the call waits again.
 	WaitReplicas int
 
 	Trace             // is told of round trips and dials; the zero value of nothing

@@ -63,6 +63,7 @@ type Store struct {
 	ttl      time.Duration
 	timeout  time.Duration
 	maxWrite int
+	replicas int // that must have a completed turn
 	// addr and database are those of the URL.
 	addr, database string
 	// readsLegacy says whether legacy records are looked for.
@@ -84,7 +85,7 @@ func New(o Options) (*Store, error) {
 	if err := o.check(opt); err != nil {
 		return nil, err
 	}
-	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes}
+	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes, replicas: o.WaitReplicas}
 	s.addr, s.database = opt.Addr, strconv.Itoa(opt.DB)
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix

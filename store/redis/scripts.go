@@ -92,10 +92,12 @@ type spot struct {
 	owner store.Owner
 	id    string
 	keys  []string
+	// replicas is how many must have what the script wrote; 0 if nobody waits for them.
+	replicas int
 }
 
 // at is a conversation's spot.
-func (s *Store) at(o store.Owner, id string) spot { return spot{o, id, s.keys(o, id)} }
+func (s *Store) at(o store.Owner, id string) spot { return spot{owner: o, id: id, keys: s.keys(o, id)} }
 
 // eval runs a script by name and, when the server does not know it (it was
 // restarted, or its script cache was flushed), by text: NOSCRIPT says that
@@ -125,13 +127,24 @@ func (s *Store) evalOnce(ctx context.Context, c *client, command, body string, a
 	}
 	cmd := once{goredis.NewCmd(ctx, all...)}
 	cmd.SetFirstKeyPos(3)
-	if err := c.Process(ctx, cmd); err != nil {
+	var few bool
+	var err error
+	if at.replicas > 0 {
+		few, err = sendAndWait(ctx, c, cmd, at.replicas)
+	} else {
+		err = c.Process(ctx, cmd)
+	}
+	if err != nil {
 		if size >= largeWrite && connectionLost(err) {
 			err = &largeWriteLost{err}
 		}
 		return nil, err
 	}
-	return parseReply(cmd.Val(), call)
+	r, err := parseReply(cmd.Val(), call)
+	if err == nil && few && outcome(r) == nil {
+		err = errFewReplicas
+	}
+	return r, err
 }
 
 // reply is what a script returns, without the token of the call.

@@ -167,7 +167,11 @@ func (t *tracer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.P
 				break
 			}
 		}
-		t.report(ctx, "PIPELINE", "", time.Since(began), failed)
+		command, script := "PIPELINE", ""
+		if len(cmds) == 2 && cmds[1].Name() == "wait" {
+			command, script = strings.ToUpper(cmds[0].Name()), t.script(cmds[0])
+		}
+		t.report(ctx, command, script, time.Since(began), failed)
 		return err
 	}
 }

@@ -195,6 +195,9 @@ func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, a
 	if sc != s.scripts.renew {
 		at = s.relayed(at)
 	}
+	if sc == s.scripts.complete {
+		at.replicas = s.replicas
+	}
 	err = s.do(ctx, t.Owner, op, func(ctx context.Context, c *client) (err error) {
 		if r, err = s.eval(ctx, c, sc, at, args...); err != nil {
 			return err
