@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 
 	"parley/contracttest/redistest"
 	"parley/store"
@@ -187,13 +188,16 @@ func sizing() string {
 		manyTalks        = 1e8
 		usable           = 20e9 // of one primary, in bytes
 		slots            = 16384
-		connectionsEach  = 16
 		messagesPerTalk  = 1 + 2*turnsPerTalk
 		secondsPerDay    = 24 * 60 * 60
 		turnsPerSecond   = usersPerDay * talksPerUser * turnsPerTalk / secondsPerDay
 		startsPerSecond  = usersPerDay * talksPerUser / secondsPerDay
 		messageJSONBytes = len(`{"id":"","role":"user","kind":"text","text":""}`) + 36 + textBytes
 	)
+	var opt goredis.Options
+	bound(&opt, DefaultTimeout)
+	alone := opt.PoolSize
+	narrow(&opt)
 	micros := func(f figure) float64 { return f.measured * float64(pingTime) / float64(time.Microsecond) }
 	perTalk := bytesPerConversation.measured + messagesPerTalk*(float64(messageJSONBytes)+bytesPerMessage.measured)
 	keys := turnsPerTalk * bytesPerKey.measured
@@ -226,7 +230,7 @@ func sizing() string {
 	line("| turns a second | %.0f on average, %.0f at the peak | room for %s |", turnsPerSecond, two(peak*turnsPerSecond), grouped(two(primaries*1e6/micros(timePerTurn))))
 	line("| time of Redis at the peak | %.1f of one core, with a list and a read for each turn | |", busy)
 	line("| in one slot | | %s conversations, %.0f MB |", grouped(two(manyTalks/slots)), two(manyTalks/slots*perTalk/1e6))
-	line("| connections of an instance | up to 32 | up to %.0f |", primaries*connectionsEach)
+	line("| connections of an instance | up to %d | up to %.0f |", alone, primaries*float64(opt.PoolSize))
 	line("| keys that an instance reads for `/health` | 1 a second | %.0f a second |", primaries)
 	return b.String()
 }
