@@ -128,6 +128,7 @@ type reply struct {
 	Status       any // of a problem a number, of a conversation and of health a word
 	Retryable    bool
 	Redis        string
+	Store        struct{ LastError string } // of /health
 	raw          string
 }
 

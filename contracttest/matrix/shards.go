@@ -32,9 +32,14 @@ const (
 // Deployments are all of them.
 func Deployments() []Deployment { return []Deployment{Bare, Paired, Covered, Watched} }
 
-// nodeTimeout is after how long the nodes of a cluster take one for failed that
+// After how long the nodes of a cluster, or the sentinels, take a node for failed that
 // says nothing.
-const nodeTimeout = time.Second
+const (
+	nodeTimeout = 2 * time.Second
+	// calmTimeout is for rows in which they have nothing to notice: no machine stands
+	// still for that long.
+	calmTimeout = 30 * time.Second
+)
 
 // The stores sign in as a user of their own, so that a node can refuse them alone.
 const (
@@ -52,13 +57,15 @@ type ShardRow struct {
 	// Hurt lists what calls of the shard that is hurt answer beside success, and
 	// Others what those of the other shards do; nil for nothing.
 	Hurt, Others Expect
-	// Up is how many shards serve while the fault stands; 0 where nobody looks.
-	Up int
+	// Down is how many shards do not serve while a fault stands that is healed.
+	Down int
 	// Opens says that the hurt shard answers at once after some failures.
 	Opens bool
 	// Promotes says that the fault ends when a replica has become the primary; else
 	// it is healed.
 	Promotes bool
+	// Noticed says that the other nodes have to notice the fault.
+	Noticed bool
 	// Back is how long the hurt shard may fail after that; Recovery if 0.
 	Back time.Duration
 	// Patient rows have calls that wait for seconds, and are meant to succeed.
@@ -115,7 +122,7 @@ func Deploy(tb testing.TB, kind Deployment) *Deployed {
 	tb.Helper()
 	d := &Deployed{kind: kind}
 	user := redistest.Flags("--user", serviceUser, "on", ">"+servicePass, "~*", "&*", "+@all")
-	timeout := redistest.NodeTimeout(nodeTimeout)
+	timeout := redistest.NodeTimeout(nodeTimeout) // see newShardbed
 	switch kind {
 	case Bare:
 		d.cluster = redistest.StartCluster(tb, user, timeout, redistest.PartialCoverage(), redistest.Movable())
@@ -124,7 +131,7 @@ func Deploy(tb testing.TB, kind Deployment) *Deployed {
 	case Covered:
 		d.cluster = redistest.StartCluster(tb, user, timeout, redistest.Replicas(1))
 	case Watched:
-		d.sentinels = redistest.StartSentinel(tb, user, redistest.Replicas(2))
+		d.sentinels = redistest.StartSentinel(tb, user, redistest.Replicas(2), redistest.DownAfter(nodeTimeout))
 	default:
 		tb.Fatalf("there is no deployment %q", kind)
 	}

@@ -44,12 +44,13 @@ func (e ShardEntry) Rule() report.Rule {
 // Finding is what came of the row. The answer is what the hurt shard's callers got.
 func (e ShardEntry) Finding() report.Finding {
 	count := func(name string, n int) report.Measure { return report.Measure{Name: name, Value: float64(n)} }
-	f := report.Finding{
-		Outcome: report.Passed, Answer: Answered(e.Hurt), Came: strings.Join(e.Broken, "\n"), Measures: []report.Measure{
+	f := report.Finding{Outcome: report.Passed, Answer: Answered(e.Hurt), Came: strings.Join(e.Broken, "\n")}
+	if e.Calls > 0 { // the row was under load
+		f.Measures = []report.Measure{
 			report.Milliseconds("the others' p99 before", e.Calm), report.Milliseconds("during", e.Under), report.Milliseconds("the machine was late by", e.Machine),
 			report.Milliseconds("the hurt shard's p99 once open", e.Open), report.Milliseconds("first good answer after", e.Back), report.Milliseconds("last bad after", e.Settled),
 			count("calls", e.Calls), count("turns acknowledged", e.Acked), count("lost", e.Lost), count("of the last moment", e.Late), count("doubled", e.Doubled), count("most runs of a call", e.Ran),
-		},
+		}
 	}
 	if len(e.Broken) > 0 {
 		f.Outcome, f.Expected = report.Failed, e.Rule().Sentence

@@ -12,7 +12,7 @@ import (
 
 // ShardRows are all faults of a Redis of several nodes.
 func ShardRows() []ShardRow {
-	return slices.Concat(bareRows(), pairedRows(), coveredRows(), watchedRows())
+	return slices.Concat(bareRows(), pairedRows(), coveredRows(), watchedRows(), modeRows())
 }
 
 // What calls of a shard end with whose primary has gone, or is being replaced.
@@ -53,47 +53,62 @@ func bareRows() []ShardRow {
 	return []ShardRow{
 		{
 			ID: "shard-hung", Fault: "the primary of a shard stands still", On: Bare,
-			Hurt: Expect{"store_timeout"}, Up: 2, Opens: true, Breaks: true, inject: stop, heal: goOn,
+			Hurt: Expect{"store_timeout"}, Down: 1, Opens: true, Breaks: true, inject: stop, heal: goOn,
 		},
 		{
 			ID: "shard-refused", Fault: "the primary of a shard refuses connections", On: Bare,
-			Hurt: Expect{"store_unreachable"}, Up: 2, Opens: true, Breaks: true, inject: set(faultproxy.Refuse()), heal: healed,
+			Hurt: Expect{"store_unreachable"}, Down: 1, Opens: true, Breaks: true, inject: set(faultproxy.Refuse()), heal: healed,
 		},
 		{
 			ID: "shard-blackout", Fault: "nothing that is sent to or by the primary of a shard arrives", On: Bare,
-			Hurt: Expect{"store_timeout"}, Up: 2, Opens: true, Breaks: true,
+			Hurt: Expect{"store_timeout"}, Down: 1, Opens: true, Breaks: true,
 			inject: set(faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns)), heal: healed,
 		},
 		{
 			ID: "shard-password", Fault: "the primary of a shard refuses the password (WRONGPASS)", On: Bare,
 			// The connections that it ends are seen as such.
-			Hurt: Expect{"store_auth", "store_unreachable"}, Up: 2, Opens: true, Breaks: true,
+			Hurt: Expect{"store_auth", "store_unreachable"}, Down: 1, Opens: true, Breaks: true,
 			inject: refuse, heal: tell("ACL", "SETUSER", serviceUser, "resetpass", ">"+servicePass),
 		},
 		{
 			ID: "shard-full", Fault: "the primary of a shard is out of memory (OOM)", On: Bare,
-			Hurt: Expect{"store_full"}, Up: 3, Opens: true,
+			Hurt: Expect{"store_full"}, Opens: true,
 			inject: tell("CONFIG", "SET", "maxmemory", "1"), heal: tell("CONFIG", "SET", "maxmemory", "0"),
 		},
 		{
 			ID: "shard-read-only", Fault: "the primary of a shard takes no writes (READONLY)", On: Bare,
-			Hurt: Expect{"store_readonly"}, Up: 3, Opens: true, inject: set(readOnly), heal: healed,
+			Hurt: Expect{"store_readonly"}, Opens: true, inject: set(readOnly), heal: healed,
 		},
 		{
 			ID: "shard-reply-lost", Fault: "the primary of a shard runs each script and resets the connection before the reply", On: Bare,
-			Hurt: Expect{"store_unreachable"}, Up: 3, Breaks: true,
+			Hurt: Expect{"store_unreachable"}, Breaks: true,
 			inject: set(faultproxy.CutAfter(faultproxy.RST).On(faultproxy.Scripts())), heal: healed,
 		},
+		{
+			ID: "shard-uncovered", Fault: "the primary of a shard stands still, and therefore all shards refuse (CLUSTERDOWN), although they answer a PING", On: Bare,
+			Hurt: gone, Others: Expect{"store_not_ready"}, Down: 3, Opens: true, Noticed: true, Breaks: true,
+			inject: func(b *shardbed) { b.cover("yes"); stop(b) }, heal: func(b *shardbed) { goOn(b); b.cover("no") },
+		},
+		{ID: "health", Fault: "one primary stands still, then all do", On: Bare, try: health},
 		seed("seed-hung", "the first node that is asked says nothing", faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns)),
 		seed("seed-refused", "the first node that is asked refuses connections", faultproxy.Refuse()),
 		seed("seed-password", "the first node that is asked refuses the password", faultproxy.Answer(faultproxy.Error(wrongPass)).On(faultproxy.All)),
 		noMap("no-seed-refused", "all nodes refuse connections at the start", faultproxy.Refuse(), "store_unreachable"),
 		noMap("no-seed-password", "all nodes refuse the password at the start", faultproxy.Answer(faultproxy.Error(wrongPass)).On(faultproxy.All), "store_auth"),
-		noMap("no-cluster", "what is asked has no cluster support", faultproxy.Answer(faultproxy.Error("ERR This instance has cluster support disabled")).On(faultproxy.Names("CLUSTER")), "store_misconfigured"),
 		{ // the last one on its deployment: its nodes cannot restart afterwards
 			ID: "all-moved", Fault: "all nodes have other addresses at once, and the one in the settings leads to them", On: Bare,
-			Hurt: gone, Others: gone, Breaks: true, Fronted: true, inject: moveAll,
+			Hurt: gone, Others: gone, Breaks: true, Fronted: true, Noticed: true, inject: moveAll,
 		},
+	}
+}
+
+// cover says whether the nodes refuse while any slot has no primary.
+func (b *shardbed) cover(yes string) {
+	b.tb.Helper()
+	for _, n := range b.nodes() {
+		if err := n.Admin.ConfigSet(b.tb.Context(), "cluster-require-full-coverage", yes).Err(); err != nil {
+			b.tb.Fatal(err)
+		}
 	}
 }
 
@@ -129,11 +144,11 @@ func pairedRows() []ShardRow {
 		},
 		{
 			ID: "primary-cut-off", Fault: "the primary of a shard is cut off from the other nodes while clients reach all of them", On: Paired,
-			Hurt: gone, Back: afterCut, Breaks: true, Loses: true, Control: true, inject: cut, repair: rejoin,
+			Hurt: gone, Noticed: true, Back: afterCut, Breaks: true, Loses: true, Control: true, inject: cut, repair: rejoin,
 		},
 		{
 			ID: "primary-cut-off-waited", Fault: "the same, and answers wait for a replica", On: Paired, Wait: 1,
-			Hurt: gone, Back: afterCut, Breaks: true, inject: cut, repair: rejoin,
+			Hurt: gone, Noticed: true, Back: afterCut, Breaks: true, inject: cut, repair: rejoin,
 		},
 	}
 }

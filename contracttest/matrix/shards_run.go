@@ -78,10 +78,8 @@ func RunShards(tb testing.TB, t Target, d *Deployed, r ShardRow) ShardEntry {
 	case r.heal != nil:
 		pass(ctx, 2*b.timeout)
 	}
-	if r.Up != 0 {
-		e.Broken = append(e.Broken, b.serving(t)...)
-	}
 	if r.heal != nil {
+		e.Broken = append(e.Broken, b.serving(t)...)
 		r.heal(b)
 	}
 	if when.ended.IsZero() {
@@ -125,6 +123,7 @@ func newShardbed(tb testing.TB, t Target, d *Deployed, r ShardRow) *shardbed {
 	for range instances {
 		b.stores = append(b.stores, t.Store(tb, w))
 	}
+	d.setNodeTimeout(tb, r)
 	primaries := d.primaries(tb)
 	b.hurt = primaries[b.shard]
 	if d.kind == Paired || d.kind == Covered {
@@ -133,6 +132,24 @@ func newShardbed(tb testing.TB, t Target, d *Deployed, r ShardRow) *shardbed {
 	b.load = newLoad(tb, t.Class, b.stores, len(primaries), func(id string) (int, string) { return b.find(primaries, id) })
 	b.load.stale, b.load.async = r.Loses, r.Promotes || r.Loses || r.Wait > 0
 	return b
+}
+
+// setNodeTimeout has the nodes of a cluster notice what is wrong where that is part of
+// the row, and nothing where it is not.
+func (d *Deployed) setNodeTimeout(tb testing.TB, r ShardRow) {
+	tb.Helper()
+	if d.cluster == nil {
+		return
+	}
+	timeout := calmTimeout
+	if r.Noticed || r.Promotes {
+		timeout = nodeTimeout
+	}
+	for _, n := range d.nodes() {
+		if err := n.Admin.ConfigSet(tb.Context(), "cluster-node-timeout", fmt.Sprint(timeout.Milliseconds())).Err(); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 // find is the shard that keeps a conversation, and the key under which it does.
@@ -171,10 +188,10 @@ func (b *shardbed) serving(t Target) (broken []string) {
 		ctx, cancel := context.WithTimeout(b.tb.Context(), b.timeout)
 		got := sharded.Shards(ctx)
 		cancel()
-		if got.Up != b.row.Up || got.Total != b.load.shards {
-			broken = append(broken, fmt.Sprintf("instance %d: %d of %d shards serve, %d do", i, got.Up, got.Total, b.row.Up))
+		if up := b.load.shards - b.row.Down; got.Up != up || got.Total != b.load.shards {
+			broken = append(broken, fmt.Sprintf("instance %d says that %d of %d shards serve, and %d do", i, got.Up, got.Total, up))
 		}
-		if class := t.Class(got.Worst); got.Up < got.Total && !b.row.Hurt.allows(class) {
+		if class := t.Class(got.Worst); got.Up < got.Total && !b.row.Hurt.allows(class) && !b.row.Others.allows(class) {
 			broken = append(broken, fmt.Sprintf("instance %d: the worst class of its shards is %q", i, class))
 		}
 	}
