@@ -143,6 +143,10 @@ func pairedRows() []ShardRow {
 			Hurt: gone, Promotes: true, Breaks: true, inject: stop, repair: goOn,
 		},
 		{
+			ID: "replica-hung", Fault: "the replica of a shard stands still, which nobody notices", On: Paired,
+			inject: func(b *shardbed) { b.replica.Stop(b.tb) }, heal: func(b *shardbed) { b.replica.Continue(b.tb) },
+		},
+		{
 			ID: "primary-cut-off", Fault: "the primary of a shard is cut off from the other nodes while clients reach all of them", On: Paired,
 			Hurt: gone, Noticed: true, Back: afterCut, Breaks: true, Loses: true, Control: true, inject: cut, repair: rejoin,
 		},
@@ -157,6 +161,10 @@ func pairedRows() []ShardRow {
 func coveredRows() []ShardRow {
 	refused := Expect{"store_not_ready"}
 	return []ShardRow{
+		{ // the first one: nodes that have just voted for one of a shard do not vote again
+			ID: "planned-failover", Fault: "a replica takes over as planned (CLUSTER FAILOVER)", On: Covered,
+			inject: func(b *shardbed) { b.cluster.Failover(b.tb, b.replica) },
+		},
 		{
 			ID: "primary-killed-covered", Fault: "the primary of a shard dies, its replica takes over, and until then all shards refuse (CLUSTERDOWN)", On: Covered,
 			Hurt: gone, Others: refused, Promotes: true, Breaks: true, inject: kill, repair: restart,
@@ -164,10 +172,6 @@ func coveredRows() []ShardRow {
 		{
 			ID: "primary-hung-covered", Fault: "the primary of a shard stands still, its replica takes over, and until then all shards refuse (CLUSTERDOWN)", On: Covered,
 			Hurt: gone, Others: refused, Promotes: true, Breaks: true, inject: stop, repair: goOn,
-		},
-		{
-			ID: "planned-failover", Fault: "a replica takes over as planned (CLUSTER FAILOVER)", On: Covered,
-			inject: func(b *shardbed) { b.cluster.Failover(b.tb, b.replica) },
 		},
 		{
 			ID: "slot-moved", Fault: "slots move to another shard, a key at a time", On: Covered,
