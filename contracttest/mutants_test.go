@@ -91,7 +91,7 @@ func TestEveryRuleHasAMutant(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, m := range mutants.All() {
-		if seen[m.Name] || m.Wrong == "" || len(m.Rules)+len(m.Cells) == 0 && !m.History && !m.Chaos {
+		if seen[m.Name] || m.Wrong == "" || len(m.Rules)+len(m.Cells)+len(m.Attacks) == 0 && !m.History && !m.Chaos {
 			t.Errorf("mutant %q is there twice, has no sentence, or is found by nothing", m.Name)
 		}
 		seen[m.Name] = true

@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	case os.Getenv(asMutant) != "":
+		if err := mutantMain(os.Getenv(asMutant)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	case os.Getenv(asChild) != "":
 		main()
 		return

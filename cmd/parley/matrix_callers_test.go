@@ -135,29 +135,3 @@ func TestCallers(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// A service without a bound breaks the promise of the attack that the bound is for.
-func TestCallersMutants(t *testing.T) {
-	if !*allRows {
-		t.Skip("takes half a minute: make contract runs it")
-	}
-	redis := redistest.Start(t)
-	found := 0
-	for _, a := range matrix.Attacks() {
-		if a.Unbound == nil {
-			continue
-		}
-		found++
-		t.Run(a.ID, func(t *testing.T) {
-			t.Parallel()
-			e := attacked(t, redis, a, a.Unbound...)
-			if len(e.Broken) == 0 {
-				t.Errorf("nothing found; the other tenant: %s; the attacker: %s", matrix.Answered(e.Answers), matrix.Answered(e.Attacker))
-			}
-			t.Logf("%q", e.Broken)
-		})
-	}
-	if found < 5 {
-		t.Errorf("only %d", found)
-	}
-}

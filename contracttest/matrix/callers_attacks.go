@@ -81,8 +81,9 @@ func Attacks() []Attack {
 		},
 		{
 			ID: "slow-line", About: "reads a full conversation in eight loops while the line to Redis carries 2 MB a second",
-			Promise: "the breaker stays shut",
-			OnRedis: true, PeakMB: 256, prepare: (*assault).fill, run: (*assault).fillLine, apart: true,
+			Promise:  "the breaker stays shut",
+			Settings: []string{"REDIS_TIMEOUT", "1000"}, // so that calls are too slow within the attack
+			OnRedis:  true, PeakMB: 256, prepare: (*assault).fill, run: (*assault).fillLine, apart: true,
 		},
 		{
 			ID: "unread-log", About: "asks in eight loops while nobody reads standard error",

@@ -27,6 +27,9 @@ type Mutant struct {
 	Rules []string
 	// Cells are cells of contracttest/matrix that fail with it.
 	Cells []Cell
+	// Attacks are the ids of attacks of one caller on others, in contracttest/matrix, that
+	// succeed with it.
+	Attacks []string
 	// History says that package contracttest/history finds it within three seeds.
 	History bool
 	// Chaos says that the chaos test finds it within three seeds.
@@ -57,7 +60,7 @@ type Options struct {
 
 // All returns every mutant.
 func All() []Mutant {
-	return slices.Concat(records(), turns(), ends(), repeats(), keys(), lists(), life(), relays(), outages())
+	return slices.Concat(records(), turns(), ends(), repeats(), keys(), lists(), life(), relays(), outages(), greedy())
 }
 
 func (o Options) now() time.Time {
