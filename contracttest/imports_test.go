@@ -51,6 +51,10 @@ var arrows = map[string][]string{
 		"contracttest/agenttest", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/matrix",
 		"contracttest/otlptest", "server/auth/authtest",
 	},
+	"cmd/parley-contract": {
+		"server", "contracttest/apirules", "contracttest/apispec", "contracttest/claims", "contracttest/matrix", "contracttest/profiles",
+		"contracttest/redistest", "contracttest/report", "contracttest/runner",
+	},
 	"cmd/copilot-emulator": {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
 		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
@@ -70,7 +74,7 @@ var only = map[string]struct {
 	why   string
 }{
 	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
-	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "contracttest/redistest"}, "another backend must be possible without it"},
+	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "cmd/parley-contract", "contracttest/redistest"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider", "contracttest/otlptest"}, "handlers and backends are observed from outside"},
 	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
 	"github.com/AzureAD/":        {[]string{"server/copilot/entra", "store/redis/entra"}, "an agent and a Redis must be possible without it"},
@@ -82,7 +86,7 @@ var only = map[string]struct {
 	"go.yaml.in/":                {[]string{"contracttest/profiles"}, "settings are environment variables"},
 	"github.com/getkin/":         {[]string{"contracttest/apispec"}, "it is for tests"},
 	"github.com/tmaxmax/":        {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
-	"testing":                    {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                    {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "cmd/parley-contract", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.

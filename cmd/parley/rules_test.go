@@ -16,7 +16,8 @@ func subject(t *testing.T, redis matrix.Redis) apirules.Subject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return apirules.Subject{Document: d, Redis: redis, Start: func(tb testing.TB, w apirules.Wiring) apirules.Instance {
+	own := func(tb testing.TB, flags ...string) matrix.Redis { tb.Helper(); return redistest.Start(tb, flags...) }
+	return apirules.Subject{Document: d, Redis: redis, OwnRedis: own, Start: func(tb testing.TB, w apirules.Wiring) apirules.Instance {
 		tb.Helper()
 		settings := []string{
 			"REDIS_TTL", seconds(w.TTL.Seconds()), "TURN_WAIT", seconds(w.TurnWait.Seconds()), "SHUTDOWN_TIMEOUT", "1",

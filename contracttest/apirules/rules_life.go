@@ -2,6 +2,7 @@ package apirules
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -23,6 +24,7 @@ func lifeRules() []Rule {
 		life("ttl", "every-key", "every key that is written has a time to live, and none a longer one than was set", forgets, "a conversation is begun and sent to; every key is looked at", []claims.Claim{claims.TTL}, ttlEveryKey),
 		life("ttl", "expires", "a conversation that nobody wrote to for its time to live is gone", forgets, moves, []claims.Claim{claims.TTL}, ttlExpires),
 		life("ttl", "renewed", "a write renews the time to live of the whole conversation", "a user who comes back every day loses the beginning of what was said", moves, []claims.Claim{claims.TTL}, ttlRenewed),
+		life("keys", "prefix", "every key begins with the prefix that was set", "two services on one Redis read and delete each other's keys", "a conversation is begun in a Redis of its own, and all its keys are looked at", []claims.Claim{claims.KeyPrefix}, keysPrefix),
 		life("restart", "kept", "what was answered is there after the process was killed and started again", crashes, "a message is answered, the process is killed, another is started on the same Redis and goes on", []claims.Claim{claims.Restart}, restartKept),
 		life("restart", "turn", "a process that is killed in the middle of a turn holds its conversation for no longer than a lease", crashes, "the process is killed while the agent is held back; the same message is sent to a new one until it is answered", []claims.Claim{claims.Restart, claims.Conflicts}, restartTurn),
 		life("instances", "shared", "what one instance answered another goes on with", company, "a conversation is begun on one instance, sent to on another, and read on the first", []claims.Claim{claims.Instances}, instancesShared),
@@ -48,14 +50,20 @@ func (e *env) ownRedis() {
 // keys calls f with every key that is this rule's.
 func (e *env) keys(f func(c *goredis.Client, key string, left time.Duration)) {
 	e.Helper()
-	opt, err := goredis.ParseURL(e.s.Redis.URL())
-	e.must(err)
-	c := goredis.NewClient(opt)
-	defer func() { _ = c.Close() }()
 	pattern := "*"
 	if e.s.Lacks.Has(claims.KeyPrefix) {
 		pattern = e.wiring.Prefix + "*"
 	}
+	e.matching(pattern, f)
+}
+
+// matching calls f with every key of a pattern.
+func (e *env) matching(pattern string, f func(c *goredis.Client, key string, left time.Duration)) {
+	e.Helper()
+	opt, err := goredis.ParseURL(e.s.Redis.URL())
+	e.must(err)
+	c := goredis.NewClient(opt)
+	defer func() { _ = c.Close() }()
 	var names []string
 	it := c.Scan(e.Context(), 0, pattern, 1000).Iterator()
 	for it.Next(e.Context()) {
@@ -92,6 +100,25 @@ func ttlEveryKey(e *env) {
 		n++
 		if left < 0 || left > ttl+time.Minute {
 			e.broken("the key %s lives for %v, and %v was set", key, left, ttl)
+		}
+	})
+	if n == 0 {
+		e.broken("there is no key in Redis")
+	}
+}
+
+func keysPrefix(e *env) {
+	if e.s.OwnRedis == nil {
+		e.Skip("it needs a Redis of its own")
+	}
+	e.s.Redis = e.s.OwnRedis(e)
+	e.wiring.RedisURL = e.s.Redis.URL()
+	e.start()
+	e.ok(sending(e.begin(), "hello"))
+	n := 0
+	e.matching("*", func(_ *goredis.Client, key string, _ time.Duration) {
+		if n++; !strings.HasPrefix(key, e.wiring.Prefix) {
+			e.broken("the key %s does not begin with %s", key, e.wiring.Prefix)
 		}
 	})
 	if n == 0 {

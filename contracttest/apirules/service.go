@@ -99,6 +99,15 @@ func (r Rule) Unfit(s Subject) string {
 	return ""
 }
 
+// Tested are the claims that the rule finds to be broken.
+func (r Rule) Tested() []claims.Claim {
+	tested := append(slices.Clone(r.Needs), claims.Schema)
+	if r.Chapter == "refusals" {
+		tested = append(tested, claims.Classes, claims.Problems)
+	}
+	return tested
+}
+
 func joined(all []claims.Claim) string {
 	text := ""
 	for i, c := range all {

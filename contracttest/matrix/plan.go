@@ -86,3 +86,32 @@ func (r Row) Name(secure bool) string {
 	}
 	return r.ID
 }
+
+// Tested are the claims that a row finds to be broken, in a server that has them.
+func (r Row) Tested(secure bool) []claims.Claim {
+	tested := append(r.rowClaims(secure), claims.Classes, claims.Problems, claims.RetryAfter, claims.Discretion, claims.BeginsFirst)
+	if r.Waits {
+		tested = append(tested, claims.BoundedStore)
+	} else {
+		tested = append(tested, claims.AtOnce)
+	}
+	if !r.Forever {
+		tested = append(tested, claims.Recovers)
+	}
+	if r.Down {
+		tested = append(tested, claims.HealthRedis)
+	}
+	if r.try == nil {
+		tested = append(tested, claims.Once)
+	}
+	return tested
+}
+
+// Tested are the claims that a row finds to be broken, likewise.
+func (r UpstreamRow) Tested() []claims.Claim {
+	tested := append(r.Needs(), claims.Classes, claims.Problems, claims.RetryAfter, claims.Discretion)
+	if r.Class != "" {
+		tested = append(tested, claims.FailedTurns, claims.Adopts)
+	}
+	return tested
+}

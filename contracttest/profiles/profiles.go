@@ -95,6 +95,15 @@ func Names() []string {
 	return found
 }
 
+// Text is a profile of the program, as it was written.
+func Text(name string) (string, error) {
+	data, err := files.ReadFile(name + ".yaml")
+	if err != nil {
+		return "", fmt.Errorf("there is no profile %q in the program: %s are", name, strings.Join(Names(), ", "))
+	}
+	return string(data), nil
+}
+
 // Open reads a profile: one in the binary by its name, any other by its path.
 func Open(nameOrPath string) (*Profile, error) {
 	if slices.Contains(Names(), nameOrPath) {

@@ -150,7 +150,7 @@ func end(tb testing.TB, containers ...testcontainers.Container) {
 func needRedis(tb testing.TB) {
 	tb.Helper()
 	need(tb, func() error {
-		if testing.Short() {
+		if testing.Testing() && testing.Short() {
 			return errors.New("this is a short run (-short), and Redis needs a container")
 		}
 		return probe(tb, imageName())
