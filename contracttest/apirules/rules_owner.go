@@ -73,11 +73,11 @@ func like(a answer, id string) string {
 }
 
 // uninvited is a rule about a token that lets nobody in.
-func uninvited(word, sentence string, token func(c *callers) string, status int, class string) Rule {
+func uninvited(word, sentence string, claim claims.Claim, token func(c *callers) string, status int, class string) Rule {
 	return Rule{
 		ID: "owner." + word, Chapter: "ownership", Sentence: sentence,
 		Why: "who signs in with a token that nobody vouches for can be anybody", How: "a conversation is asked for with such a token", Wired: true,
-		Needs: []claims.Claim{claims.Ownership},
+		Needs: []claims.Claim{claim},
 		check: func(e *env) {
 			users := e.signIn()
 			e.start()
@@ -118,17 +118,17 @@ func ownerRules() []Rule {
 				}
 			},
 		},
-		uninvited("no-token", "without a token nobody is let in", func(*callers) string { return "" }, 401, "unauthenticated"),
-		uninvited("foreign-key", "a token that is signed with another key lets nobody in", func(c *callers) string {
+		uninvited("no-token", "without a token nobody is let in", claims.Ownership, func(*callers) string { return "" }, 401, "unauthenticated"),
+		uninvited("foreign-key", "a token that is signed with another key lets nobody in", claims.Ownership, func(c *callers) string {
 			return authtest.NewRSA(c.e, "key").Token(c.claims())
 		}, 401, "unauthenticated"),
-		uninvited("expired", "a token that has expired lets nobody in", func(c *callers) string {
+		uninvited("expired", "a token that has expired lets nobody in", claims.Ownership, func(c *callers) string {
 			return c.key.Token(c.claims().With("exp", 1))
 		}, 401, "unauthenticated"),
-		uninvited("audience", "a token for another service lets nobody in", func(c *callers) string {
+		uninvited("audience", "a token for another service lets nobody in", claims.Ownership, func(c *callers) string {
 			return c.key.Token(c.claims().With("aud", "api://somebody-else"))
 		}, 401, "unauthenticated"),
-		uninvited("tenant", "a tenant that is not allowed is 403", func(c *callers) string {
+		uninvited("tenant", "a tenant that is not allowed is 403", claims.Tenants, func(c *callers) string {
 			return c.key.Token(c.claims().With("tid", uuid.NewString()))
 		}, 403, "forbidden"),
 	}

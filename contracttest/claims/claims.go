@@ -46,6 +46,7 @@ const (
 	Adopts      Claim = "adopts"
 	Conflicts   Claim = "conflicts"
 	Ownership   Claim = "ownership"
+	Tenants     Claim = "tenants"
 	TTL         Claim = "ttl"
 	Restart     Claim = "restart"
 	Instances   Claim = "instances"
@@ -116,6 +117,7 @@ func All() []Described {
 		{Adopts, "the same text after a turn that failed takes that turn over and is not kept twice", []Claim{Send}},
 		{Conflicts, "two turns of one conversation never run at the same time: the second gets 409", []Claim{Send}},
 		{Ownership, "a conversation of another owner answers as one that does not exist", []Claim{Start}},
+		{Tenants, "only users of the tenants on a list come in: others get 403", []Claim{Ownership}},
 		{TTL, "a conversation is gone when its time to live is over, and a write renews it", []Claim{Send}},
 		{Restart, "what was answered is there after the process was killed and started again", []Claim{Send}},
 		{Instances, "two instances on one Redis serve the same conversations", []Claim{Send}},
