@@ -20,6 +20,12 @@ import (
 
 func TestMain(m *testing.M) {
 	switch {
+	case os.Getenv(asMutant) != "":
+		if err := mutantMain(os.Getenv(asMutant), os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	case os.Getenv(asReplica) != "":
 		replicaMain(os.Getenv(asReplica))
 		return
