@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"parley/contracttest/agenttest"
 	"parley/contracttest/redistest"
 )
 
@@ -105,8 +106,8 @@ func health(b *shardbed, t Target) (broken []string) {
 // service starts a service, and what asks it.
 func (b *shardbed) service(t Target, w Settings) *routeColumn {
 	b.tb.Helper()
-	c := &routeColumn{tb: b.tb, client: client(b.tb), keys: w.Prefix, agent: newAgent(b.tb), id: uuid.NewString(), limits: b.limits}
-	w.AgentURL, w.AgentTimeout = c.agent.url, Patience
+	c := &routeColumn{tb: b.tb, client: client(b.tb), keys: w.Prefix, agent: agenttest.Start(b.tb), id: uuid.NewString(), limits: b.limits}
+	w.AgentURL, w.AgentTimeout = c.agent.URL(), Patience
 	c.base = t.Service(b.tb, w)
 	return c
 }
