@@ -23,8 +23,8 @@ import (
 	"parley/store"
 )
 
-// asMutant makes the test binary be the program with a bound missing, which it names.
-const asMutant = "PARLEY_TEST_AS_MUTANT"
+// asUnbounded makes the test binary be the program with a bound missing, which it names.
+const asUnbounded = "PARLEY_TEST_AS_UNBOUNDED"
 
 // unbounded is a service that lacks a bound which no setting takes away.
 type unbounded struct {
@@ -60,8 +60,8 @@ func unboundeds() []unbounded {
 	return all
 }
 
-// mutantMain runs the program as the mutant of that name.
-func mutantMain(name string) error {
+// unboundedMain runs the program without the bound of that name.
+func unboundedMain(name string) error {
 	ctx := context.Background()
 	c, err := load(processEnvironment())
 	if err != nil {
@@ -147,7 +147,7 @@ func TestCallersMutants(t *testing.T) {
 	}
 	without := map[string][]missing{}
 	for _, u := range unboundeds() {
-		without[u.attack] = append(without[u.attack], missing{u.name, []string{asMutant, u.name}})
+		without[u.attack] = append(without[u.attack], missing{u.name, []string{asUnbounded, u.name}})
 	}
 	for _, a := range matrix.Attacks() {
 		if a.Unbound != nil {

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
-	case os.Getenv(asMutant) != "":
-		if err := mutantMain(os.Getenv(asMutant)); err != nil {
+	case os.Getenv(asUnbounded) != "":
+		if err := unboundedMain(os.Getenv(asUnbounded)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
