@@ -116,17 +116,31 @@ func TestCallers(t *testing.T) {
 			t.Run(a.ID+"-"+name, func(t *testing.T) { add(t, attacked(t, r, a)) })
 		}
 	}
-	t.Run("together", func(t *testing.T) {
+	together := func(t *testing.T, r *redistest.Server, lasting time.Duration) {
+		t.Helper()
 		if raceFactor > 1 {
 			t.Skip("the race detector takes the processors that all this needs: make contract runs it without")
 		}
+		attacks := matrix.Together()
+		if r == nil {
+			attacks = slices.DeleteFunc(attacks, func(a matrix.Attack) bool { return !a.InMemory })
+		}
+		e := matrix.RunAttacks(t, attackedSite(t, r, true, 500), attacks, lasting, raceFactor == 1)
+		e.ID, e.About, e.Promise = "together", "makes all attacks that need no settings of their own at once, for "+lasting.String(), "every promise above"
+		add(t, e)
+	}
+	t.Run("together", func(t *testing.T) {
 		lasting := togetherNow
 		if *allRows {
 			lasting = togetherFor
 		}
-		e := matrix.RunAttacks(t, attackedSite(t, redis, true, 500), matrix.Together(), lasting, raceFactor == 1)
-		e.ID, e.About, e.Promise = "together", "makes all attacks that need no settings of their own at once, for "+lasting.String(), "every promise above"
-		add(t, e)
+		together(t, redis, lasting)
+	})
+	t.Run("together-memory", func(t *testing.T) {
+		if !*allRows {
+			t.Skip("takes many seconds: make contract runs it")
+		}
+		together(t, nil, togetherNow)
 	})
 	if *reportDir == "" {
 		return
