@@ -27,6 +27,7 @@ type scripted struct {
 	got   []string                        // all that came, but for what makes a connection, or a map
 	says  func(n int, args string) string // to the nth of that; what does not end a line ends the connection
 	slots string                          // what it says to CLUSTER SLOTS
+	asked int                             // how often
 }
 
 // startScripted starts servers that know each other: the first has all slots.
@@ -106,6 +107,7 @@ func (s *scripted) reply(args []string) string {
 	case "ping":
 		return "+PONG\r\n"
 	case "cluster":
+		s.asked++
 		return s.slots
 	}
 	said := strings.Join(args, " ")
@@ -130,6 +132,13 @@ func (s *scripted) tells(slots string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.slots = slots
+}
+
+// asks is how often it was asked for CLUSTER SLOTS.
+func (s *scripted) asks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 // heard is what came.
