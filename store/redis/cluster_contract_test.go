@@ -1,11 +1,15 @@
 package redis_test
 
 import (
+	"crypto/tls"
+	"os"
+	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"parley/contracttest"
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 	"parley/store/redis"
 )
@@ -14,20 +18,55 @@ import (
 // are in other slots than ours.
 func TestContractOnCluster(t *testing.T) {
 	c := redistest.StartCluster(t)
-	run(t, c, redis.Options{URL: c.URL(), Mode: redis.ModeCluster})
+	runOnCluster(t, c, redis.Options{URL: c.URL()})
 }
 
-// run runs the suite on a cluster's store.
-func run(t *testing.T, c *redistest.Cluster, o redis.Options) {
+// It keeps it over TLS, as a user that may do nothing but what is written down, and
+// when each completion waits for a replica.
+func TestContractOnGuardedCluster(t *testing.T) {
+	redis.Slow(t)
+	certificates := faultproxy.NewCertificates(t)
+	c := redistest.StartCluster(t, redistest.Replicas(1), redistest.TLS(certificates.Good))
+	for _, n := range c.Nodes {
+		user := []any{"ACL", "SETUSER", "parley", "on", ">secret"}
+		for _, word := range leastACL(t) {
+			user = append(user, strings.ReplaceAll(word, "parley:", "*"))
+		}
+		put(t, n.Admin.Do(t.Context(), user...).Err())
+	}
+	url := strings.Replace(c.URL(), "rediss://", "rediss://parley:secret@", 1)
+	runOnCluster(t, c, redis.Options{URL: url, RootCAs: certificates.Pool, WaitReplicas: 1})
+}
+
+// leastACL is what README.md says that a user needs. The suite has prefixes of its own.
+func leastACL(t *testing.T) []string {
 	t.Helper()
-	all := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: c.Addrs()})
-	t.Cleanup(func() { _ = all.Close() })
-	raw := many{UniversalClient: all}
+	text, err := os.ReadFile("../README.md")
+	put(t, err)
+	_, rest, found := strings.Cut(string(text), "ACL SETUSER parley on >PASSWORD ")
+	rule, _, ended := strings.Cut(rest, "\n```")
+	if !found || !ended {
+		t.Fatal("README.md has no ACL")
+	}
+	return strings.Fields(strings.ReplaceAll(rule, "\\\n", " "))
+}
+
+// runOnCluster runs the suite on a cluster's store.
+func runOnCluster(t *testing.T, c *redistest.Cluster, o redis.Options) {
+	t.Helper()
+	o.Mode = redis.ModeCluster
+	addrs := &goredis.ClusterOptions{Addrs: c.Addrs()}
+	if o.RootCAs != nil {
+		addrs.TLSConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+	}
+	client := goredis.NewClusterClient(addrs)
+	t.Cleanup(func() { _ = client.Close() })
+	all := many{UniversalClient: client}
 	for _, n := range c.Nodes[:3] {
-		raw.servers = append(raw.servers, n.Admin)
+		all.servers = append(all.servers, n.Admin)
 	}
 	contracttest.Run(t, contracttest.Backend{
-		Open:  func(tb testing.TB) *contracttest.Place { return openPlace(tb, raw, o) },
+		Open:  func(tb testing.TB) *contracttest.Place { return openPlace(tb, all, o) },
 		Lacks: []contracttest.Ability{contracttest.Legacy},
 	})
 }
