@@ -150,9 +150,6 @@ func (r Row) Modes() (secure []bool) {
 // omitted are the faults that are not tried, with the reason.
 func omitted() []Row {
 	return []Row{
-		{ID: "token-rotated", Fault: "the token that the service signs in to Redis with changes under load", Omitted: "Parley signs in with the password in REDIS_URL; it has no source of tokens that could change or be away"},
-		{ID: "cluster-node", Fault: "a node of a Redis Cluster loses its slots", Omitted: "this version talks to one endpoint and has no cluster client; what a node answers (MOVED, ASK, CLUSTERDOWN, TRYAGAIN) is tried above"},
-		{ID: "unplanned-failover", Fault: "the primary dies and a replica is promoted after some seconds", Omitted: "it is the row killed, then refused, then another address: all three are tried; what a replica had not received yet is lost, which the README says"},
 		{ID: "memory", Fault: "any of these, with conversations in memory", Omitted: "not applicable: without REDIS_URL there is no Redis that could fail"},
 	}
 }

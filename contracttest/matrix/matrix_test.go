@@ -162,3 +162,22 @@ func TestMerge(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// Rows of several nodes have names of their own, and the sample names some of them.
+func TestShardRows(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range ShardRows() {
+		if seen[r.ID] {
+			t.Errorf("two rows are called %q", r.ID)
+		}
+		seen[r.ID] = true
+		if (r.try == nil) == (r.inject == nil) || r.Fault == "" || !slices.Contains(Deployments(), r.On) {
+			t.Errorf("%s: a row has a sentence, a deployment, and either a fault or a try", r.ID)
+		}
+	}
+	for _, id := range sampledShards() {
+		if !seen[id] {
+			t.Errorf("the sample names %q, which is no row", id)
+		}
+	}
+}

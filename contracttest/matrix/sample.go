@@ -13,6 +13,12 @@ func sample() []string {
 	}
 }
 
+// sampledShards are the rows of several nodes that every test run has: a shard that is
+// away, a failover, a slot at each key of its way, and what health says.
+func sampledShards() []string {
+	return []string{"shard-refused", "planned-failover", "slot-half-moved", "single-for-replica", "health"}
+}
+
 // Sampled reports whether the row is part of every test run.
 func (r Row) Sampled() bool { return slices.Contains(sample(), r.ID) }
 

@@ -17,7 +17,7 @@ type ShardsReport struct {
 // ShardRowsOn are the rows of a deployment: all, or those of every test run.
 func ShardRowsOn(kind Deployment, all bool) []ShardRow {
 	return slices.DeleteFunc(ShardRows(), func(r ShardRow) bool {
-		return r.On != kind || !all && !slices.Contains(sample(), r.ID)
+		return r.On != kind || !all && !slices.Contains(sampledShards(), r.ID)
 	})
 }
 
