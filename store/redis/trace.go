@@ -83,7 +83,7 @@ func Operation(method string) (command, script string) {
 		return "EVALSHA", "status"
 	case "Delete":
 		return "EVALSHA", "delete"
-	case "Conversation", "List", "Ping":
+	case "Conversation", "List", "Ping", "Shards":
 		return "PIPELINE", ""
 	}
 	return "", ""
