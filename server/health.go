@@ -15,8 +15,8 @@ import (
 type HealthConfig struct {
 	Backend string                      // "redis" or "memory"
 	Ping    func(context.Context) error // asks the store; each call is bounded by Interval
-	// Shards asks every part of a store in parts, in place of Ping and likewise
-	// bounded; nil for a store that has no parts.
+	// Shards asks every shard of a store, in place of Ping and likewise
+	// bounded; nil for a store that has none.
 	Shards  func(context.Context) store.Shards
 	Version string
 	// Warnings are conditions an operator should know although everything works,
@@ -36,7 +36,7 @@ type Health struct {
 	probed   time.Time    // zero before the first probe
 	state    string       // what the last probe found: connected, partial or disconnected
 	since    time.Time    // when that state began
-	parts    store.Shards // what it found of the parts
+	shards   store.Shards // what it found of the shards
 	latency  time.Duration
 	class    string // failure class of the last probe, "" when connected
 	draining bool
@@ -83,7 +83,7 @@ func (h *Health) Probe(ctx context.Context) {
 	began := h.cfg.Now()
 	probe, cancel := context.WithTimeout(ctx, h.cfg.Interval)
 	defer cancel()
-	state, parts, err := h.look(probe)
+	state, shards, err := h.look(probe)
 	if ctx.Err() != nil {
 		return // the end of Run says nothing about the store
 	}
@@ -93,34 +93,34 @@ func (h *Health) Probe(ctx context.Context) {
 	if h.probed.IsZero() || state != h.state {
 		h.state, h.since = state, now
 	}
-	h.probed, h.latency, h.parts, h.class = now, now.Sub(began), parts, Class(err)
+	h.probed, h.latency, h.shards, h.class = now, now.Sub(began), shards, Class(err)
 }
 
 // look asks the store. err says why it is not connected as a whole.
-func (h *Health) look(ctx context.Context) (state string, parts store.Shards, err error) {
+func (h *Health) look(ctx context.Context) (state string, shards store.Shards, err error) {
 	if h.cfg.Shards == nil {
-		parts.Total = 1
+		shards.Total = 1
 		err = store.AsTimeout("Ping", h.cfg.Ping(ctx))
 		if errors.Is(err, store.ErrOverloaded) {
 			err = nil // the store answers; it is this service that is busy
 		}
 		if err != nil {
-			return disconnected, parts, err
+			return disconnected, shards, err
 		}
-		parts.Up = 1
-		return connected, parts, nil
+		shards.Up = 1
+		return connected, shards, nil
 	}
-	parts = h.cfg.Shards(ctx)
-	if parts.Up > 0 && parts.Up == parts.Total && parts.SlotsServed == parts.SlotsTotal {
-		return connected, parts, nil
+	shards = h.cfg.Shards(ctx)
+	if shards.Up > 0 && shards.Up == shards.Total && shards.SlotsServed == shards.SlotsTotal {
+		return connected, shards, nil
 	}
-	if err = store.AsTimeout("Shards", parts.Worst); err == nil {
+	if err = store.AsTimeout("Shards", shards.Worst); err == nil {
 		err = &store.Error{Op: "Shards", Kind: store.ErrNotReady} // something is missing, and nobody says why
 	}
-	if parts.Up > 0 {
-		return partial, parts, err
+	if shards.Up > 0 {
+		return partial, shards, err
 	}
-	return disconnected, parts, err
+	return disconnected, shards, err
 }
 
 // SetDraining makes the service not ready, for good: it is about to stop.
@@ -151,13 +151,13 @@ func (h *Health) sawUpstream(class string) {
 type storeHealth struct {
 	Backend   string       `json:"backend"`
 	LatencyMs float64      `json:"latencyMs"`
-	LastError *string      `json:"lastError"` // a failure class, of several parts the worst; null while connected
+	LastError *string      `json:"lastError"` // a failure class, of several shards the worst; null while connected
 	Since     string       `json:"since"`     // when the present state began
 	Shards    *shardHealth `json:"shards,omitempty"`
 	Slots     *slotHealth  `json:"slots,omitempty"`
 }
 
-// shardHealth says how many parts of a store in parts serve.
+// shardHealth says how many shards of a store serve.
 type shardHealth struct {
 	Up    int `json:"up"`
 	Total int `json:"total"` // 0 while nobody knows how the store is divided
@@ -198,9 +198,9 @@ func (h *Health) report() healthReport {
 		r.Store.LastError = &class
 	}
 	if h.cfg.Shards != nil {
-		parts := h.found(now)
-		r.Store.Shards = &shardHealth{Up: parts.Up, Total: parts.Total}
-		r.Store.Slots = &slotHealth{Served: parts.SlotsServed, Total: parts.SlotsTotal}
+		shards := h.found(now)
+		r.Store.Shards = &shardHealth{Up: shards.Up, Total: shards.Total}
+		r.Store.Slots = &slotHealth{Served: shards.SlotsServed, Total: shards.SlotsTotal}
 	}
 	switch {
 	case h.cfg.Backend != "redis":
@@ -220,13 +220,13 @@ func (h *Health) storeState(now time.Time) (state, class string) {
 	return h.state, h.class
 }
 
-// found is what the last probe found of the parts, likewise.
+// found is what the last probe found of the shards, likewise.
 func (h *Health) found(now time.Time) store.Shards {
-	parts := h.parts
+	shards := h.shards
 	if h.stale(now) {
-		parts.Up, parts.SlotsServed = 0, 0
+		shards.Up, shards.SlotsServed = 0, 0
 	}
-	return parts
+	return shards
 }
 
 func (h *Health) stale(now time.Time) bool {
@@ -243,8 +243,8 @@ func (h *Health) StoreAlive() bool {
 	return state != disconnected
 }
 
-// Shards is what the last probe found of the parts of the store. One without parts is
-// one part without slots.
+// Shards is what the last probe found of the shards of the store. One that has none
+// is one shard without slots.
 func (h *Health) Shards() store.Shards {
 	now := h.cfg.Now()
 	h.mu.Lock()
@@ -252,7 +252,7 @@ func (h *Health) Shards() store.Shards {
 	return h.found(now)
 }
 
-// warnings are those of the configuration, and one while a part of the store does not
+// warnings are those of the configuration, and one while a shard of the store does not
 // serve. They name no host.
 func (h *Health) warnings() []string {
 	warnings := h.cfg.Warnings()
@@ -261,7 +261,7 @@ func (h *Health) warnings() []string {
 	defer h.mu.Unlock()
 	if state, class := h.storeState(now); state == partial {
 		warnings = append(slices.Clone(warnings), fmt.Sprintf("%d of %d shards of Redis serve, with %d of %d slots: the conversations of some users cannot be reached (%s)",
-			h.parts.Up, h.parts.Total, h.parts.SlotsServed, h.parts.SlotsTotal, class))
+			h.shards.Up, h.shards.Total, h.shards.SlotsServed, h.shards.SlotsTotal, class))
 	}
 	return warnings
 }

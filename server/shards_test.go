@@ -12,19 +12,19 @@ import (
 	"parley/store"
 )
 
-// sharded is a Health over a store whose parts are as found says.
+// sharded is a Health over a store whose shards are as found says.
 func sharded(t *testing.T, found *store.Shards) (*Health, *harness) {
 	t.Helper()
 	health := NewHealth(HealthConfig{
 		Backend: "redis", Version: "v1",
-		Ping:     func(context.Context) error { t.Error("a store in parts is pinged"); return nil },
+		Ping:     func(context.Context) error { t.Error("a store with shards is pinged"); return nil },
 		Shards:   func(context.Context) store.Shards { return *found },
 		Warnings: func() []string { return []string{"of the settings"} },
 	})
 	return health, newHarness(t, nil, func(c *Config) { c.Health = health })
 }
 
-// The state of a store in parts is that of its parts: while one serves, the service is
+// The state of a store with shards is that of its shards: while one serves, the service is
 // ready, and says what does not.
 func TestHealthOfShards(t *testing.T) {
 	hung := &store.Error{Op: "Shards", Kind: store.ErrTimeout, Cause: errors.New(secret)}
@@ -90,7 +90,7 @@ func TestHealthOfShards(t *testing.T) {
 	}
 }
 
-// A state of the parts has a beginning of its own, and ends when nobody looks any more.
+// A state of the shards has a beginning of its own, and ends when nobody looks any more.
 func TestShardsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		found := store.Shards{Up: 2, Total: 2, SlotsServed: 16384, SlotsTotal: 16384}
@@ -114,7 +114,7 @@ func TestShardsChange(t *testing.T) {
 	})
 }
 
-// A store without parts is one part for the metrics, and has no shards in /health.
+// A store without shards is one shard for the metrics, and has no shards in /health.
 func TestOneShard(t *testing.T) {
 	var down error
 	h := NewHealth(HealthConfig{Backend: "redis", Ping: func(context.Context) error { return down }})

@@ -91,7 +91,7 @@ func shardAttributes(shard int) []attribute.KeyValue {
 	return []attribute.KeyValue{keyStoreShard.Int(shard)}
 }
 
-// ObserveShards registers the metrics of the parts of the store, as the health probe
+// ObserveShards registers the metrics of the shards of the store, as the health probe
 // found them last. It calls ask at each export.
 func (t *Telemetry) ObserveShards(ask func() store.Shards) error {
 	var errs []error

@@ -10,7 +10,7 @@ import (
 	"parley/telemetry"
 )
 
-// shardedStore is a store in parts.
+// shardedStore is a store with shards.
 type shardedStore struct {
 	store.Store
 	found store.Shards
@@ -18,17 +18,17 @@ type shardedStore struct {
 
 func (s shardedStore) Shards(context.Context) store.Shards { return s.found }
 
-// An observed store is sharded if it was, and only then. A look at its parts is
+// An observed store is sharded if it was, and only then. A look at its shards is
 // measured, has no trace of its own, and fails with the class of the worst of them.
 func TestShardsThroughTheDecorator(t *testing.T) {
 	l := newLab(t)
 	if _, ok := l.Store(struct{ store.Store }{}, telemetry.StoreOptions{System: "memory"}).(store.Sharded); ok {
-		t.Error("a store without parts has become one with parts")
+		t.Error("a store without shards has got some")
 	}
 	want := store.Shards{Up: 2, Total: 3, SlotsServed: 10923, SlotsTotal: 16384, Worst: &store.Error{Op: "Shards", Kind: store.ErrUnreachable}}
 	observed, ok := l.Store(shardedStore{found: want}, telemetry.StoreOptions{System: "redis"}).(store.Sharded)
 	if !ok {
-		t.Fatal("a store with parts has lost them")
+		t.Fatal("a store with shards has lost them")
 	}
 	if got := observed.Shards(t.Context()); got != want {
 		t.Errorf("%+v, want %+v", got, want)

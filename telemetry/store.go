@@ -35,8 +35,8 @@ func (t *Telemetry) Store(s store.Store, o StoreOptions) store.Store {
 	for i, m := range storeMethods {
 		d.calls[i] = t.storeMethod(m, o)
 	}
-	if parts, ok := s.(store.Sharded); ok {
-		return &observedShards{d, parts}
+	if sharded, ok := s.(store.Sharded); ok {
+		return &observedShards{d, sharded}
 	}
 	return d
 }
@@ -136,7 +136,7 @@ type attemptCounterKey struct{}
 // become one by being observed.
 type observedShards struct {
 	*observedStore
-	parts store.Sharded
+	sharded store.Sharded
 }
 
 var _ store.Sharded = (*observedShards)(nil)
@@ -244,12 +244,12 @@ func (d *observedStore) Ping(ctx context.Context) (err error) {
 	return d.next.Ping(ctx)
 }
 
-// Shards implements store.Sharded. A part that does not serve is a failure of the
+// Shards implements store.Sharded. A shard that does not serve is a failure of the
 // call.
 func (d *observedShards) Shards(ctx context.Context) (s store.Shards) {
 	ctx, c := d.begin(ctx, callShards)
 	defer func() { c.end(ctx, s.Worst) }()
-	return d.parts.Shards(ctx)
+	return d.sharded.Shards(ctx)
 }
 
 // Publish implements store.Store.

@@ -19,7 +19,7 @@ type backend struct {
 	store.Store
 	name     string                             // "memory" or "redis"
 	mode     redis.Mode                         // of Redis; "" in memory
-	shards   func(context.Context) store.Shards // asks all primaries of a cluster; nil for a store of one part
+	shards   func(context.Context) store.Shards // asks all primaries of a cluster; nil for a store of one shard
 	watch    func(context.Context)              // runs until its context is done
 	warnings func() []string                    // conditions that an operator should know of
 }
@@ -75,8 +75,8 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		System: "redis", Operation: redis.Operation, Address: host, Port: port, Namespace: database,
 	})
 	var shards func(context.Context) store.Shards
-	if parts, ok := observed.(store.Sharded); ok && c.deployment.mode == redis.ModeCluster {
-		shards = parts.Shards
+	if sharded, ok := observed.(store.Sharded); ok && c.deployment.mode == redis.ModeCluster {
+		shards = sharded.Shards
 	}
 	return backend{
 		Store: observed, shards: shards, name: "redis", mode: c.deployment.mode, watch: watch.run,
