@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
+	"parley/store"
 )
 
 // While one primary of a cluster is away, its users are told so and nobody else
@@ -86,12 +88,17 @@ func TestPartOfAClusterIsAway(t *testing.T) {
 		}
 	}
 
-	// What is not of the mode that was said is told by every route.
+	wrongModes(t, c)
+	downAsAWhole(t, c, base)
+}
+
+// wrongModes starts services whose REDIS_MODE is not that of their Redis: every route
+// and every probe tells so.
+func wrongModes(t *testing.T, c *redistest.Cluster) {
 	single := redistest.Start(t)
 	for name, where := range map[string][]string{
 		"a node of a cluster, as a single Redis": {"REDIS_URL", c.URL()},
 		"a single Redis, as a cluster":           {"REDIS_URL", single.URL(), "REDIS_MODE", "cluster"},
-		"a single Redis, as a sentinel":          {"REDIS_URL", single.URL(), "REDIS_MODE", "sentinel", "REDIS_SENTINEL_MASTER", "m"},
 	} {
 		base := startService(t, io.Discard, append(where, "COPILOT_EMULATOR", "true")...)
 		waitFor(t, func() bool { return call(t, base+"/health", nil).Store.LastError != "" })
@@ -100,4 +107,42 @@ func TestPartOfAClusterIsAway(t *testing.T) {
 			t.Errorf("%s: %+v, readyz %d", name, health, ready.Status)
 		}
 	}
+}
+
+// downAsAWhole kills one node of a cluster that serves nothing unless it can serve
+// everything, which is Redis's default. The others answer PING all the same: a
+// health that goes by it is wrong.
+func downAsAWhole(t *testing.T, c *redistest.Cluster, base string) {
+	fooled := startWith(t, seams{store: func(s store.Store) store.Store { return byPing{s, c.Nodes[:2]} }},
+		"COPILOT_EMULATOR", "true", "REDIS_MODE", "cluster", "REDIS_URL", c.URL())
+	for _, n := range c.Nodes {
+		if err := n.Admin.ConfigSet(t.Context(), "cluster-require-full-coverage", "yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Nodes[2].Kill(t)
+	waitFor(t, func() bool { return call(t, base+"/health", nil).Status == 503 })
+	if h := call(t, base+"/health", nil); h.Redis != "disconnected" || h.Store.Shards.Up != 0 {
+		t.Errorf("while the cluster is down: %+v", h)
+	}
+	if h := call(t, fooled+"/health", nil); h.Status != 200 {
+		t.Errorf("by PING the cluster is down as well: %+v", h)
+	}
+}
+
+// byPing is a store that takes a node for well that answers PING.
+type byPing struct {
+	store.Store
+	nodes []*redistest.Node
+}
+
+// Shards implements store.Sharded.
+func (s byPing) Shards(ctx context.Context) (found store.Shards) {
+	for _, n := range s.nodes {
+		found.Total++
+		if n.Admin.Ping(ctx).Err() == nil {
+			found.Up++
+		}
+	}
+	return found
 }
