@@ -98,7 +98,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	}
 	about := o.list || o.explain != ""
 	switch {
-	case o.url != "" && o.words != nil:
+	case o.url != "" && len(o.words) > 0:
 		fault("--url and a command are two servers: say one")
 	case o.url == "" && len(o.words) == 0 && !about:
 		fault("say what to start: run [flags] -- ./server --its --flags")

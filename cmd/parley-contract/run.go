@@ -100,7 +100,10 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) (s
 	}
 	switch {
 	case o.explain != "":
-		return report.ExitKept, s.explain(stdout, o.explain)
+		if err := s.explain(stdout, o.explain); err != nil {
+			return report.ExitCouldNot, err
+		}
+		return report.ExitKept, nil
 	case o.list:
 		s.list(stdout)
 		return report.ExitKept, nil

@@ -161,7 +161,7 @@ func (e *env) try(ctx context.Context, i Instance, r request) (answer, error) {
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw), took: time.Since(began)}
 	e.saw(sent, a.String())
-	if err == nil && strings.Contains(resp.Header.Get("Content-Type"), "json") && len(raw) > 0 {
+	if err == nil && strings.HasPrefix(a.raw, "{") {
 		err = json.Unmarshal(raw, &a)
 	}
 	return a, err
