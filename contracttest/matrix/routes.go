@@ -171,6 +171,9 @@ func (c *routeColumn) must(method, path string, body any, key string) (reply, er
 	r, err := c.call(c.tb.Context(), method, path, body, key)
 	if err == nil && r.status/100 != 2 {
 		err = fmt.Errorf("%s %s: %d %s", method, path, r.status, r.Class)
+		if r.status == http.StatusServiceUnavailable {
+			err = fmt.Errorf("%s %s: %s %w", method, path, r.Class, errLate)
+		}
 	}
 	return r, err
 }
@@ -307,6 +310,8 @@ func (c *routeColumn) verify(fired outcome) error {
 	case c.route.method == http.MethodDelete && o.status == http.StatusNotFound: // it had happened
 	case o.class == "turn_conflict", o.class == statusClass(http.StatusConflict):
 		return errHeld
+	case o.status == http.StatusServiceUnavailable:
+		return breaks(claims.Idempotency, fmt.Errorf("the request again: %s %w", o.class, errLate))
 	case o.class != "" || o.fault != nil && o.status/100 == 2:
 		return breaks(claims.Idempotency, fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault))
 	}
@@ -351,6 +356,9 @@ func (c *routeColumn) kept() error {
 	r, err := c.call(c.tb.Context(), "GET", "/api/chat/conversations/{id}", nil, "")
 	if err != nil {
 		return err
+	}
+	if r.status == http.StatusServiceUnavailable {
+		return fmt.Errorf("%s %w", r.Class, errLate)
 	}
 	if c.route.method == http.MethodDelete {
 		if r.status != http.StatusNotFound {
