@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"parley/contracttest"
 	"parley/contracttest/redistest"
 	"parley/store/redis"
@@ -31,13 +33,13 @@ func rights(t *testing.T, what string) []string {
 }
 
 // limited makes a user of that name and password with those rights and no others.
-func limited(t *testing.T, url string, words []string) {
+func limited(t *testing.T, admin *goredis.Client, words []string) {
 	t.Helper()
 	command := []any{"ACL", "SETUSER", "parley", "on", ">password"}
 	for _, word := range words {
 		command = append(command, word)
 	}
-	if err := client(t, url).Do(t.Context(), command...).Err(); err != nil {
+	if err := admin.Do(t.Context(), command...).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -60,7 +62,7 @@ func unused(t *testing.T, url string, words []string) (commands []string) {
 func TestContractWithLeastRights(t *testing.T) {
 	server := redistest.Start(t)
 	words := rights(t, "a single Redis, or the primary behind sentinels")
-	limited(t, server.URL(), words)
+	limited(t, client(t, server.URL()), words)
 	o := redis.Options{URL: "redis://parley:password@" + server.Addr()}
 	contracttest.Run(t, contracttest.Backend{Open: func(tb testing.TB) *contracttest.Place { return openAt(tb, server.URL(), o) }})
 	s, err := redis.New(o)
@@ -74,15 +76,4 @@ func TestContractWithLeastRights(t *testing.T) {
 	if commands := unused(t, server.URL(), words); len(commands) > 0 {
 		t.Errorf("nothing needs %v", commands)
 	}
-}
-
-// So it does on a cluster, where every node needs that user.
-func TestContractOnClusterWithLeastRights(t *testing.T) {
-	redis.Slow(t)
-	c := redistest.StartCluster(t)
-	words := rights(t, "each node of a cluster")
-	for _, n := range c.Nodes {
-		limited(t, n.URL(), words)
-	}
-	run(t, c, redis.Options{URL: "redis://parley:password@" + c.Nodes[0].Addr(), Mode: redis.ModeCluster})
 }

@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"crypto/tls"
-	"os"
 	"strings"
 	"testing"
 
@@ -27,28 +26,12 @@ func TestContractOnGuardedCluster(t *testing.T) {
 	redis.Slow(t)
 	certificates := faultproxy.NewCertificates(t)
 	c := redistest.StartCluster(t, redistest.Replicas(1), redistest.TLS(certificates.Good))
+	words := append(rights(t, "each node of a cluster"), "+wait")
 	for _, n := range c.Nodes {
-		user := []any{"ACL", "SETUSER", "parley", "on", ">secret"}
-		for _, word := range leastACL(t) {
-			user = append(user, strings.ReplaceAll(word, "parley:", "*"))
-		}
-		put(t, n.Admin.Do(t.Context(), user...).Err())
+		limited(t, n.Admin, words)
 	}
-	url := strings.Replace(c.URL(), "rediss://", "rediss://parley:secret@", 1)
+	url := strings.Replace(c.URL(), "rediss://", "rediss://parley:password@", 1)
 	runOnCluster(t, c, redis.Options{URL: url, RootCAs: certificates.Pool, WaitReplicas: 1})
-}
-
-// leastACL is what README.md says that a user needs. The suite has prefixes of its own.
-func leastACL(t *testing.T) []string {
-	t.Helper()
-	text, err := os.ReadFile("../README.md")
-	put(t, err)
-	_, rest, found := strings.Cut(string(text), "ACL SETUSER parley on >PASSWORD ")
-	rule, _, ended := strings.Cut(rest, "\n```")
-	if !found || !ended {
-		t.Fatal("README.md has no ACL")
-	}
-	return strings.Fields(strings.ReplaceAll(rule, "\\\n", " "))
 }
 
 // runOnCluster runs the suite on a cluster's store.
