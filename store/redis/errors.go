@@ -60,6 +60,10 @@ func classify(ctx, budget context.Context, op string, err error) error {
 		return &store.Error{Op: op, Kind: store.ErrNotReady, Reason: "no node of the cluster has the slot", Cause: err}
 	case errors.Is(err, errAstray), errors.Is(err, errManyNodes):
 		return &store.Error{Op: op, Kind: store.ErrNotReady, Reason: "the nodes of the cluster do not agree who has the slot", Cause: err}
+	case errors.Is(err, errUnknownMaster):
+		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the sentinels know no primary by that name", Cause: err}
+	case errors.Is(err, errNoSentinel):
+		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the server is no sentinel", Cause: err}
 	case errors.As(err, &open):
 		return &store.Error{Op: op, Kind: open.kind, Reason: "circuit breaker is open", Cause: err}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):

@@ -128,6 +128,10 @@ func New(o Options) (*Store, error) {
 		s.topology = newCluster(m, func(addr string) dialFunc { return dialing(o.serverName(addr, opt)) }, append([]string{opt.Addr}, o.Nodes...))
 		return s, nil
 	}
+	if o.Mode == ModeSentinel {
+		s.topology = newWatched(m, o, opt.Addr, func(addr string) dialFunc { return dialing(o.serverName(addr, opt)) }, cmp.Or(o.roleInterval, roleInterval))
+		return s, nil
+	}
 	name := cmp.Or(o.TLSServerName, hostOf(opt.Addr))
 	s.topology = newFixed(m.node(opt.Addr, dialing(name), nil), cmp.Or(o.roleInterval, roleInterval))
 	return s, nil
