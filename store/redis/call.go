@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"syscall"
 	"time"
 
@@ -121,10 +122,11 @@ func (n *node) blamed(c *client, err error) (*node, *client) {
 	return n, c
 }
 
-// connectionLost reports whether a connection broke under a call, or led to a
-// primary that no longer is one, which the library takes for a reason to close it.
+// connectionLost reports whether a connection broke under a call, was closed by us
+// because it led to a primary that no longer is one, or led there, which the library
+// takes for a reason to close it.
 func connectionLost(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || goredis.IsReadOnlyError(err)
 }
 

@@ -82,21 +82,24 @@ func (c *clients) fresh() *client {
 
 // renew replaces a client one of whose connections turned out to be dead: when a
 // Redis restarts or fails over, all are. The new client keeps the state.
-func (c *clients) renew(old *client) {
-	if next := c.create(old.state); !c.swap(old, next) {
+func (c *clients) renew(old *client) { c.renewWithin(old, c.timeout) }
+
+// renewWithin is renew for a client whose calls have so long to end.
+func (c *clients) renewWithin(old *client, linger time.Duration) {
+	if next := c.create(old.state); !c.swap(old, next, linger) {
 		_ = next.Close()
 	}
 }
 
 // swap puts next in the place of old, unless old was replaced already or the
 // clients are closed. The state stays.
-func (c *clients) swap(old *client, next *goredis.Client) bool {
+func (c *clients) swap(old *client, next *goredis.Client, linger time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.life.Err() != nil || !c.current.CompareAndSwap(old, &client{next, old.state}) {
 		return false
 	}
-	c.running.Go(func() { c.retire(old) })
+	c.running.Go(func() { c.retireWithin(old, linger) })
 	return true
 }
 
@@ -110,11 +113,14 @@ func (c *clients) replace(next *client) (old *client) {
 
 // retire closes a client that has been replaced, once the calls that began on it
 // must have ended.
-func (c *clients) retire(old *client) {
-	linger := time.NewTimer(c.timeout)
-	defer linger.Stop()
+func (c *clients) retire(old *client) { c.retireWithin(old, c.timeout) }
+
+// retireWithin closes it after so long.
+func (c *clients) retireWithin(old *client, linger time.Duration) {
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
 	select {
-	case <-linger.C:
+	case <-timer.C:
 	case <-c.life.Done():
 	}
 	_ = old.Close()

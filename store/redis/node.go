@@ -63,5 +63,9 @@ func (n *node) telling(told func(BreakerEvent)) func(BreakerEvent) {
 	}
 }
 
+// moveLinger is how long calls have to end that are on their way to a server which is
+// the primary no more. If it hangs they would wait for all of their time.
+const moveLinger = 250 * time.Millisecond
+
 // move has a node's connections go where its dialer finds its primary now.
-func (n *node) move() { n.renew(n.current.Load()) }
+func (n *node) move() { n.renewWithin(n.current.Load(), moveLinger) }

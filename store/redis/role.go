@@ -79,7 +79,7 @@ func (c *clients) checkRoles() {
 // during a failover, and replacing one replica by another would help nobody.
 func (c *clients) leaveReplica(ctx context.Context, old *client) {
 	next := c.create(old.state)
-	if askRole(ctx, next) != rolePrimary || !c.swap(old, next) {
+	if askRole(ctx, next) != rolePrimary || !c.swap(old, next, c.timeout) {
 		_ = next.Close()
 	}
 }

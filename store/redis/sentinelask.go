@@ -92,7 +92,11 @@ func askSentinel(life context.Context, rdb *goredis.Client, master string) (r re
 	})
 	var refusal goredis.Error
 	answered = keep() && (err == nil || errors.As(err, &refusal))
-	switch failed := where.Err(); {
+	failed := where.Err()
+	if failed == nil && len(where.Val()) == 0 { // neither was sent
+		failed = err
+	}
+	switch {
 	case !answered && ctx.Err() != nil:
 		return r, false, ctx.Err()
 	case !answered:
