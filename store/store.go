@@ -295,7 +295,8 @@ const HearingTime = time.Minute
 //	     does not know, or with a field that makes no sense, is ErrCorrupt to every
 //	     method that reads or changes it, and nothing of it changes. What is judged
 //	     is all fields, how many messages and keys there are, in a method that
-//	     changes it the last message, and of the others what the method returns.
+//	     changes it the last message unless that is large, and of the others what
+//	     the method returns.
 //	     List counts what it cannot read.
 //	S24  Delete also removes a conversation that is damaged, or has lost a part.
 //	     What has lost its fields is ErrNotFound to every other method.

@@ -143,6 +143,7 @@ var damaged = map[string][]string{
 	"unheard":   {"x", "fp 0 1 0 1 ", "fp 3 0 0 0 ", "fp 3 1 0 99 ", "fp 3 1 0 1 {", "fp -1 1 0 1 "},
 	"heardAt":   {"x", "-1"},
 	"bytes":     {"x", "-1", ""},
+	"last":      {"x", "-1", ""},
 	"kept":      {"x", "-1", ""},
 	"sd":        {"x", "-1", ""},
 	"kt":        {"x", "-1", ""},
@@ -190,6 +191,10 @@ func TestDamage(t *testing.T) {
 		all = append(all, damage{name: "m last = " + v, do: element(-1, v), spares: spares, hidden: true})
 	}
 	all = append(all,
+		damage{name: "m last, of an edition that did not note its size", spares: reads[1:], hidden: true, do: func(d *stored) error {
+			put(t, raw.HDel(ctx, d.keys["c"], "last").Err())
+			return element(-1, "nonsense")(d)
+		}},
 		damage{name: "m first", do: element(0, "nonsense"), only: "Conversation", hidden: true},
 		damage{name: "m shorter", do: func(d *stored) error { return raw.LTrim(ctx, d.keys["m"], 1, -1).Err() }},
 		damage{name: "m longer", do: func(d *stored) error {

@@ -33,6 +33,7 @@ var sound = map[string]func(string) bool{
 	FieldFence:    isNumber,
 	FieldKeys:     isNumber,
 	FieldBytes:    isNumber,
+	FieldLast:     isNumber,
 	FieldKept:     isNumber,
 	FieldData:     isNumber,
 	FieldKeyed:    isNumber,

@@ -57,6 +57,7 @@ const (
 	FieldHeardAt    = "heardAt" // when that was given for the first time, Unix milliseconds
 	FieldKeys       = "keys"    // how many entries there are beside the messages, see Record; missing where nobody counted
 	FieldBytes      = "bytes"   // of all messages, as elements; missing in records of the first edition
+	FieldLast       = "last"    // bytes of the last message, as an element; missing likewise, and in memory
 	FieldKept       = "kept"    // bytes of what is kept beside the messages, see Record
 	FieldData       = "sd"      // turn whose begin, or completion, set the step data; missing for 0
 	FieldKeyed      = "kt"      // last turn that had a key, and whose begin set no step data or whose completion did
@@ -75,7 +76,7 @@ const EndedByAgent = "1"
 var Fields = []string{
 	FieldVersion, FieldTenant, FieldUser, FieldCreated, FieldUpdated, FieldStatus, FieldUpstream, FieldTurns,
 	FieldWorkflow, FieldStep, FieldStepData, FieldMetadata, FieldCount, FieldState, FieldFence, FieldToken,
-	FieldDone, FieldInput, FieldKey, FieldUnheard, FieldHeardAt, FieldKeys, FieldBytes, FieldKept, FieldData,
+	FieldDone, FieldInput, FieldKey, FieldUnheard, FieldHeardAt, FieldKeys, FieldBytes, FieldLast, FieldKept, FieldData,
 	FieldKeyed, FieldMarks, FieldEnded, FieldListen, FieldStop,
 }
 

@@ -44,6 +44,9 @@ local function hold(state, turn, fence, adopted, count, fields)
   for i = 1, #input do said = said + #input[i] end
   if adopted then said = 0 end
   for _, v in ipairs({'bytes', bytes + said}) do set[#set + 1] = v end
+  if said > 0 and state == 'running' then
+    for _, v in ipairs({'last', #input[#input]}) do set[#set + 1] = v end
+  end
   if replaces then
     for _, v in ipairs({'sd', turn}) do set[#set + 1] = v end
   elseif key ~= '' then

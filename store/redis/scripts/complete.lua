@@ -39,6 +39,9 @@ local turn, bytes, said, replaces = tonumber(h.turns), size(h), 0, false
 for i = 1, #answer do said = said + #answer[i] end
 for i = 1, #fields, 2 do replaces = replaces or fields[i] == 'stepData' end
 for _, v in ipairs({'n', count + #answer, 'bytes', bytes + said}) do fields[#fields + 1] = v end
+if said > 0 then
+  for _, v in ipairs({'last', #answer[#answer]}) do fields[#fields + 1] = v end
+end
 if replaces then
   for _, v in ipairs({'sd', turn}) do fields[#fields + 1] = v end
   if rec then -- the repeat does not have what the agent added

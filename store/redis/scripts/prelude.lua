@@ -75,7 +75,7 @@ local function fields(r)
     or (r.tenantId or 'dev') ~= tenant or (r.userId or 'anonymous') ~= user
     or r.status and not status(r.status) or (r.ended or '') ~= '' and r.ended ~= '1' or r.turns and not number(r.turns) or r.n and not number(r.n)
     or r.fence and not number(r.fence) or r.keys and not number(r.keys)
-    or r.bytes and not number(r.bytes) or r.kept and not number(r.kept)
+    or r.bytes and not number(r.bytes) or r.last and not number(r.last) or r.kept and not number(r.kept)
     or r.sd and not number(r.sd) or r.kt and not number(r.kt)
     or r.token and not token(r.token) or r.done and not token(r.done) or r.fp and not string.find(r.fp, '^[!-~]+$')
     or (r.key or '') ~= '' and not (#r.key == 22 and token(r.key)) or (r.heardAt or '') ~= '' and not number(r.heardAt)
@@ -94,12 +94,14 @@ local function fields(r)
 end
 
 -- beside says the same of what is kept beside the fields. Types are judged along
--- with the rest: what is of another type fails here, before the first write.
+-- with the rest: what is of another type fails here, before the first write. A large
+-- message goes unread, because no script may take long: whoever reads it judges it.
+local large = 65536
 local function beside(r)
   local n = redis.call('LLEN', msgs)
   r.records = redis.call('HLEN', recs)
   if n ~= tonumber(r.n or 0) or r.keys and r.records ~= tonumber(r.keys) then return false end
-  if n > 0 then
+  if n > 0 and tonumber(r.last or 0) <= large then
     local last = redis.call('LINDEX', msgs, -1)
     local turn = string.match(last, '^(%d+) {"id":"')
     if not turn or not number(turn) or tonumber(turn) > tonumber(r.turns or 0) or string.sub(last, -1) ~= '}' then return false end
@@ -125,7 +127,7 @@ local function beside(r)
 end
 
 local names = {'v', 'tenantId', 'userId', 'createdAt', 'updatedAt', 'status', 'turns', 'n', 'state', 'fence', 'token', 'done', 'fp',
-  'key', 'keys', 'bytes', 'kept', 'sd', 'kt', 'at', 'unheard', 'heardAt', 'listen', 'stop',
+  'key', 'keys', 'bytes', 'last', 'kept', 'sd', 'kt', 'at', 'unheard', 'heardAt', 'listen', 'stop',
   'stepData', 'metadata', 'ended', 'upstreamId', 'workflowId', 'currentStep'}
 
 -- signals are what others want of the turn of conversation r: '1' when somebody
