@@ -7,7 +7,7 @@ import "slices"
 // row expects is expected by one of these.
 func sample() []string {
 	return []string{
-		"refused", "stopped", "full", "password-rotated", "no-replicas", "loading", "corrupt", "garbage-text", "rejected", "slow",
+		"refused", "stopped", "full", "password-rotated", "no-replicas", "loading", "moved", "corrupt", "garbage-text", "rejected", "slow",
 		"crowd", "runner-paused", "certificate-unknown",
 		"agent-refused", "agent-429-after", "agent-401", "agent-500", "agent-html", "agent-cut", "agent-silent", "agent-error",
 	}
