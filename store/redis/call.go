@@ -107,7 +107,7 @@ func (n *node) resume(ctx context.Context, c *client) *client {
 // sentinel has none of ours.
 func explained(budget context.Context, c *client, op string, err error) error {
 	e, ok := errors.AsType[*store.Error](err)
-	if !ok || e.Kind != store.ErrRejected || e.Code != "ERR" || !askWhat(budget, c.Client).sentinel {
+	if !ok || !errors.Is(e.Kind, store.ErrRejected) || e.Code != "ERR" || !askWhat(budget, c.Client).sentinel {
 		return err
 	}
 	return classify(budget, budget, op, errSentinel)

@@ -14,7 +14,7 @@ import (
 )
 
 // get is a call of an owner that reads a key.
-func get(s *Store, ctx context.Context, o store.Owner) error {
+func get(ctx context.Context, s *Store, o store.Owner) error {
 	return s.do(ctx, o, "List", func(ctx context.Context, c *client) error { return c.Get(ctx, "x").Err() })
 }
 
@@ -84,7 +84,7 @@ func TestFirstMap(t *testing.T) {
 			t.Cleanup(func() { _ = s.Close() })
 			for i, limit := range []time.Duration{1500 * time.Millisecond, 100 * time.Millisecond} {
 				began := time.Now()
-				err := get(s, t.Context(), owner)
+				err := get(t.Context(), s, owner)
 				if !errors.Is(err, c.want) {
 					t.Errorf("call %d: %v, want %v", i, err, c.want)
 				}
@@ -107,7 +107,7 @@ func TestClusterOfNobody(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := get(s, t.Context(), owner); !errors.Is(err, store.ErrUnreachable) {
+	if err := get(t.Context(), s, owner); !errors.Is(err, store.ErrUnreachable) {
 		t.Errorf("after close: %v", err)
 	}
 	if dialed {
@@ -124,7 +124,7 @@ func TestCallsOfASlot(t *testing.T) {
 	}
 	s := clusterOf(t, time.Second, nodes[0])
 	for i := range nodes {
-		if err := get(s, t.Context(), ownerIn(i, 3).Owner); err != nil {
+		if err := get(t.Context(), s, ownerIn(i, 3).Owner); err != nil {
 			t.Error(err)
 		}
 		for j, other := range nodes {
@@ -155,18 +155,18 @@ func TestMapAfterAFailure(t *testing.T) {
 				n.tells(slotsReply(nodes[0].addr, nodes[1].addr, nodes[2].addr))
 			}
 			o := ownerIn(0, 3).Owner
-			if err := get(s, t.Context(), o); err != nil {
+			if err := get(t.Context(), s, o); err != nil {
 				t.Fatal(err)
 			}
 			fail(old)
 			began := time.Now()
-			if err := get(s, t.Context(), o); err == nil {
+			if err := get(t.Context(), s, o); err == nil {
 				t.Fatal("it does not fail")
 			}
 			for _, n := range nodes[1:] { // the others have elected another
 				n.tells(slotsReply(next.addr, nodes[1].addr, nodes[2].addr))
 			}
-			eventually(t, "the new primary is used", func() bool { return get(s, t.Context(), o) == nil })
+			eventually(t, "the new primary is used", func() bool { return get(t.Context(), s, o) == nil })
 			if took := time.Since(began); took > 2*time.Second+machine.Max() {
 				t.Errorf("after %v", took)
 			}
@@ -188,14 +188,14 @@ func TestAllAddressesChange(t *testing.T) {
 	}
 	s := clusterOf(t, 300*time.Millisecond, seed)
 	o := ownerIn(1, 2).Owner
-	if err := get(s, t.Context(), o); err != nil {
+	if err := get(t.Context(), s, o); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range was {
 		n.stop()
 	}
 	seed.tells(slotsReply(is[0].addr, is[1].addr))
-	eventually(t, "the new addresses are used", func() bool { return get(s, t.Context(), o) == nil })
+	eventually(t, "the new addresses are used", func() bool { return get(t.Context(), s, o) == nil })
 }
 
 // What left the map is closed, once no call can be on it, and what redirects lead to
@@ -208,7 +208,7 @@ func TestNodesLeave(t *testing.T) {
 		n.tells(slotsReply(old.addr))
 	}
 	s := clusterOf(t, 200*time.Millisecond, seed)
-	if err := get(s, t.Context(), owner); err != nil {
+	if err := get(t.Context(), s, owner); err != nil {
 		t.Fatal(err)
 	}
 	left := s.one()
@@ -242,7 +242,7 @@ func TestMapPace(t *testing.T) {
 	node.will(always("-CLUSTERDOWN The cluster is down\r\n"))
 	began := time.Now()
 	for time.Since(began) < time.Second {
-		if err := get(s, t.Context(), owner); !errors.Is(err, store.ErrNotReady) {
+		if err := get(t.Context(), s, owner); !errors.Is(err, store.ErrNotReady) {
 			t.Fatal(err)
 		}
 	}

@@ -75,7 +75,7 @@ func TestNamesOfNodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = get(s, t.Context(), ownerIn(1, 2).Owner) // of the second
+		err = get(t.Context(), s, ownerIn(1, 2).Owner) // of the second
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -79,7 +80,7 @@ type Options struct {
 	// once more, the call waits again.
 	WaitReplicas int
 
-	Trace             // is told of round trips and dials; the zero value of nothing
+	Trace  Trace      // is told of round trips and dials; the zero value of nothing
 	Lookup LookupFunc // resolves the host of the URL; the system's resolver if nil
 
 	roleInterval time.Duration // roleInterval if 0
@@ -105,8 +106,11 @@ func (o *Options) check(opt *goredis.Options) error {
 			return wrong("more nodes are for a cluster or for sentinels")
 		}
 	case ModeCluster:
-		if opt.DB != 0 {
+		switch {
+		case opt.DB != 0:
 			return wrong("a cluster has no database but number 0")
+		case strings.Contains(o.Prefix, "{"):
+			return wrong("a prefix with a brace would put all owners into one slot of the cluster")
 		}
 	case ModeSentinel:
 		if o.SentinelMaster == "" {

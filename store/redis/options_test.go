@@ -23,6 +23,8 @@ func TestOptionsThatDoNotFit(t *testing.T) {
 		"cluster with nodes":             {Options{URL: plain, Mode: ModeCluster, Nodes: []string{"a:1", "[::1]:2"}}, true},
 		"cluster with database 0":        {Options{URL: plain + "/0", Mode: ModeCluster}, true},
 		"cluster with database 1":        {Options{URL: plain + "/1", Mode: ModeCluster}, false},
+		"cluster with a brace":           {Options{URL: plain, Mode: ModeCluster, Prefix: "{p}:"}, false},
+		"single with a brace":            {Options{URL: plain, Prefix: "{p}:"}, true},
 		"cluster with a master":          {Options{URL: plain, Mode: ModeCluster, SentinelMaster: "m"}, false},
 		"node without port":              {Options{URL: plain, Mode: ModeCluster, Nodes: []string{"a"}}, false},
 		"node without host":              {Options{URL: plain, Mode: ModeCluster, Nodes: []string{":1"}}, false},

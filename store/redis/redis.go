@@ -1,5 +1,5 @@
 // Package redis keeps conversations in Redis: one node, or anything that looks
-// like one.
+// like one, or a cluster of many primaries.
 //
 // All keys of one owner carry the same hash tag, so that every call touches one
 // slot. Under the prefix and the owner's tag {h} there are
