@@ -131,13 +131,18 @@ func (r *redirects) send(ctx context.Context, to stop, all []*unit) {
 		_ = p.BatchProcess(ctx, cmds...)
 		_, _ = p.Exec(ctx)
 	}
+	answered := true
 	for _, u := range all {
 		for _, cmd := range u.cmds {
 			var reply goredis.Error
 			if err := cmd.Err(); err != nil && !errors.As(err, &reply) {
 				cmd.SetErr(&elsewhere{err, n, c})
+				answered = false
 			}
 		}
+	}
+	if answered {
+		c.succeed()
 	}
 }
 

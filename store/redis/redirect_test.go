@@ -219,3 +219,38 @@ func TestConnectionLostElsewhere(t *testing.T) {
 		t.Errorf("%q, %v; the nodes heard %q and %q", got, err, a.heard(), b.heard())
 	}
 }
+
+// A redirect is no failure of the exchange: the command is answered elsewhere.
+func TestTraceOfARedirect(t *testing.T) {
+	t.Parallel()
+	nodes := startScripted(t, 2)
+	a, b := nodes[0], nodes[1]
+	told := make(chan RoundTrip, 10)
+	s, err := New(Options{URL: "redis://" + a.addr, Mode: ModeCluster, Trace: Trace{RoundTrip: func(_ context.Context, r RoundTrip) {
+		if r.Command != "PING" {
+			told <- r
+		}
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	a.will(func(_ int, args string) string {
+		if args == "get x" {
+			return bulk("v")
+		}
+		return moved(b)
+	})
+	b.will(always("-OOM no\r\n"))
+	if _, err := texts(t, s, "x", "y"); !errors.Is(err, store.ErrFull) {
+		t.Error(err)
+	}
+	for i, want := range []struct {
+		peer string
+		err  error
+	}{{a.addr, nil}, {b.addr, store.ErrFull}} {
+		if r := <-told; r.Peer != want.peer || !errors.Is(r.Err, want.err) {
+			t.Errorf("exchange %d: %+v", i, r)
+		}
+	}
+}

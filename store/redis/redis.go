@@ -122,6 +122,7 @@ func New(o Options) (*Store, error) {
 	}
 	if o.Trace.RoundTrip != nil || o.Trace.Dialed != nil {
 		m.hook = newTracer(o.Trace, s.scripts)
+		m.hook.follows = o.Mode == ModeCluster
 	}
 	if o.Mode == ModeCluster {
 		narrow(&m.opt)

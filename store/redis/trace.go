@@ -107,7 +107,9 @@ type tracer struct {
 	trace  Trace
 	names  map[string]string
 	client *client
-	peer   atomic.Pointer[string]
+	// follows says whether a redirect is followed, and so is no failure.
+	follows bool
+	peer    atomic.Pointer[string]
 }
 
 var _ goredis.Hook = (*tracer)(nil)
@@ -123,7 +125,9 @@ func newTracer(t Trace, s scripts) *tracer {
 }
 
 // of is the hook for one client.
-func (t *tracer) of(c *client) *tracer { return &tracer{trace: t.trace, names: t.names, client: c} }
+func (t *tracer) of(c *client) *tracer {
+	return &tracer{trace: t.trace, names: t.names, client: c, follows: t.follows}
+}
 
 // DialHook implements goredis.Hook.
 func (t *tracer) DialHook(next goredis.DialHook) goredis.DialHook {
@@ -162,7 +166,7 @@ func (t *tracer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.P
 		failed := err
 		for _, cmd := range cmds {
 			// Any of them may have failed; the first may just have found nothing.
-			if e := cmd.Err(); e != nil && !errors.Is(e, goredis.Nil) {
+			if e := cmd.Err(); e != nil && !errors.Is(e, goredis.Nil) && (!t.follows || !turnedAway(e)) {
 				failed = e
 				break
 			}
@@ -184,6 +188,7 @@ func (t *tracer) report(ctx context.Context, command, script string, took time.D
 	switch {
 	case errors.Is(err, goredis.Nil): // nothing there is an answer
 	case goredis.HasErrorPrefix(err, "NOSCRIPT"): // as is "say it in full"
+	case t.follows && turnedAway(err): // the call fails if nobody takes it in the end
 	default:
 		r.Err = t.client.classify(ctx, ctx, command, err)
 	}
