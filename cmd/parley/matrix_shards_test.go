@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"parley/contracttest/matrix"
+	"parley/server"
+	"parley/store"
 )
 
 // One shard that is unwell is not the others' trouble, and whoever takes over has
@@ -42,5 +44,17 @@ func TestMatrixShards(t *testing.T) {
 	}
 	if err := report.WriteFiles(*reportDir); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who tries a store without the server classes its errors as the server does.
+func TestStoreClass(t *testing.T) {
+	for _, kind := range []error{
+		nil, store.ErrNotFound, store.ErrBusy, store.ErrUnreachable, store.ErrTimeout, store.ErrPoolExhausted, store.ErrAuth, store.ErrCredentials,
+		store.ErrMisconfigured, store.ErrNotReady, store.ErrReadOnly, store.ErrFull, store.ErrProtocol, store.ErrRejected,
+	} {
+		if got, want := matrix.StoreClass(kind), server.Class(kind); got != want {
+			t.Errorf("%v: %q, the server's is %q", kind, got, want)
+		}
 	}
 }
