@@ -9,8 +9,10 @@ TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
 ROUNDS   ?= 3
 
-# How long the chaos lasts, in seconds, and what happens in it; empty for anything.
+# How long the chaos lasts, in seconds, with one Redis and with a cluster, and what
+# happens in it; empty for anything.
 CHAOS    ?= 60
+SHARDS   ?= 20
 SEED     ?=
 BIN      := bin
 
@@ -57,18 +59,19 @@ short: ## Run the tests that need no container.
 	.ci/race.sh
 	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
 
-contract: ## Try every fault of Redis and of the agent on every route, a minute without Redis, what one caller can do to others, and that the tests find mutants; print the reports and write them to bin/contract.
+contract: ## Try every fault of Redis and of the agent on every route, of a Redis of several nodes under load, a minute without Redis, what one caller can do to others, and that the tests find mutants; print the reports and write them to bin/contract.
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && status=0 && \
 	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMutants$$' ./contracttest -args -contract.exact || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestCallers' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
+	PARLEY_SLOW=1 $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestShardMutants$$' ./store/redis || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
-	cat $(BIN)/contract/matrix.txt $(BIN)/contract/callers.txt; exit $$status; }
+	cat $(BIN)/contract/matrix.txt $(BIN)/contract/shards.txt $(BIN)/contract/callers.txt; exit $$status; }
 
-chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, by a SEED, and see that nothing is lost.
+chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, and the nodes of a cluster for SHARDS (20), by a SEED, and see that nothing is lost.
 	.ci/race.sh
-	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_SLOW=1 PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SEED=$(SEED) \
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_SLOW=1 PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SHARDS_SECONDS=$(SHARDS) PARLEY_CHAOS_SEED=$(SEED) \
 		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestChaos' -v ./cmd/parley
 
 browser: ## Have a real Chromium talk to two instances through resets, kills and a Redis that stands still; REQUIRE_BROWSER=1 forbids skipping.

@@ -100,6 +100,13 @@ func TestExecutions(t *testing.T) {
 	if came, ran := p.Came(raw), p.Executions(raw); came != 2 || ran != 1 {
 		t.Errorf("%d came, %d ran, want 2 and 1: NOSCRIPT is no execution, another error is", came, ran)
 	}
+	for _, elsewhere := range []string{"-MOVED 3999 127.0.0.1:1", "-ASK 3999 127.0.0.1:1", "-TRYAGAIN later", "-CLUSTERDOWN no"} {
+		c.send("RAW", elsewhere+"\r\n")
+		c.expect(elsewhere + "\r\n")
+		if n := p.Executions(raw); n != 1 {
+			t.Errorf("%q counts as an execution", elsewhere)
+		}
+	}
 	c.send("EVALSHA", strings.ToUpper("abc"), "0")
 	c.expect(":1\r\n")
 	if n := p.Executions(faultproxy.Scripts("abc")); n != 1 || p.Executions(scripts) != 1 {
