@@ -89,6 +89,7 @@ func flushed(tb testing.TB, address string) matrix.Redis {
 	if err != nil {
 		tb.Fatalf("--redis-url: %v", err)
 	}
+	opt.MaxRetries, opt.DialerRetries = -1, 1 // it is there, or who named it is told
 	c := goredis.NewClient(opt)
 	defer func() { _ = c.Close() }()
 	if err := c.FlushDB(tb.Context()).Err(); err != nil {
