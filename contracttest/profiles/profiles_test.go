@@ -40,6 +40,31 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// The profile in the README can be read, as whoever copies it expects.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for rest := string(readme); ; {
+		_, after, more := strings.Cut(rest, "```yaml\n")
+		if !more {
+			break
+		}
+		text, next, _ := strings.Cut(after, "```")
+		if rest = next; strings.HasPrefix(text, "name: mine") {
+			found++
+			if _, err := profiles.Parse("README.md", []byte(text)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("the README has %d profiles", found)
+	}
+}
+
 // Whatever is wrong is said with its line.
 func TestFaults(t *testing.T) {
 	const good = "name: x\nclaims: [GET /health]\n"
