@@ -9,8 +9,8 @@ import (
 	"parley/contracttest/redistest"
 )
 
-// subject is this program, run as a process, for the rules of the API.
-func subject(t *testing.T, redis matrix.Redis) apirules.Subject {
+// subject is this program, run as a process with more settings, for the rules of the API.
+func subject(t *testing.T, redis matrix.Redis, more ...string) apirules.Subject {
 	t.Helper()
 	d, err := document()
 	if err != nil {
@@ -35,7 +35,7 @@ func subject(t *testing.T, redis matrix.Redis) apirules.Subject {
 				"OTEL_BSP_SCHEDULE_DELAY", "100", "OTEL_METRIC_EXPORT_INTERVAL", "200")
 		}
 		var log sharedBuffer
-		base, cmd := processWith(tb, &log, settings...)
+		base, cmd := processWith(tb, &log, append(settings, more...)...)
 		return apirules.Instance{Base: base, Log: log.String, Kill: func() {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
