@@ -18,6 +18,7 @@ const usage = `parley-contract holds a server to the contract of the Parley API.
 usage:
   parley-contract run [flags] -- ./server --its --flags   start the server and try every rule
   parley-contract run [flags] --url http://host:port      try what needs no start and no fault
+  parley-contract self-test [flags]                        show that it finds services that are broken on purpose
   parley-contract claims                                   list what a server can claim
   parley-contract profile NAME                             print a profile that is in the program
   parley-contract version
@@ -38,6 +39,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch name {
 	case "run":
 		return exit(runCommand(ctx, args, stdout, stderr))
+	case "self-test":
+		return exit(selfTestCommand(ctx, args, stdout, stderr))
 	case "claims":
 		for _, d := range claims.All() {
 			fmt.Fprintf(stdout, "%-40s %s\n", d.Claim, d.Sentence)

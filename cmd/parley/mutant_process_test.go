@@ -37,7 +37,7 @@ type processMutant struct {
 	Finds []string `json:"finds"`
 
 	with     mutant
-	settings environment // that it has whatever it is told
+	settings map[string]string // that it has whatever it is told
 }
 
 const (
@@ -68,21 +68,26 @@ func processMutants() []processMutant {
 			Name: "remembers-its-health", Wrong: "It tells how it is from a probe that is long over.", with: mutant{handler: staleHealth},
 			Finds: []string{cell("refused", getHealth)},
 		},
-		brokenStore("falls-back-to-memory", cell("refused", postStart)),
-		brokenStore("blames-the-agent", cell("refused", postSend), cell("refused", postStart)),
-		brokenStore("hides-an-outage", cell("lost-request", getOne)),
+		brokenStore("falls-back-to-memory", cell("refused", postStart), cell("refused", postSend), cell("closed-after", postSend), "signal.span-store"),
+		brokenStore("blames-the-agent", cell("refused", postSend), cell("refused", postStart), cell("closed-after", postSend), cell("lost-request", getOne), "signal.span-store"),
+		brokenStore("hides-an-outage", cell("lost-request", getOne), cell("refused", postStart), cell("refused", postSend), cell("closed-after", postSend), "signal.span-store"),
 		brokenStore("sends-again", cell("closed-after", postSend)),
-		brokenStore("hides-that-it-is-busy", "conflict.second"),
-		brokenStore("hides-that-it-is-closed", "conflict.closed"),
-		brokenStore("ignores-keys", "repeat.same"),
-		brokenStore("acknowledges-and-forgets", "shape.read", "restart.kept"),
-		brokenStore("has-a-memory-of-its-own", "restart.kept"),
 		{
-			Name: "keeps-for-longer", Wrong: "It gives conversations another time to live than it is told.", settings: environment{"REDIS_TTL": "86400"},
+			Name: "fails-when-busy", Wrong: "It reports that a turn runs as a failure of its own.", with: mutant{handler: busyFails},
+			Finds: []string{"conflict.second", "instances.conflict"},
+		},
+		brokenStore("hides-that-it-is-closed", "conflict.closed"),
+		brokenStore("ignores-keys", "repeat.same", "restart.kept"),
+		brokenStore(
+			"acknowledges-and-forgets", "shape.read", "restart.kept", "repeat.same",
+			cell("refused", postStart), cell("refused", postSend), cell("closed-after", postSend), cell("lost-request", getOne), cell("agent-refused", postSend),
+		),
+		{
+			Name: "keeps-for-longer", Wrong: "It gives conversations another time to live than it is told.", settings: map[string]string{"REDIS_TTL": "86400"},
 			Finds: []string{"ttl.every-key"},
 		},
 		{
-			Name: "lets-everybody-in", Wrong: "It takes every caller for one user, with a token or without.", settings: environment{"AUTH_REQUIRED": "false"},
+			Name: "lets-everybody-in", Wrong: "It takes every caller for one user, with a token or without.", settings: map[string]string{"AUTH_REQUIRED": "false"},
 			Finds: []string{"owner.no-token", "owner.list"},
 		},
 		{
@@ -90,7 +95,7 @@ func processMutants() []processMutant {
 			Finds: []string{"stream.send"},
 		},
 		{
-			Name: "exports-nothing", Wrong: "It exports no telemetry.", settings: environment{"OTEL_SDK_DISABLED": "true"},
+			Name: "exports-no-spans", Wrong: "It exports no spans.", settings: map[string]string{"OTEL_TRACES_EXPORTER": "none"},
 			Finds: []string{"signal.span-store"},
 		},
 		{
@@ -123,6 +128,16 @@ func wholeAnswers(h http.Handler) http.Handler {
 	})
 }
 
+// busyFails answers 503 where a turn runs already.
+func busyFails(h http.Handler) http.Handler {
+	return recorded(h, func(_ *http.Request, rec *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+		if rec.Code == http.StatusConflict && strings.Contains(rec.Body.String(), "turn_conflict") {
+			rec.Code = http.StatusServiceUnavailable
+		}
+		return rec
+	})
+}
+
 // numbersAreTexts answers a text that is a number as if it were in a conversation that
 // there is not.
 func numbersAreTexts(h http.Handler) http.Handler {
@@ -145,7 +160,13 @@ func mutantMain(name string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("%s: there is no mutant %q", asMutant, name)
 	}
 	m := all[i]
-	c, err := load(m.settings.over(processEnvironment()))
+	for name, value := range m.settings {
+		// Not all of them are read by load.
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	c, err := load(processEnvironment())
 	if err != nil {
 		return err
 	}
