@@ -173,12 +173,12 @@ async function push(owner, id, messages) {
 // commit stores what the agent answered.
 async function commit(owner, conversation, messages) {
   try {
-    await bounded(async () => {
-      await push(owner, conversation.conversationId, messages);
-      await saveMeta(owner, conversation);
-      await redis('number', ['ZADD', indexKey(owner), Date.now(), conversation.conversationId]);
-      await redis('number', ['EXPIRE', indexKey(owner), ttl]);
-    });
+    await bounded(() => Promise.all([
+      push(owner, conversation.conversationId, messages),
+      saveMeta(owner, conversation),
+      redis('number', ['ZADD', indexKey(owner), Date.now(), conversation.conversationId])
+        .then(() => redis('number', ['EXPIRE', indexKey(owner), ttl])),
+    ]));
   } catch (err) {
     if (!defects.has('lost')) throw err;
   }
@@ -328,8 +328,7 @@ async function change(owner, id, body) {
 
 async function remove(owner, id) {
   await load(owner, id);
-  await redis('number', ['ZREM', indexKey(owner), id]);
-  await redis('number', ['DEL', metaKey(owner, id), listKey(owner, id)]);
+  await Promise.all([redis('number', ['ZREM', indexKey(owner), id]), redis('number', ['DEL', metaKey(owner, id), listKey(owner, id)])]);
   return [204];
 }
 
