@@ -59,12 +59,14 @@ short: ## Run the tests that need no container.
 	.ci/race.sh
 	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
 
-contract: ## Try every fault of Redis and of the agent on every route, of a Redis of several nodes under load, a minute without Redis, what one caller can do to others, and that the tests find mutants; print the reports and write them to bin/contract.
+contract: ## Try every fault of Redis and of the agent on every route, of a Redis of several nodes under load, a minute without Redis, what one caller can do to others, a server in another language, and that the tests find mutants; print the reports and write them to bin/contract. REQUIRE_NODE=1 forbids skipping the server in Node.
 	.ci/race.sh
-	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && status=0 && \
+	env=$$(contracttest/redistest/setup.sh && .ci/node.sh) && eval "$$env" && status=0 && \
 	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMutants$$' ./contracttest -args -contract.exact || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestOnParley$$' ./cmd/parley-contract -args -contract.quick -contract.report=$(CURDIR)/$(BIN)/contract || status=1; \
+	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestServerInAnotherLanguage$$' ./cmd/parley-contract || status=1; \
+	$(GO) run ./cmd/parley-contract self-test --report $(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestCallers' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	PARLEY_SLOW=1 $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestShardMutants$$' ./store/redis || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
