@@ -18,10 +18,11 @@ import (
 var arrows = map[string][]string{
 	"store":                   {},
 	"store/internal/wire":     {"store"},
-	"store/memory":            {"store", "store/internal/wire"},
-	"store/redis":             {"store", "store/internal/wire"},
+	"store/fair":              {"store"},
+	"store/memory":            {"store", "store/internal/wire", "store/fair"},
+	"store/redis":             {"store", "store/internal/wire", "store/fair"},
 	"store/redis/entra":       {"store", "store/redis"},
-	"server":                  {"store", "server/auth", "server/copilot", "server/turn"},
+	"server":                  {"store", "store/fair", "server/auth", "server/copilot", "server/turn"},
 	"server/turn":             {"store", "server/copilot"},
 	"server/auth":             {},
 	"server/auth/authtest":    {},
@@ -58,7 +59,7 @@ var arrows = map[string][]string{
 	"cmd/copilot-emulator": {"server/copilot/emulator", "testdata"},
 	"cmd/parley": {
 		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
-		"store", "store/memory", "store/redis", "store/redis/entra", "telemetry", "telemetry/provider",
+		"store", "store/fair", "store/memory", "store/redis", "store/redis/entra", "telemetry", "telemetry/provider",
 	},
 }
 
@@ -73,20 +74,21 @@ var only = map[string]struct {
 	rooms []string
 	why   string
 }{
-	"github.com/testcontainers/": {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
-	"github.com/redis/":          {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "cmd/parley-contract", "contracttest/redistest"}, "another backend must be possible without it"},
-	"go.opentelemetry.io/":       {[]string{"telemetry", "telemetry/provider", "contracttest/otlptest"}, "handlers and backends are observed from outside"},
-	"github.com/golang-jwt/":     {[]string{"server/auth"}, "tokens are verified in one place"},
-	"github.com/AzureAD/":        {[]string{"server/copilot/entra", "store/redis/entra"}, "an agent and a Redis must be possible without it"},
-	"github.com/MicahParks/":     {[]string{"server/auth"}, "keys are parsed in one place"},
-	"github.com/anishathalye/":   {[]string{"contracttest/history"}, "it is for tests"},
-	"pgregory.net/":              {[]string{"contracttest/history"}, "it is for tests"},
-	"golang.org/x/net/http2":     {[]string{}, "it is for tests"},
-	"github.com/chromedp/":       {[]string{}, "it is for tests"},
-	"go.yaml.in/":                {[]string{"contracttest/profiles"}, "settings are environment variables"},
-	"github.com/getkin/":         {[]string{"contracttest/apispec"}, "it is for tests"},
-	"github.com/tmaxmax/":        {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
-	"testing":                    {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "cmd/parley-contract", "server/auth/authtest"}, "it registers flags in the binary"},
+	"github.com/testcontainers/":     {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
+	"github.com/go-json-experiment/": {[]string{"store/internal/wire"}, "it is what decodes pages until the standard library has it"},
+	"github.com/redis/":              {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "cmd/parley-contract", "contracttest/redistest"}, "another backend must be possible without it"},
+	"go.opentelemetry.io/":           {[]string{"telemetry", "telemetry/provider", "contracttest/otlptest"}, "handlers and backends are observed from outside"},
+	"github.com/golang-jwt/":         {[]string{"server/auth"}, "tokens are verified in one place"},
+	"github.com/AzureAD/":            {[]string{"server/copilot/entra", "store/redis/entra"}, "an agent and a Redis must be possible without it"},
+	"github.com/MicahParks/":         {[]string{"server/auth"}, "keys are parsed in one place"},
+	"github.com/anishathalye/":       {[]string{"contracttest/history"}, "it is for tests"},
+	"pgregory.net/":                  {[]string{"contracttest/history"}, "it is for tests"},
+	"golang.org/x/net/http2":         {[]string{}, "it is for tests"},
+	"github.com/chromedp/":           {[]string{}, "it is for tests"},
+	"go.yaml.in/":                    {[]string{"contracttest/profiles"}, "settings are environment variables"},
+	"github.com/getkin/":             {[]string{"contracttest/apispec"}, "it is for tests"},
+	"github.com/tmaxmax/":            {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
+	"testing":                        {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "cmd/parley-contract", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.

@@ -1,13 +1,16 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
 	"time"
 
+	"parley/server/turn"
 	"parley/store"
+	"parley/store/fair"
 )
 
 // conversation is the body of one conversation.
@@ -60,6 +63,7 @@ func conversationOf(c store.Conversation) conversation {
 // a turn.
 type conversationRoutes struct {
 	store store.Store
+	large *fair.Places
 	now   func() time.Time
 }
 
@@ -119,7 +123,25 @@ func (c *conversationRoutes) get(w http.ResponseWriter, r *http.Request) error {
 	if n := len(messages); n > 0 && found.Later {
 		body.Later = &messages[n-1].Turn
 	}
-	return respond(w, r, http.StatusOK, body)
+	encoded, err := c.encode(r.Context(), x.owner, body, messages)
+	if err != nil {
+		return err
+	}
+	return respondEncoded(w, r, http.StatusOK, encoded)
+}
+
+// encode waits for its turn if the messages in the body are large.
+func (c *conversationRoutes) encode(ctx context.Context, o store.Owner, body conversation, messages []store.Message) ([]byte, error) {
+	bytes := 0
+	for _, m := range messages {
+		bytes += len(m.Text) + len(m.CardJSON)
+	}
+	end, err := c.large.Work(ctx, "Conversation", o, bytes)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return turn.EncodeJSON(body)
 }
 
 // partOf reads which messages of a conversation are asked for.

@@ -16,6 +16,11 @@ func respond(w http.ResponseWriter, r *http.Request, status int, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
+	return respondEncoded(w, r, status, body)
+}
+
+// respondEncoded writes one JSON answer that is encoded already.
+func respondEncoded(w http.ResponseWriter, r *http.Request, status int, body []byte) error {
 	if x := of(r); x.reserveAnswer != nil {
 		if err := x.reserveAnswer(len(body)); err != nil {
 			return err

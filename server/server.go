@@ -19,6 +19,7 @@ import (
 	"parley/server/copilot"
 	"parley/server/turn"
 	"parley/store"
+	"parley/store/fair"
 )
 
 // Config configures a Server. Store, Agent and Health are required; everything else
@@ -91,6 +92,9 @@ type Config struct {
 	// gets no room within two seconds is refused with "overloaded". 0 for no bound. It
 	// must exceed the largest answer.
 	MaxAnswerBytes int
+	// Large bounds how many large pages are decoded and encoded at once; the Store should
+	// have the same. Nil bounds nothing.
+	Large *fair.Places
 	// BriefHealth has /health say no more than status and redis. The whole is at
 	// AdminHandler.
 	BriefHealth bool
@@ -162,7 +166,7 @@ func New(cfg Config) (*Server, error) {
 	})
 	s.adapter = &adapter{cfg: &s.cfg, admission: newAdmission(&s.cfg), pages: pages}
 	s.chat = &chatRoutes{turns: s.turns, cards: cardPolicy{cfg.AllowedActions, normalDomains(cfg.AllowedDomains)}, newID: cfg.NewID}
-	s.conversations = &conversationRoutes{store: cfg.Store, now: cfg.Now}
+	s.conversations = &conversationRoutes{store: cfg.Store, large: cfg.Large, now: cfg.Now}
 	s.probes = &probeRoutes{state: cfg.Health, authRequired: cfg.AuthRequired, brief: cfg.BriefHealth, withoutStore: cfg.ReadyWithoutStore}
 	s.admin = s.adminMux()
 	s.handler = s.crossOrigin(s.mux())

@@ -45,9 +45,9 @@ var (
 	// delete it, so the store lost it: by an eviction, a flush, or a failover. The
 	// same call fails again; starting anew is safe.
 	ErrLost = errors.New("store: lost what it had stored")
-	// ErrOverloaded says that this service asks for more at once than it has
-	// connections, and that the store is well.
-	ErrOverloaded = errors.New("store: all connections are in use")
+	// ErrOverloaded says that this service has more to do at once than it has
+	// connections or processors for, and that the store is well.
+	ErrOverloaded = errors.New("store: this service has too much to do at once")
 )
 
 // BusyError says that another turn holds the conversation. It matches ErrBusy.

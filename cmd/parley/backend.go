@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"parley/store"
+	"parley/store/fair"
 	"parley/store/memory"
 	"parley/store/redis"
 	"parley/telemetry"
@@ -34,9 +35,9 @@ func (b backend) title() string {
 
 // openStore is the one place that chooses a backend: Redis when REDIS_URL is
 // set, memory when it is not, and never one for the other.
-func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger) (backend, error) {
+func openStore(c config, with seams, large *fair.Places, tel *telemetry.Telemetry, log *slog.Logger) (backend, error) {
 	if c.redisURL == "" {
-		var s store.Store = memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations, MaxBytes: c.maxMemoryBytes})
+		var s store.Store = memory.New(memory.Options{TTL: c.ttl, MaxConversations: c.maxConversations, MaxBytes: c.maxMemoryBytes, Large: large})
 		if with.store != nil {
 			s = with.store(s)
 		}
@@ -51,7 +52,7 @@ func openStore(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 	}
 	r, err := redis.New(redis.Options{
 		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile,
-		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Trace: redisTrace(tel, log),
+		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Large: large, Trace: redisTrace(tel, log),
 		Mode: c.deployment.mode, Nodes: c.deployment.nodes, TLSServerName: c.deployment.tlsServerName, WaitReplicas: c.deployment.waitReplicas,
 		SentinelMaster: c.deployment.sentinelMaster, SentinelUser: c.deployment.sentinelUser, SentinelPassword: c.deployment.sentinelPassword,
 		Lookup:      newLookups().netIP,

@@ -19,6 +19,7 @@ import (
 	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store"
+	"parley/store/fair"
 	"parley/telemetry"
 	"parley/telemetry/provider"
 )
@@ -41,6 +42,7 @@ type service struct {
 	log      *slog.Logger
 	tel      *telemetry.Telemetry
 	provider *provider.Provider // what tel reports to
+	large    *fair.Places
 	store    backend
 	agent    agentClient
 	auth     authenticator
@@ -54,7 +56,7 @@ type service struct {
 // newService builds the service. It connects to nothing, but begins to fetch
 // signing keys. Log lines go to logs, for which nothing waits.
 func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *service, err error) {
-	s := &service{config: c}
+	s := &service{config: c, large: fair.Processors()}
 	defer func() {
 		if err != nil {
 			s.discard(ctx)
@@ -64,7 +66,7 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 		return nil, configError{err}
 	}
 	s.log = slog.New(s.provider.Logs)
-	if s.store, err = openStore(c, with, s.tel, s.log); err != nil {
+	if s.store, err = openStore(c, with, s.large, s.tel, s.log); err != nil {
 		return nil, err
 	}
 	if s.agent, err = openAgent(c, with, s.tel, s.log); err != nil {
@@ -109,7 +111,7 @@ func (s *service) newAPI(with seams) (*server.Server, error) {
 		CORSOrigin: c.corsOrigin, Loopback: server.IsLoopback(c.host), AllowedActions: c.allowedActions, AllowedDomains: c.allowedDomains,
 		UpstreamTimeout: c.copilotTimeout, StoreTimeout: c.redisTimeout + time.Second, CommitTimeout: c.redisTimeout,
 		TurnWait: c.turnWait, MaxTurns: c.maxTurns, MaxRequests: 4 * c.maxTurns, MaxAuthWaiting: auth.MaxWaiting,
-		MaxBodyBytes: c.maxMemory, MaxAnswerBytes: c.maxMemory, BriefHealth: c.admin, ReadyWithoutStore: c.readyWithoutStore, Now: with.clock,
+		MaxBodyBytes: c.maxMemory, MaxAnswerBytes: c.maxMemory, Large: s.large, BriefHealth: c.admin, ReadyWithoutStore: c.readyWithoutStore, Now: with.clock,
 		Limits: store.Limits{Turns: c.maxConversationTurns, Bytes: c.maxConversationBytes}, MaxTurnBytes: c.maxAnswerBytes,
 	}
 	if c.authRequired {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"parley/store"
+	"parley/store/fair"
 	"parley/store/internal/wire"
 )
 
@@ -30,6 +31,7 @@ type Options struct {
 	// the stored form. DefaultMaxConversations and DefaultMaxBytes if 0.
 	MaxConversations, MaxBytes int
 	Now                        func() time.Time // time.Now if nil
+	Large                      *fair.Places     // bounds how many large ranges are decoded at once
 }
 
 // Store is a store.Store in memory.
@@ -38,6 +40,7 @@ type Store struct {
 	max      int
 	maxBytes int
 	now      func() time.Time
+	large    *fair.Places
 
 	mu    sync.Mutex
 	convs map[key]*list.Element // of *conversation
@@ -75,7 +78,7 @@ var _ store.Store = (*Store)(nil)
 // New makes an empty Store.
 func New(o Options) *Store {
 	s := &Store{
-		ttl: o.TTL, max: o.MaxConversations, maxBytes: o.MaxBytes, now: o.Now,
+		ttl: o.TTL, max: o.MaxConversations, maxBytes: o.MaxBytes, now: o.Now, large: o.Large,
 		convs: map[key]*list.Element{}, idle: list.New(), owners: map[string]int{}, starts: map[string]map[string]*conversation{}, index: map[string]*index{},
 	}
 	if s.ttl <= 0 {

@@ -15,26 +15,42 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r st
 	if err := alive(ctx, "Conversation"); err != nil {
 		return store.Conversation{}, err
 	}
+	out, elements, err := s.part(o, id, r)
+	if err != nil {
+		return store.Conversation{}, err
+	}
+	end, err := s.large.Work(ctx, "Conversation", o, wire.Bytes(elements))
+	if err != nil {
+		return store.Conversation{}, err
+	}
+	defer end()
+	if out.Messages, err = wire.DecodeElements(elements); err != nil {
+		return store.Conversation{}, corrupt("Conversation", err)
+	}
+	return out, nil
+}
+
+// part gives a conversation without its messages, and the elements of a range of
+// them. These are decoded without the lock, which nobody else could have meanwhile.
+func (s *Store) part(o store.Owner, id string, r store.Range) (store.Conversation, []string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.visible("Conversation", o, id)
 	if err != nil {
-		return store.Conversation{}, err
+		return store.Conversation{}, nil, err
 	}
 	out, err := wire.DecodeConversation(o, id, c.fields)
 	if err != nil {
-		return store.Conversation{}, corrupt("Conversation", err)
+		return store.Conversation{}, nil, corrupt("Conversation", err)
 	}
 	first, last := wire.PartOf(c.messages, r)
+	elements := slices.Clone(c.messages[first:last])
 	out.Earlier, out.Later = first > 0, last < len(c.messages)
-	out.Failures = slices.DeleteFunc(out.Failures, func(f store.TurnFailure) bool { return !wire.Tells(r, c.messages[first:last], f.Turn) })
+	out.Failures = slices.DeleteFunc(out.Failures, func(f store.TurnFailure) bool { return !wire.Tells(r, elements, f.Turn) })
 	if len(out.Failures) == 0 {
 		out.Failures = nil
 	}
-	if out.Messages, err = wire.DecodeElements(c.messages[first:last]); err != nil {
-		return store.Conversation{}, corrupt("Conversation", err)
-	}
-	return out, nil
+	return out, elements, nil
 }
 
 // List implements store.Store.

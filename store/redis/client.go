@@ -2,11 +2,14 @@ package redis
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"parley/store/fair"
 )
 
 // client is one client of the library, and the state that it has in common with
@@ -28,6 +31,8 @@ type state struct {
 	heard atomic.Int64 // when bytes of Redis came last, in ns after began; 0 for never
 	// quiet is how long nothing may come for Redis to count as heard.
 	quiet time.Duration
+
+	reads *fair.Places // for those of large ranges
 }
 
 // succeed ends a row of failures. It writes only where there is one: all calls share
@@ -56,6 +61,7 @@ type clients struct {
 	told    func(BreakerEvent)
 	current atomic.Pointer[client]
 
+	reads      *fair.Places
 	roleUntold atomic.Bool // see Store.RoleUntold
 
 	life    context.Context // ends with close
@@ -65,7 +71,7 @@ type clients struct {
 }
 
 func newClients(timeout time.Duration, told func(BreakerEvent), create func(*state) *goredis.Client) *clients {
-	c := &clients{create: create, timeout: timeout, told: told}
+	c := &clients{create: create, timeout: timeout, told: told, reads: fair.New(max(largeReads, runtime.GOMAXPROCS(0)))}
 	if told == nil {
 		c.told = func(BreakerEvent) {}
 	}
@@ -76,7 +82,7 @@ func newClients(timeout time.Duration, told func(BreakerEvent), create func(*sta
 
 // fresh makes a client with a state of its own.
 func (c *clients) fresh() *client {
-	s := &state{began: time.Now(), quiet: min(probeTimeout, c.timeout/4)}
+	s := &state{began: time.Now(), quiet: min(probeTimeout, c.timeout/4), reads: c.reads}
 	return &client{c.create(s), s}
 }
 

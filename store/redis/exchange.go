@@ -101,14 +101,14 @@ func followed(s *state, dial func(ctx context.Context, network, addr string) (ne
 	}
 }
 
-// busy reports whether a call failed because all connections were in use while
-// Redis went on answering on them: then it is this service that has too much to
-// do. Where nothing comes on any of them, Redis keeps them.
+// busy reports whether a call failed because all connections were in use, or all
+// places of large reads, while Redis went on answering on them: then it is this service
+// that has too much to do. Where nothing comes on any of them, Redis keeps them.
 func (c *client) busy(cause error) bool {
 	if !c.heardWithin(c.quiet) {
 		return false
 	}
-	return noConnection(cause) || c.ranOutWaiting(cause)
+	return noConnection(cause) || c.ranOutWaiting(cause) || errors.Is(cause, errNoTurn)
 }
 
 // noConnection reports whether the library gave up to wait for a connection.

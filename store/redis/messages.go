@@ -9,6 +9,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"parley/store"
+	"parley/store/fair"
 	"parley/store/internal/wire"
 )
 
@@ -22,11 +23,13 @@ var errChanged = errors.New("redis: conversation changed while it was read")
 // messages finds and reads a range.
 type messages struct {
 	client             *client
+	owner              store.Owner
 	conversation, list string // keys
 	n, bytes, turns    int    // of the conversation; bytes are 0 if nobody counted
 	marks              map[int]wire.Mark
 
 	first, last int // the range: from that message to before that
+	size        int // about its bytes
 	elements    []string
 	failures    []store.TurnFailure
 }
@@ -50,6 +53,11 @@ func (m *messages) marked(ctx context.Context, r store.Range) (found bool, err e
 	if !ok {
 		return false, nil
 	}
+	leave, err := m.client.readLarge(ctx, m.owner, m.size)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
 	p := m.client.Pipeline()
 	elements := p.LRange(ctx, m.list, int64(m.first), int64(m.last-1))
 	if m.first == m.last {
@@ -88,7 +96,7 @@ func (m *messages) span(r store.Range) (from, to int, ok bool) {
 			if m.last > m.first && !fits(first, end) {
 				break
 			}
-			m.last, to = end.At, to+1
+			m.last, to, m.size = end.At, to+1, end.Bytes-first.Bytes
 		}
 		return r.From, max(to, r.From), true
 	}
@@ -109,7 +117,7 @@ func (m *messages) span(r store.Range) (from, to int, ok bool) {
 		if m.last > m.first && !fits(start, last) {
 			break
 		}
-		m.first, from = start.At, from-1
+		m.first, from, m.size = start.At, from-1, last.Bytes-start.Bytes
 	}
 	return min(from, to), to, true
 }
@@ -187,6 +195,15 @@ func (m *messages) chunk(ctx context.Context, first, last int) ([]string, error)
 	if first >= last {
 		return nil, nil
 	}
+	size := 0
+	if last-first > 1 {
+		size = fair.Large // for all that anybody knows
+	}
+	leave, err := m.client.readLarge(ctx, m.owner, size)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	elements, err := m.client.LRange(ctx, m.list, int64(first), int64(last-1)).Result()
 	if err == nil && len(elements) != last-first {
 		err = errChanged

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"parley/store/fair"
 )
 
 // Mode is a kind of deployment of Redis.
@@ -81,6 +83,11 @@ type Options struct {
 	WaitReplicas int
 
 	Trace  Trace      // is told of round trips and dials; the zero value of nothing
+	// Large bounds how many large ranges of messages are decoded at once; nil bounds
+	// nothing.
+	Large *fair.Places
+
+	Trace             // is told of round trips and dials; the zero value of nothing
 	Lookup LookupFunc // resolves the host of the URL; the system's resolver if nil
 
 	roleInterval time.Duration // roleInterval if 0

@@ -10,9 +10,11 @@ import (
 
 // Conversation implements store.Store.
 func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r store.Range) (store.Conversation, error) {
+	const op = "Conversation"
 	var c store.Conversation
-	err := s.do(ctx, o, "Conversation", func(ctx context.Context, cl *client) (err error) {
-		c, err = s.read(ctx, cl, o, id, r)
+	var elements []string
+	err := s.do(ctx, o, op, func(ctx context.Context, cl *client) (err error) {
+		c, elements, err = s.read(ctx, cl, o, id, r)
 		if !s.readsLegacy || !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -22,7 +24,7 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r st
 		case err != nil:
 			return err
 		case !found:
-			c, err = s.read(ctx, cl, o, id, r) // it may have been converted between the two
+			c, elements, err = s.read(ctx, cl, o, id, r) // it may have been converted between the two
 			return err
 		}
 		c = old
@@ -39,8 +41,19 @@ func (s *Store) Conversation(ctx context.Context, o store.Owner, id string, r st
 		c.Messages = c.Messages[first:last]
 		return nil
 	})
+	switch {
+	case err != nil:
+		return store.Conversation{}, err
+	case c.Messages != nil: // those of a legacy record
+		return c, nil
+	}
+	end, err := s.large.Work(ctx, op, o, wire.Bytes(elements))
 	if err != nil {
 		return store.Conversation{}, err
+	}
+	defer end()
+	if c.Messages, err = wire.DecodeElements(elements); err != nil {
+		return store.Conversation{}, &store.Error{Op: op, Kind: store.ErrCorrupt, Cause: errCorrupt}
 	}
 	return c, nil
 }

@@ -52,6 +52,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"parley/store"
+	"parley/store/fair"
 	"parley/store/internal/wire"
 )
 
@@ -68,6 +69,7 @@ type Store struct {
 	addr, database string
 	// readsLegacy says whether legacy records are looked for.
 	readsLegacy bool
+	large       *fair.Places // to decode large pages
 	// now is a clock instead of Redis's; tests alone set it.
 	now func() time.Time
 	// tags are for keys that are looked at on a primary.
@@ -85,7 +87,7 @@ func New(o Options) (*Store, error) {
 	if err := o.check(opt); err != nil {
 		return nil, err
 	}
-	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes, replicas: o.WaitReplicas}
+	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes, replicas: o.WaitReplicas, large: o.Large}
 	s.addr, s.database = opt.Addr, strconv.Itoa(opt.DB)
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
