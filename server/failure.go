@@ -143,7 +143,7 @@ var failures = [...]Failure{
 		Message: "This could not be sent again as it is.",
 	},
 	{
-		Class: classOverloaded, Meaning: "this instance has as many turns, requests, bytes, open files or calls of Redis as it may, in all or of this user; never a fault of Redis or the agent",
+		Class: classOverloaded, Meaning: "this instance has as many turns, requests, bytes, open files or calls of Redis as it may, in all or of this user, or waits for a processor; never a fault of Redis or the agent",
 		Status: http.StatusTooManyRequests, Retryable: true, Level: slog.LevelWarn, is: []error{turn.ErrOverloaded, store.ErrOverloaded},
 		Title: "Too many requests", Detail: "This service has as much to do as it can take. Repeat the request.",
 		Message: "There is a lot to do right now; please try again in a moment.",

@@ -85,6 +85,37 @@ func TestHealthOfRedis(t *testing.T) {
 	expect(200, "connected", "draining")
 }
 
+// A process that had no processor says nothing against the store; and it believes a
+// probe that did not come back as long as that may be why.
+func TestHealthOfAStarvedProcess(t *testing.T) {
+	now := epoch
+	starved := false
+	health := NewHealth(HealthConfig{
+		Backend: "redis", Now: func() time.Time { return now },
+		Ping: func(ctx context.Context) error {
+			now = now.Add(2 * time.Second)
+			return context.DeadlineExceeded // the call was never made
+		},
+		Starved: func(within time.Duration) bool { return starved && within >= 2*time.Second },
+	})
+	for _, starved = range []bool{true, false} {
+		health.Probe(t.Context())
+		if health.StoreAlive() != starved {
+			t.Errorf("probed, starved %v: alive %v", starved, health.StoreAlive())
+		}
+	}
+	starved = true
+	health.Probe(t.Context())
+	now = now.Add(time.Minute)
+	if why := health.unready(); why != "" {
+		t.Errorf("no probe for a minute in a starved process: %s", why)
+	}
+	starved = false
+	if why := health.unready(); why != disconnected {
+		t.Errorf("no probe for a minute: %q", why)
+	}
+}
+
 func TestHealthOfMemory(t *testing.T) {
 	w := newHarness(t, nil)
 	rec := w.must(200, get("/health"))

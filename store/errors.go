@@ -109,10 +109,10 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Kind }
 
 // AsTimeout turns an error into an outage of kind ErrTimeout if the caller's own
-// deadline passed before the store's; it returns any other error unchanged. op is the
-// method that was called.
+// deadline passed before the store's; it returns any other error unchanged, also one
+// that says why. op is the method that was called.
 func AsTimeout(op string, err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+	if _, known := errors.AsType[*Error](err); !known && errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Op: op, Kind: ErrTimeout, Cause: err}
 	}
 	return err

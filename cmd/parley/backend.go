@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"parley/store"
 	"parley/store/fair"
@@ -22,6 +23,7 @@ type backend struct {
 	mode     redis.Mode                         // of Redis; "" in memory
 	shards   func(context.Context) store.Shards // asks all primaries of a cluster; nil for a store of one shard
 	watch    func(context.Context)              // runs until its context is done
+	starved  func(time.Duration) bool           // see redis.Store.Starved; nil for the store in memory
 	warnings func() []string                    // conditions that an operator should know of
 }
 
@@ -80,7 +82,7 @@ func openStore(c config, with seams, large *fair.Places, tel *telemetry.Telemetr
 		shards = sharded.Shards
 	}
 	return backend{
-		Store: observed, shards: shards, name: "redis", mode: c.deployment.mode, watch: watch.run,
+		Store: observed, shards: shards, name: "redis", mode: c.deployment.mode, watch: watch.run, starved: r.Starved,
 		warnings: func() []string { return slices.Concat(watch.warnings(), credentials.warnings()) },
 	}, nil
 }

@@ -104,7 +104,14 @@ func (b breaker) examine(c *client, last *store.Error) {
 	defer c.suspected.Store(false)
 	e := BreakerEvent{Err: last}
 	next, began := b.fresh(), time.Now()
-	answered, failed := ping(b.life, next, min(suspectTimeout, b.timeout/2))
+	limit := min(suspectTimeout, b.timeout/2)
+	answered, failed := ping(b.life, next, limit)
+	for !answered && b.unsure(began, failed) {
+		_ = next.Close()
+		limit = min(2*limit, b.timeout)
+		next, began = b.fresh(), time.Now()
+		answered, failed = ping(b.life, next, limit)
+	}
 	e.Took = time.Since(began)
 	switch {
 	case b.life.Err() != nil:
@@ -137,6 +144,12 @@ func (b breaker) examine(c *client, last *store.Error) {
 	c.open.Store(&openError{last.Kind})
 	b.told(e)
 	b.awaitRecovery()
+}
+
+// unsure reports whether a PING failed, and this process may be why: another follows.
+func (b breaker) unsure(began time.Time, failed error) bool {
+	timedOut := errors.Is(transportKind(b.life, failed), store.ErrTimeout)
+	return b.life.Err() == nil && timedOut && !unanswered(failed, began) && b.process.starved(began)
 }
 
 // awaitRecovery probes until Redis answers and then replaces the client. A second
@@ -200,16 +213,16 @@ func (b breaker) probe(ctx context.Context, limit time.Duration, next chan<- pro
 // ping reports whether Redis answers a PING, be it with a refusal: every caller
 // then learns of that by its own call. err is why not.
 func ping(ctx context.Context, c *client, limit time.Duration) (answered bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	// The library heeds a deadline, not the end of a context: close would wait for
 	// an answer that a halted Redis does not give.
 	keep := context.AfterFunc(ctx, func() { _ = c.Close() })
-	err = catchPanic(func() error { return c.Ping(ctx).Err() })
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err = catchPanic(func() error { return c.Ping(within).Err() })
 	var refusal goredis.Error
 	answered = keep() && (err == nil || errors.As(err, &refusal) && !goredis.IsMaxClientsError(refusal))
 	if !answered && ctx.Err() != nil {
-		err = ctx.Err() // closed by the line above, if not late itself
+		err = ctx.Err() // closed by the line above
 	}
 	return answered, err
 }

@@ -18,7 +18,7 @@ import (
 // within its budget, and gives every error its kind.
 func (s *Store) do(ctx context.Context, o store.Owner, op string, call callFunc) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("store: %s: %w", op, err)
+		return s.notBegun(op, err)
 	}
 	budget, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -32,7 +32,7 @@ func (s *Store) do(ctx context.Context, o store.Owner, op string, call callFunc)
 // on is do for a call that is about a node.
 func (s *Store) on(ctx context.Context, n *node, op string, call callFunc) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("store: %s: %w", op, err)
+		return s.notBegun(op, err)
 	}
 	budget, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -42,12 +42,21 @@ func (s *Store) on(ctx context.Context, n *node, op string, call callFunc) error
 // every are all primaries, for a call that is made on each of them.
 func (s *Store) every(ctx context.Context, op string) ([]part, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("store: %s: %w", op, err)
+		return nil, s.notBegun(op, err)
 	}
 	budget, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	parts, err := s.topology.all(budget)
 	return parts, classify(ctx, budget, op, err)
+}
+
+// notBegun is the error of a call whose context was done before. Its deadline may have
+// passed because this process was starved, which is then said, too.
+func (s *Store) notBegun(op string, done error) error {
+	if errors.Is(done, context.DeadlineExceeded) && s.Starved(s.timeout) {
+		done = errors.Join(&store.Error{Op: op, Kind: store.ErrOverloaded, Reason: starved, Cause: done}, done)
+	}
+	return fmt.Errorf("store: %s: %w", op, done)
 }
 
 // callFunc is what a call does on a client. It may be run more than once.
@@ -84,7 +93,7 @@ func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
 	if c == nil { // its breaker is open
 		return classify(ctx, ctx, op, err)
 	}
-	err = explained(budget, c, op, c.classify(ctx, budget, op, err))
+	err = explained(budget, c, op, c.classify(ctx, budget, op, began, err))
 	n.report(c, err)
 	n.doubt(err)
 	return err

@@ -32,7 +32,9 @@ type state struct {
 	// quiet is how long nothing may come for Redis to count as heard.
 	quiet time.Duration
 
-	reads *fair.Places // for those of large ranges
+	reads   *fair.Places  // for those of large ranges
+	timeout time.Duration // of one call
+	process *process      // whose calls these are
 }
 
 // succeed ends a row of failures. It writes only where there is one: all calls share
@@ -62,6 +64,7 @@ type clients struct {
 	current atomic.Pointer[client]
 
 	reads      *fair.Places
+	process    *process
 	roleUntold atomic.Bool // see Store.RoleUntold
 
 	life    context.Context // ends with close
@@ -71,18 +74,19 @@ type clients struct {
 }
 
 func newClients(timeout time.Duration, told func(BreakerEvent), create func(*state) *goredis.Client) *clients {
-	c := &clients{create: create, timeout: timeout, told: told, reads: fair.New(max(largeReads, runtime.GOMAXPROCS(0)))}
+	c := &clients{create: create, timeout: timeout, told: told, reads: fair.New(max(largeReads, runtime.GOMAXPROCS(0))), process: &process{}}
 	if told == nil {
 		c.told = func(BreakerEvent) {}
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.current.Store(c.fresh())
+	c.running.Go(func() { c.process.watch(c.life) })
 	return c
 }
 
 // fresh makes a client with a state of its own.
 func (c *clients) fresh() *client {
-	s := &state{began: time.Now(), quiet: min(probeTimeout, c.timeout/4), reads: c.reads}
+	s := &state{began: time.Now(), quiet: min(probeTimeout, c.timeout/4), reads: c.reads, timeout: c.timeout, process: c.process}
 	return &client{c.create(s), s}
 }
 

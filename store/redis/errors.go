@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -84,9 +85,9 @@ func classify(ctx, budget context.Context, op string, err error) error {
 
 // classify is the function of that name, in the light of what else the client's
 // connections do: where all are in use and Redis answers on them, it is this service
-// that has too much to do.
-func (c *client) classify(ctx, budget context.Context, op string, err error) error {
-	err = classify(ctx, budget, op, err)
+// that has too much to do. So it is where this process was starved since the call began.
+func (c *client) classify(ctx, budget context.Context, op string, began time.Time, err error) error {
+	err = c.excuse(classify(ctx, budget, op, err), began)
 	if e, ok := errors.AsType[*store.Error](err); ok && c.busy(e.Cause) {
 		return &store.Error{Op: op, Kind: store.ErrOverloaded, Reason: "all connections for it are in use, and Redis answers", Cause: e.Cause}
 	}

@@ -229,6 +229,7 @@ func TestTimeoutAndPool(t *testing.T) {
 	const timeout = 400 * time.Millisecond
 	bound(opt, timeout)
 	opt.PoolSize = 1
+	opt.Dialer = (&dialer{timeout: timeout, lookup: net.DefaultResolver.LookupNetIP, connect: connector(nil, nil)}).dial
 	narrow := goredis.NewClient(opt)
 	s := newStore(t, "redis://unused:1", timeout)
 	t.Cleanup(func() { _ = narrow.Close() })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -17,6 +18,8 @@ const largeCall = 256 << 10
 type exchange struct {
 	state          *state // hears what comes; nil if nobody wants to know
 	sent, received int    // so far
+	began          time.Time
+	looked         bool // for what came when it was out of time
 }
 
 // stalledError says that a connection carried so much of an exchange, and no more
@@ -24,6 +27,7 @@ type exchange struct {
 type stalledError struct {
 	error
 	sent, received int
+	waited         time.Duration // since the command began to be sent
 }
 
 func (e *stalledError) Unwrap() error { return e.error }
@@ -56,11 +60,25 @@ func slowForItsSize(err error) bool {
 
 // wrote notes what was sent. The first bytes after a reply begin an exchange.
 func (e *exchange) wrote(n int, err error) error {
-	if e.received > 0 {
-		e.sent, e.received = 0, 0
+	if e.received > 0 || e.sent == 0 {
+		e.sent, e.received, e.began, e.looked = 0, 0, time.Now(), false
 	}
 	e.sent += n
 	return e.stalled(err)
+}
+
+// late reads once more what may have come before a read was out of time: a process
+// that waited for a processor finds both at once. It reports false if nothing had come.
+func (e *exchange) late(conn net.Conn, b []byte, err error) (n int, ok bool) {
+	if e.looked || !isTimeout(err) {
+		return 0, false
+	}
+	e.looked = true
+	if conn.SetReadDeadline(time.Now().Add(lookTime)) != nil {
+		return 0, false
+	}
+	n, _ = conn.Read(b)
+	return n, n > 0
 }
 
 // read notes what came.
@@ -75,16 +93,17 @@ func (e *exchange) read(n int, err error) error {
 }
 
 func (e *exchange) stalled(err error) error {
-	if err == nil {
-		return nil
-	}
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		// Of an error while a connection is set up, the library takes the outermost
 		// layer off.
-		return fmt.Errorf("redis: %w", &stalledError{err, e.sent, e.received})
+		return fmt.Errorf("redis: %w", &stalledError{err, e.sent, e.received, time.Since(e.began)})
 	}
 	return err
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return err != nil && errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // follow has a state hear what comes on the connection.

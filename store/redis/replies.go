@@ -41,6 +41,9 @@ func (c *limitedTCP) Read(b []byte) (int, error) {
 		return 0, errReply // nothing more may come, and the library asks twice
 	}
 	n, err := c.TCPConn.Read(b)
+	if more, ok := c.late(c.TCPConn, b, err); n == 0 && ok {
+		n, err = more, nil
+	}
 	return c.replies.check(b[:n], c.read(n, err))
 }
 
@@ -60,6 +63,9 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 		return 0, errReply // nothing more may come, and the library asks twice
 	}
 	n, err := c.Conn.Read(b)
+	if more, ok := c.late(c.Conn, b, err); n == 0 && ok {
+		n, err = more, nil
+	}
 	return c.replies.check(b[:n], c.read(n, err))
 }
 

@@ -138,7 +138,7 @@ func (t *tracer) DialHook(next goredis.DialHook) goredis.DialHook {
 			peer := conn.RemoteAddr().String()
 			t.peer.Store(&peer)
 		}
-		t.trace.Dialed(ctx, time.Since(began), classify(ctx, ctx, "dial", err))
+		t.trace.Dialed(ctx, time.Since(began), t.client.excuse(classify(ctx, ctx, "dial", err), began))
 		return conn, err
 	}
 }
@@ -190,7 +190,7 @@ func (t *tracer) report(ctx context.Context, command, script string, took time.D
 	case goredis.HasErrorPrefix(err, "NOSCRIPT"): // as is "say it in full"
 	case t.follows && turnedAway(err): // the call fails if nobody takes it in the end
 	default:
-		r.Err = t.client.classify(ctx, ctx, command, err)
+		r.Err = t.client.classify(ctx, ctx, command, time.Now().Add(-took), err)
 	}
 	t.trace.RoundTrip(ctx, r)
 }

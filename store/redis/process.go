@@ -1,0 +1,137 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"parley/store"
+)
+
+const (
+	// watchInterval is between two measurements of how late this process is.
+	watchInterval = 20 * time.Millisecond
+	// lateFrom is what counts as late: less comes of nothing.
+	lateFrom = 5 * time.Millisecond
+	// steps is about how often a call waits for a processor: to send and to read, for
+	// each of two round trips, and to open a connection.
+	steps = 8
+	// lookTime is how long a read that was out of time looks for what came meanwhile.
+	lookTime = 20 * time.Millisecond
+)
+
+// starved is the Reason of errors that come of this process.
+const starved = "this process waits for a processor"
+
+// process knows how long work of this process waited for a processor lately. A call's
+// time passes meanwhile, and that is no fault of Redis. It is safe for use from many
+// goroutines; a nil process was never late.
+type process struct {
+	mu   sync.Mutex
+	due  time.Time // when watch runs next, if it is on time; zero before it began
+	late [128]delay
+	next int // in late
+}
+
+// delay is a time in which something waited for a processor.
+type delay struct{ from, to time.Time }
+
+// watch measures until ctx is done.
+func (p *process) watch(ctx context.Context) {
+	timer := time.NewTimer(watchInterval)
+	defer timer.Stop()
+	for {
+		p.expect(time.Now().Add(watchInterval))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		// A timer's goroutine is preferred to all others. What comes from the network
+		// waits at the end of the queue, and so does this.
+		runtime.Gosched()
+		p.ran(time.Now())
+		timer.Reset(watchInterval)
+	}
+}
+
+func (p *process) expect(due time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due = due
+}
+
+func (p *process) ran(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.due) >= lateFrom {
+		p.late[p.next] = delay{p.due, now}
+		p.next = (p.next + 1) % len(p.late)
+	}
+}
+
+// starved reports whether, since then, the wait for a processor was so long at a time
+// that a call may have spent all of its time on waiting for one.
+func (p *process) starved(since time.Time) bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	worst := time.Duration(0)
+	if !p.due.IsZero() {
+		worst = now.Sub(later(p.due, since)) // it waits now
+	}
+	for _, d := range p.late {
+		worst = max(worst, d.to.Sub(later(d.from, since)))
+	}
+	return worst >= lateFrom && steps*worst >= now.Sub(since)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Starved reports whether this process, within that time until now, waited for a
+// processor so long that it, and not Redis, may be why nothing was heard of Redis.
+func (s *Store) Starved(within time.Duration) bool {
+	since := time.Now().Add(-within)
+	return slices.ContainsFunc(s.topology.nodes(), func(n *node) bool { return n.process.starved(since) })
+}
+
+// unanswered reports whether it was Redis that a call waited for, and not a processor: the
+// command had been sent for an eighth of the call's time, in which Redis answers many,
+// and nothing that had come was still unread.
+func unanswered(err error, began time.Time) bool {
+	stalled, ok := errors.AsType[*stalledError](err)
+	return ok && steps*stalled.waited >= time.Since(began)
+}
+
+// excuse clears Redis of a call that ran out of time, if this process was starved since
+// the call began and Redis was not silent. Where there was no connection to hear Redis
+// on, something must have come on another.
+func (c *client) excuse(err error, began time.Time) error {
+	e, ok := errors.AsType[*store.Error](err)
+	if !ok || !ranOut(e) || unanswered(e.Cause, began) || !c.process.starved(began) {
+		return err
+	}
+	if errors.Is(e.Kind, store.ErrPoolExhausted) && !c.heardWithin(time.Since(began)) {
+		return err
+	}
+	return &store.Error{Op: e.Op, Kind: store.ErrOverloaded, Reason: starved, Cause: e.Cause}
+}
+
+// ranOut reports whether a call failed for lack of time.
+func ranOut(e *store.Error) bool {
+	lookup, ok := errors.AsType[*net.DNSError](e.Cause)
+	return !errors.As(e.Cause, new(*openError)) &&
+		(errors.Is(e.Kind, store.ErrTimeout) || errors.Is(e.Kind, store.ErrPoolExhausted) || ok && lookup.IsTimeout)
+}
