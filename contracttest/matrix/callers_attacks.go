@@ -94,9 +94,10 @@ func Attacks() []Attack {
 }
 
 // Together are the attacks that can be made at once on one service, which has the
-// default settings. How slow the other tenant gets is in the report and not judged: on
-// two processors that attackers, agent and service share, its p99 went from 20 ms to
-// 1.8 s (90 ×), where 3 × is wanted. Nothing of it may fail all the same.
+// default settings. Attackers, agent, proxy and service share the processors, so that
+// what the machine is late by counts twice beside the Ratio, as everywhere here: on two
+// processors that others used as well, the other tenant's p99 was 56 ms before and
+// 330 ms during the attacks, while the machine was late by up to 384 ms.
 func Together() []Attack {
 	var all []Attack
 	for _, a := range Attacks() {
@@ -104,11 +105,14 @@ func Together() []Attack {
 			continue
 		}
 		a.PeakMB = togetherMB
-		a.Ratio, a.Settings = 0, nil
+		a.Ratio, a.Settings = togetherRatio, nil
 		all = append(all, a)
 	}
 	return all
 }
+
+// togetherRatio bounds the other tenant's p99 while all attack.
+const togetherRatio = 3
 
 // togetherMB is what the process may take, in MiB, while all attack.
 const togetherMB = 512

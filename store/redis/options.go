@@ -82,12 +82,11 @@ type Options struct {
 	// once more, the call waits again.
 	WaitReplicas int
 
-	Trace  Trace      // is told of round trips and dials; the zero value of nothing
 	// Large bounds how many large ranges of messages are decoded at once; nil bounds
 	// nothing.
 	Large *fair.Places
 
-	Trace             // is told of round trips and dials; the zero value of nothing
+	Trace  Trace      // is told of round trips and dials; the zero value of nothing
 	Lookup LookupFunc // resolves the host of the URL; the system's resolver if nil
 
 	roleInterval time.Duration // roleInterval if 0
