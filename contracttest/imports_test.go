@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 		"contracttest/otlptest", "server/auth/authtest",
 	},
 	"cmd/parley-contract": {
-		"server", "contracttest/apirules", "contracttest/apispec", "contracttest/claims", "contracttest/matrix", "contracttest/profiles",
+		"server", "server/auth/authtest", "contracttest/agenttest", "contracttest/apirules", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/matrix", "contracttest/profiles",
 		"contracttest/redistest", "contracttest/report", "contracttest/runner",
 	},
 	"cmd/copilot-emulator": {"server/copilot/emulator", "testdata"},

@@ -20,6 +20,7 @@ type unit struct {
 	rules    []report.Rule
 	why, how string
 	skip     string // why it is not tried; empty if it is
+	alone    bool   // nothing else is tried meanwhile
 	tested   []claims.Claim
 	// try runs it once and gives what came, by the ids of its rules.
 	try func(a *attempt) map[string]report.Finding
@@ -124,6 +125,7 @@ func plan(o *options, lacks claims.Lacking, bounds matrix.Bounds) []unit {
 		u.add(r.Plan(target), r.Plan(matrix.Target{}), faultsOfAgent)
 		all = append(all, u)
 	}
+	all = append(all, attacks(o, lacks)...)
 	for i := range all {
 		for j := range all[i].rules {
 			all[i].rules[j].Command = o.again(all[i].rules[j].ID)

@@ -44,11 +44,12 @@ type program struct {
 }
 
 // values are what the templates of a start can name.
-func values(w apirules.Wiring, port string) profiles.Values {
+func values(w wiring, port string) profiles.Values {
 	v := profiles.Values{
 		Host: host, Port: port, RedisURL: w.RedisURL, RedisCAFile: w.CAFile, RedisTimeout: milliseconds(w.Timeout), RedisTTL: seconds(w.TTL),
 		KeyPrefix: w.Prefix, AgentURL: w.AgentURL, AgentToken: token, AgentTimeout: milliseconds(w.AgentTimeout), TurnWait: seconds(w.TurnWait),
 		Issuer: w.Issuer, IssuerKeys: w.IssuerKeys, IssuerCAFile: w.IssuerCAFile, Audience: w.Audience, Tenants: w.Tenants, OTLPEndpoint: w.OTLP,
+		AdminPort: w.admin, StaticDir: w.static,
 	}
 	if u, err := url.Parse(w.RedisURL); err == nil && w.RedisURL != "" {
 		v.RedisHost, v.RedisPort = u.Hostname(), u.Port()
@@ -73,9 +74,9 @@ func seconds(d time.Duration) string {
 // environment is what a server is started with: that of this program without what
 // the profile names, so that nothing of it gets in by chance, and what comes of the
 // profile.
-func (p *program) environment(w apirules.Wiring, v profiles.Values) []string {
+func (p *program) environment(w wiring, v profiles.Values) []string {
 	start := p.profile.Start
-	named := []profiles.Env{start.Env, start.Redis, start.SignIn, start.Telemetry}
+	named := []profiles.Env{start.Env, start.Redis, start.SignIn, start.Telemetry, start.Callers}
 	env := slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.ContainsFunc(named, func(e profiles.Env) bool { _, ok := e[name]; return ok })
@@ -90,19 +91,30 @@ func (p *program) environment(w apirules.Wiring, v profiles.Values) []string {
 	if w.OTLP != "" {
 		more = append(more, start.Telemetry)
 	}
-	return append(env, start.Env.Fill(v, more...)...)
+	if w.admin != "" {
+		more = append(more, start.Callers)
+	}
+	env = append(env, start.Env.Fill(v, more...)...)
+	for i := 0; i+1 < len(w.settings); i += 2 {
+		env = append(env, w.settings[i]+"="+w.settings[i+1])
+	}
+	return env
 }
 
 // start starts the server and waits until it answers. It ends with tb: by SIGTERM,
 // and if it does not, by SIGKILL.
-func (p *program) start(tb testing.TB, w apirules.Wiring, failed func(error)) apirules.Instance {
+func (p *program) start(tb testing.TB, w wiring, failed func(error)) *running {
 	tb.Helper()
+	var deaf *os.File
+	if w.deaf {
+		deaf = unread(tb)
+	}
 	var err error
 	for range attempts {
 		var r *running
-		if r, err = p.launch(tb.Context(), w); err == nil {
+		if r, err = p.launch(tb.Context(), w, deaf); err == nil {
 			tb.Cleanup(func() { r.end(p.stopIn) })
-			return apirules.Instance{Base: r.base, Kill: r.kill, Log: r.printed.String}
+			return r
 		}
 		if !errors.Is(err, errEnded) {
 			break
@@ -110,14 +122,20 @@ func (p *program) start(tb testing.TB, w apirules.Wiring, failed func(error)) ap
 	}
 	failed(err)
 	tb.Fatalf("%v", err)
-	return apirules.Instance{}
+	return nil
+}
+
+// instance is the server for the rules of the API.
+func (r *running) instance() apirules.Instance {
+	return apirules.Instance{Base: r.base, Kill: r.kill, Log: r.printed.String}
 }
 
 // errEnded says that a server ended before it answered: its port may have been taken.
 var errEnded = errors.New("the server ended before it answered")
 
-// launch starts the server once.
-func (p *program) launch(ctx context.Context, w apirules.Wiring) (*running, error) {
+// launch starts the server once. What it prints is kept, or goes to a pipe that nobody
+// reads.
+func (p *program) launch(ctx context.Context, w wiring, deaf *os.File) (*running, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find a free port: %w", err)
@@ -131,6 +149,9 @@ func (p *program) launch(ctx context.Context, w apirules.Wiring) (*running, erro
 	r.cmd = exec.CommandContext(context.WithoutCancel(ctx), words[0], words[1:]...)
 	r.cmd.Env = p.environment(w, v)
 	r.cmd.Stdout, r.cmd.Stderr = &r.printed, &r.printed
+	if deaf != nil {
+		r.cmd.Stderr = deaf
+	}
 	// A group of its own, so that a shell or a package manager in front of the server
 	// does not outlive it, nor it them.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

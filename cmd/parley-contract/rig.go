@@ -130,7 +130,7 @@ func (r *rig) preflight(tb testing.TB) error {
 	}
 	var fault error
 	o := runner.Run(tb.Context(), "preflight", func(tb testing.TB) {
-		r.program.start(tb, w, func(err error) { fault = err })
+		r.program.start(tb, wiring{Wiring: w}, func(err error) { fault = err })
 	})
 	if fault == nil && o.Failed {
 		fault = fmt.Errorf("the server does not start: %s", strings.Join(o.Failures, "\n"))
@@ -173,6 +173,12 @@ func (a *attempt) start(tb testing.TB, w apirules.Wiring) apirules.Instance {
 	if a.rig.suite.options.url != "" {
 		return apirules.Instance{Base: a.rig.suite.options.url}
 	}
+	return a.launch(tb, wiring{Wiring: w}).instance()
+}
+
+// launch starts the server, and notes why it does not start.
+func (a *attempt) launch(tb testing.TB, w wiring) *running {
+	tb.Helper()
 	return a.rig.program.start(tb, w, func(err error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"parley/contracttest/apirules"
 	"parley/contracttest/profiles"
 	"parley/contracttest/report"
 	"parley/contracttest/runner"
@@ -228,8 +227,8 @@ func TestProcess(t *testing.T) {
 	for _, kind := range []string{"well", "deaf", "has a child"} {
 		var base, log string
 		o := runner.Run(t.Context(), kind, func(tb testing.TB) {
-			i := starter(t, kind).start(tb, apirules.Wiring{}, func(error) {})
-			base, log = i.Base, i.Log()
+			r := starter(t, kind).start(tb, wiring{}, func(error) {})
+			base, log = r.base, r.printed.String()
 		})
 		if o.Failed || !strings.Contains(log, `it has the key prefix "" and the word "127.0.0.1"`) {
 			t.Errorf("%s: %+v, it printed %s", kind, o, log)

@@ -204,6 +204,9 @@ func (s *suite) each(tb testing.TB, r *rig, recorder *report.Recorder) {
 			}
 			continue
 		}
+		if u.alone {
+			continue
+		}
 		select {
 		case todo <- u:
 		case <-tb.Context().Done():
@@ -211,6 +214,11 @@ func (s *suite) each(tb testing.TB, r *rig, recorder *report.Recorder) {
 	}
 	close(todo)
 	working.Wait()
+	for _, u := range s.units {
+		if u.skip == "" && u.alone {
+			s.tryUnit(tb.Context(), r, u, recorder)
+		}
+	}
 }
 
 // tryUnit tries a unit in as many rounds as were asked for, and ends at the first that

@@ -70,6 +70,7 @@ const (
 	Breaker      Claim = "breaker"
 	HealthRedis  Claim = "health-redis"
 	Eviction     Claim = "eviction-warning"
+	Callers      Claim = "callers"
 )
 
 // Where an operator finds the class of a failure.
@@ -137,6 +138,7 @@ func All() []Described {
 		{Scripts, "it writes with scripts", nil},
 		{Breaker, "while Redis is known to be away, nobody waits for it", []Claim{AtOnce, Live}},
 		{HealthRedis, "/health says \"redis\": \"disconnected\" with 503 while Redis cannot be used", []Claim{Health}},
+		{Callers, "what one caller takes leaves other callers theirs, by the bounds and with the metrics of Parley", []Claim{Ownership, Tenants, KeyPrefix}},
 		{Eviction, "/health and /readyz warn of a Redis that evicts keys", []Claim{Health, Ready}},
 
 		{Spans, "the server span of a failure has its class as error.type, and the trace id of the answer", []Claim{Classes}},

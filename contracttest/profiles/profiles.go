@@ -46,6 +46,7 @@ type Start struct {
 	Redis     Env    // beside, where conversations are in Redis
 	SignIn    Env    // beside, where callers sign in
 	Telemetry Env    // beside, where telemetry is looked at
+	Callers   Env    // beside, where callers attack
 }
 
 // Bounds are times that a server is held to, beside what the machine is late by.
@@ -71,6 +72,7 @@ type file struct {
 		Redis     yaml.Node `yaml:"redis"`
 		SignIn    yaml.Node `yaml:"sign-in"`
 		Telemetry yaml.Node `yaml:"telemetry"`
+		Callers   yaml.Node `yaml:"callers"`
 	} `yaml:"start"`
 	Bounds struct {
 		Answer   yaml.Node `yaml:"answer"`
@@ -147,7 +149,7 @@ func Parse(name string, data []byte) (*Profile, error) {
 	}
 	p.Start = Start{
 		Ready: r.path(&f.Start.Ready), Env: r.env("env", &f.Start.Env), Redis: r.env("redis", &f.Start.Redis),
-		SignIn: r.env("sign-in", &f.Start.SignIn), Telemetry: r.env("telemetry", &f.Start.Telemetry),
+		SignIn: r.env("sign-in", &f.Start.SignIn), Telemetry: r.env("telemetry", &f.Start.Telemetry), Callers: r.env("callers", &f.Start.Callers),
 	}
 	p.Bounds = Bounds{
 		Answer: r.wait("answer", &f.Bounds.Answer), AtOnce: r.wait("at-once", &f.Bounds.AtOnce),

@@ -36,6 +36,9 @@ type Values struct {
 	Tenants      string // that may come in, with commas between
 
 	OTLPEndpoint string // base URL of OTLP over HTTP
+
+	AdminPort string // for operators' probes, where callers attack
+	StaticDir string // of files that are served, likewise
 }
 
 // Template is a text with values in it.

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/contracttest/agenttest"
+	"parley/contracttest/apirules"
+	"parley/contracttest/claims"
+	"parley/contracttest/faultproxy"
+	"parley/contracttest/matrix"
+	"parley/contracttest/report"
+	"parley/server/auth/authtest"
+)
+
+const (
+	callers    = "callers"
+	whyCallers = "one tenant that takes whatever there is must be no outage for another, and must not be blamed on Redis"
+	howCallers = "one tenant attacks for some seconds while users of another send; their answers and times are compared with those of before"
+
+	attackFor         = 2 * time.Second
+	attackConnections = 200
+	largeFile         = 1 << 20 // bytes, of a static file that nobody reads to its end
+)
+
+// attacks are the units of the chapter callers. Each runs alone: it takes the machine.
+func attacks(o *options, lacks claims.Lacking) []unit {
+	var all []unit
+	for _, a := range matrix.Attacks() {
+		if o.quick || o.store == onRedis && !a.OnRedis || o.store == inMemory && !a.InMemory {
+			continue
+		}
+		u := unit{
+			name: a.ID, why: whyCallers, how: howCallers, tested: []claims.Claim{claims.Callers}, alone: true,
+			rules: []report.Rule{matrix.AttackEntry{ID: a.ID, About: a.About, Promise: a.Promise, Store: o.store}.Rule()},
+			try:   func(t *attempt) map[string]report.Finding { return t.attack(a) },
+		}
+		switch {
+		case o.url != "":
+			u.skip = "the server runs already, and this needs one that the suite starts"
+		case !lacks.Has(claims.Callers):
+			u.skip = "not claimed: " + string(claims.Callers)
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
+// attack has a server attacked.
+func (t *attempt) attack(a matrix.Attack) map[string]report.Finding {
+	e := matrix.RunAttacks(t, t.site(a), []matrix.Attack{a}, attackFor, true)
+	return map[string]report.Finding{e.Rule().ID: e.Finding()}
+}
+
+// site starts a server with sign-in, an agent and a port for operators.
+func (t *attempt) site(a matrix.Attack) matrix.Site {
+	key := authtest.NewEC(t, "key")
+	issuer := authtest.NewIssuer(t, key)
+	static := t.TempDir()
+	if err := os.WriteFile(filepath.Join(static, "large.txt"), bytes.Repeat([]byte("x"), largeFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := freePort(t.Context())
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	s := matrix.Site{
+		Token: func(tenant, user string) string {
+			return key.Token(issuer.Claims().With("tid", tenant).With("oid", user))
+		},
+		Stranger:   authtest.NewEC(t, "nobody's").Token(issuer.Claims()),
+		HangIssuer: func() { issuer.Break(authtest.Slow) },
+		Prefix:     uuid.NewString() + ":", Connections: attackConnections,
+	}
+	w := wiring{
+		Wiring: apirules.Wiring{
+			Settings: matrix.Settings{Prefix: s.Prefix, Timeout: 5 * time.Second, AgentURL: agenttest.Start(t).URL(), AgentTimeout: 5 * time.Second},
+			Issuer:   issuer.URL(), IssuerKeys: issuer.KeysURL(), IssuerCAFile: issuer.CAFile(t), Audience: authtest.ClientID,
+			Tenants: matrix.AttackingTenant + "," + matrix.OtherTenant, TurnWait: turnWait,
+		},
+		admin: admin, static: static, settings: a.Settings, deaf: a.Deaf,
+	}
+	if shared := t.rig.redis; shared != nil {
+		s.Proxy = faultproxy.Start(t, shared.Addr())
+		s.RedisURL, w.RedisURL = shared.URL(), "redis://"+s.Proxy.Addr()
+	}
+	r := t.launch(t, w)
+	s.Base, s.Admin, s.PID = r.base, r.base, r.cmd.Process.Pid
+	if w.setting("ADMIN_PORT", admin) != "" {
+		s.Admin = "http://" + net.JoinHostPort(host, admin)
+	}
+	return s
+}
+
+// wiring is a Wiring with what only attacks need.
+type wiring struct {
+	apirules.Wiring
+	admin, static string
+	settings      []string // in pairs; they win
+	deaf          bool     // nobody reads what the server prints
+}
+
+// setting is the last value of a setting, or that which it has without.
+func (w wiring) setting(name, usual string) string {
+	for i := 0; i+1 < len(w.settings); i += 2 {
+		if w.settings[i] == name {
+			usual = w.settings[i+1]
+		}
+	}
+	return usual
+}
+
+// unread is the end of a pipe that takes what a server prints until it is full.
+func unread(tb testing.TB) *os.File {
+	tb.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _, _ = read.Close(), write.Close() })
+	return write
+}
