@@ -3,6 +3,7 @@ package profiles_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +38,19 @@ func TestOpen(t *testing.T) {
 	}
 	if _, err := profiles.Open("nowhere"); err == nil || !strings.Contains(err.Error(), "parley, predecessor") {
 		t.Errorf("one that there is not: %v", err)
+	}
+}
+
+// Whoever prints Parley's profile finds every value that a template can name.
+func TestValuesAreTold(t *testing.T) {
+	text, err := profiles.Text("parley")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range reflect.TypeFor[profiles.Values]().Fields() {
+		if !strings.Contains(text, "{{."+f.Name+"}}") {
+			t.Errorf("parley.yaml does not tell of %s", f.Name)
+		}
 	}
 }
 
