@@ -57,3 +57,16 @@ func collect(v any, fields map[string]bool) {
 		}
 	}
 }
+
+// The README tells of every outcome, with the letter that a matrix shows for it.
+func TestOutcomesAreDocumented(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range outcomes() {
+		if row := "| `" + string(o) + "` | `" + o.mark() + "` |"; !strings.Contains(string(readme), row) {
+			t.Errorf("the README has no row %s", row)
+		}
+	}
+}
