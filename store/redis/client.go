@@ -73,14 +73,13 @@ type clients struct {
 	running sync.WaitGroup
 }
 
-func newClients(timeout time.Duration, told func(BreakerEvent), create func(*state) *goredis.Client) *clients {
-	c := &clients{create: create, timeout: timeout, told: told, reads: fair.New(max(largeReads, runtime.GOMAXPROCS(0))), process: &process{}}
+func newClients(timeout time.Duration, p *process, told func(BreakerEvent), create func(*state) *goredis.Client) *clients {
+	c := &clients{create: create, timeout: timeout, told: told, reads: fair.New(max(largeReads, runtime.GOMAXPROCS(0))), process: p}
 	if told == nil {
 		c.told = func(BreakerEvent) {}
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.current.Store(c.fresh())
-	c.running.Go(func() { c.process.watch(c.life) })
 	return c
 }
 

@@ -29,6 +29,7 @@ type maker struct {
 	opt     goredis.Options // of every client; without Addr and Dialer
 	timeout time.Duration
 	trace   Trace
+	process *process
 	signIn  signIn
 	hook    *tracer // nil if nobody wants to know
 }
@@ -37,7 +38,7 @@ type maker struct {
 // sends; nil for none.
 func (m *maker) node(addr string, dial dialFunc, hook func(*node) goredis.Hook) *node {
 	n := &node{addr: addr, signIn: m.signIn, doubt: func(error) {}}
-	n.breaker = breaker{newClients(m.timeout, n.telling(m.trace.Breaker), func(st *state) *goredis.Client {
+	n.breaker = breaker{newClients(m.timeout, m.process, n.telling(m.trace.Breaker), func(st *state) *goredis.Client {
 		own := m.opt
 		own.Addr, own.Dialer = addr, m.signIn.dialer(st, followed(st, dial))
 		rdb := goredis.NewClient(&own)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -35,10 +34,26 @@ type process struct {
 	due  time.Time // when watch runs next, if it is on time; zero before it began
 	late [128]delay
 	next int // in late
+
+	end      context.CancelFunc
+	watching sync.WaitGroup
 }
 
 // delay is a time in which something waited for a processor.
 type delay struct{ from, to time.Time }
+
+// newProcess begins to measure, until close.
+func newProcess() *process {
+	ctx, end := context.WithCancel(context.Background())
+	p := &process{end: end}
+	p.watching.Go(func() { p.watch(ctx) })
+	return p
+}
+
+func (p *process) close() {
+	p.end()
+	p.watching.Wait()
+}
 
 // watch measures until ctx is done.
 func (p *process) watch(ctx context.Context) {
@@ -103,8 +118,7 @@ func later(a, b time.Time) time.Time {
 // Starved reports whether this process, within that time until now, waited for a
 // processor so long that it, and not Redis, may be why nothing was heard of Redis.
 func (s *Store) Starved(within time.Duration) bool {
-	since := time.Now().Add(-within)
-	return slices.ContainsFunc(s.topology.nodes(), func(n *node) bool { return n.process.starved(since) })
+	return s.process.starved(time.Now().Add(-within))
 }
 
 // unanswered reports whether it was Redis that a call waited for, and not a processor: the

@@ -71,7 +71,8 @@ type Store struct {
 	readsLegacy bool
 	large       *fair.Places // to decode large pages
 	// now is a clock instead of Redis's; tests alone set it.
-	now func() time.Time
+	now     func() time.Time
+	process *process // this one, whose calls these are
 	// tags are for keys that are looked at on a primary.
 	tags tags
 }
@@ -118,7 +119,8 @@ func New(o Options) (*Store, error) {
 	// The library logs for the whole process, as plain lines that name hosts,
 	// and only what comes back as an error anyway.
 	goredis.SetLogger(&logging.VoidLogger{})
-	m := &maker{opt: *opt, timeout: s.timeout, trace: o.Trace, signIn: signIn{ask: o.Credentials, user: opt.Username, timeout: s.timeout}}
+	s.process = newProcess()
+	m := &maker{opt: *opt, timeout: s.timeout, process: s.process, trace: o.Trace, signIn: signIn{ask: o.Credentials, user: opt.Username, timeout: s.timeout}}
 	if o.Credentials != nil {
 		m.opt.CredentialsProviderContext = m.signIn.provide
 	}
@@ -188,7 +190,10 @@ func bound(opt *goredis.Options, budget time.Duration) {
 }
 
 // Close implements store.Store.
-func (s *Store) Close() error { return s.topology.close() }
+func (s *Store) Close() error {
+	defer s.process.close()
+	return s.topology.close()
+}
 
 // keys names everything of one conversation in the order of the scripts' KEYS.
 func (s *Store) keys(o store.Owner, id string) []string {
