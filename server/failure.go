@@ -161,7 +161,7 @@ var failures = [...]Failure{
 		Message: sayStoreRetry,
 	},
 	{
-		Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`, or the circuit breaker that this opened",
+		Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`, the circuit breaker that this opened, or fewer than `REDIS_WAIT_REPLICAS` replicas that have a turn",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrTimeout},
 		Title: storeTitle, Detail: storeRetry,
 		Message: sayStoreRetry,
@@ -191,7 +191,7 @@ var failures = [...]Failure{
 		Message: sayStoreBroken,
 	},
 	{
-		Class: "store_not_ready", Meaning: "Redis is loading, failing over or busy with a script",
+		Class: "store_not_ready", Meaning: "Redis is loading, failing over or busy with a script, or a slot of the cluster has no primary",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrNotReady},
 		Title: storeTitle, Detail: storeRetry,
 		Message: sayStoreRetry,

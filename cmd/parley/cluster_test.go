@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -88,25 +87,7 @@ func TestPartOfAClusterIsAway(t *testing.T) {
 		}
 	}
 
-	wrongModes(t, c)
 	downAsAWhole(t, c, base)
-}
-
-// wrongModes starts services whose REDIS_MODE is not that of their Redis: every route
-// and every probe tells so.
-func wrongModes(t *testing.T, c *redistest.Cluster) {
-	single := redistest.Start(t)
-	for name, where := range map[string][]string{
-		"a node of a cluster, as a single Redis": {"REDIS_URL", c.URL()},
-		"a single Redis, as a cluster":           {"REDIS_URL", single.URL(), "REDIS_MODE", "cluster"},
-	} {
-		base := startService(t, io.Discard, append(where, "COPILOT_EMULATOR", "true")...)
-		waitFor(t, func() bool { return call(t, base+"/health", nil).Store.LastError != "" })
-		health, ready := call(t, base+"/health", nil), call(t, base+"/readyz", nil)
-		if health.Status != 503 || health.Store.LastError != "store_misconfigured" || ready.Status != 503 {
-			t.Errorf("%s: %+v, readyz %d", name, health, ready.Status)
-		}
-	}
 }
 
 // downAsAWhole kills one node of a cluster that serves nothing unless it can serve
