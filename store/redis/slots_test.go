@@ -1,8 +1,10 @@
 package redis
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -147,4 +149,46 @@ func FuzzRedirectTo(f *testing.F) {
 			t.Errorf("%q is read as %q, and that as %q", said, addr, again)
 		}
 	})
+}
+
+// Whatever a node answers, the slots are such as there are.
+func FuzzParseSlots(f *testing.F) {
+	for _, s := range []string{`[]`, `[[0,9,["a",1,"id",{}],["b",2]],[10,10,[null,1]]]`, `[[0,1]]`, `[[0,1,["?",1]]]`, `[[5,1,["a",1]]]`, `{}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		var v any
+		if d.Decode(&v) != nil {
+			t.Skip()
+		}
+		claims, err := parseSlots(replyOf(v), "asked")
+		for _, c := range claims {
+			if c.from < 0 || c.from > c.to || c.to >= slotCount || c.addr == "" {
+				t.Errorf("%q is read as %+v", text, c)
+			}
+		}
+		if err != nil && claims != nil {
+			t.Errorf("%q: %v and claims", text, err)
+		}
+	})
+}
+
+// replyOf is JSON as the library gives a reply: numbers are integers.
+func replyOf(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		n, err := v.Int64()
+		if err != nil {
+			return v.String()
+		}
+		return n
+	case []any:
+		for i := range v {
+			v[i] = replyOf(v[i])
+		}
+		return v
+	}
+	return v
 }
