@@ -68,8 +68,6 @@ type ShardRow struct {
 	Noticed bool
 	// Back is how long the hurt shard may fail after that; Recovery if 0.
 	Back time.Duration
-	// Patient rows have calls that wait for seconds, and are meant to succeed.
-	Patient bool
 	// Breaks says that connections break, so that a call may be sent a second time.
 	Breaks bool
 	// Loses says that acknowledged turns may be lost, and that what is read may be
@@ -102,6 +100,7 @@ type ShardEntry struct {
 	Back    time.Duration  // from the end of the fault to its first good answer
 	Settled time.Duration
 	Machine time.Duration // what the machine was late by
+	Stalled int           // calls that timed out while it stood still, which are not judged
 	Acked   int           // turns
 	Lost    int
 	Late    int // of Lost, those acknowledged in the moment before the fault

@@ -19,7 +19,7 @@ func ShardChaos(tb testing.TB, t Target, d *Deployed, seed uint64, lasts time.Du
 	tb.Helper()
 	r := ShardRow{
 		ID: "chaos", Fault: fmt.Sprintf("anything, by seed %d", seed), On: d.kind,
-		Wait: 1, Noticed: true, Breaks: true,
+		Wait: 1, Noticed: true,
 	}
 	b := newShardbed(tb, t, d, r)
 	b.load.stale, b.load.async = true, true

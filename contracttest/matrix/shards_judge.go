@@ -29,6 +29,10 @@ func (e *ShardEntry) judge(b *shardbed, when times) {
 		if class == "" {
 			class = "ok"
 		}
+		if b.stalled(c.class, b.timeout) {
+			e.Stalled++
+			continue
+		}
 		if c.shard != b.shard {
 			e.Others[class]++
 			if c.began.Before(when.injected) {

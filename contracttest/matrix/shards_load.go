@@ -74,25 +74,32 @@ type ack struct {
 	at   time.Time
 }
 
-// newLoad makes talkers of each shard. find gives the shard of a conversation and its
-// key.
-func newLoad(tb testing.TB, class func(error) string, stores []store.Store, shards int, find func(id string) (shard int, key string)) *load {
+// newLoad makes talkers of each shard, through a store of no instance. find gives the
+// shard of a conversation and its key.
+func newLoad(tb testing.TB, class func(error) string, s store.Store, shards int, find func(id string) (shard int, key string)) *load {
 	tb.Helper()
 	l := &load{tb: tb, class: class, shards: shards, sent: map[string]int{}}
-	for i, s := range stores {
-		have := make([]int, shards)
-		for slices.Min(have) < perShard {
-			t := &talker{load: l, number: len(l.talkers), store: s, owner: store.Owner{Tenant: "t", User: uuid.NewString()}, id: uuid.NewString(), next: 1}
-			if err := t.start(tb.Context()); err != nil {
-				tb.Fatalf("instance %d: start a conversation: %v", i, err)
-			}
-			if t.shard, t.key = find(t.id); have[t.shard] < perShard {
-				have[t.shard]++
-				l.talkers = append(l.talkers, t)
-			}
+	have := make([]int, shards)
+	for slices.Min(have) < instances*perShard {
+		t := &talker{load: l, number: len(l.talkers), store: s, owner: store.Owner{Tenant: "t", User: uuid.NewString()}, id: uuid.NewString(), next: 1}
+		if err := t.start(tb.Context()); err != nil {
+			tb.Fatalf("start a conversation: %v", err)
+		}
+		if t.shard, t.key = find(t.id); have[t.shard] < instances*perShard {
+			have[t.shard]++
+			l.talkers = append(l.talkers, t)
 		}
 	}
 	return l
+}
+
+// through has the talkers of each shard talk through these stores in turn.
+func (l *load) through(stores []store.Store) {
+	have := make([]int, l.shards)
+	for _, t := range l.talkers {
+		t.store = stores[have[t.shard]%len(stores)]
+		have[t.shard]++
+	}
 }
 
 // run has all of them talk until ctx is done, and returns when the last call has
@@ -255,10 +262,10 @@ func (t *talker) look() {
 	}
 }
 
-// kept reads the whole conversation.
-func (t *talker) kept(ctx context.Context) (all []store.Message, err error) {
+// kept reads the whole conversation through a store.
+func (t *talker) kept(ctx context.Context, s store.Store) (all []store.Message, err error) {
 	for from := 1; ; {
-		part, err := t.store.Conversation(ctx, t.owner, t.id, store.Range{From: from})
+		part, err := s.Conversation(ctx, t.owner, t.id, store.Range{From: from})
 		if err != nil {
 			return nil, err
 		}
@@ -272,9 +279,9 @@ func (t *talker) kept(ctx context.Context) (all []store.Message, err error) {
 
 // verify counts the acknowledged turns, calls gone with those that are lost, and
 // counts the texts that are there more than once.
-func (l *load) verify(ctx context.Context, gone func(ack)) (acked, doubled int, err error) {
+func (l *load) verify(ctx context.Context, s store.Store, gone func(ack)) (acked, doubled int, err error) {
 	for _, t := range l.talkers {
-		messages, err := t.kept(ctx)
+		messages, err := t.kept(ctx, s)
 		if err != nil {
 			return 0, 0, fmt.Errorf("read %s: %w", t.id, err)
 		}

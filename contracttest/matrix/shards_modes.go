@@ -75,6 +75,9 @@ func (b *shardbed) useless(t Target, w Settings, e Expect) (broken []string) {
 		began := time.Now()
 		r, err := c.call(ctx, asked.method, asked.path, asked.body, "")
 		took := time.Since(began)
+		if b.stalled(r.Class, askingTime) {
+			continue
+		}
 		if err != nil || r.status != http.StatusServiceUnavailable || !e.allows(r.Class) || r.Retryable != retryable(r.Class) {
 			broken = append(broken, fmt.Sprintf("%s %s: %d %s, retryable %v: %v", asked.method, asked.path, r.status, r.Class, r.Retryable, err))
 		}
@@ -90,7 +93,7 @@ func (b *shardbed) useless(t Target, w Settings, e Expect) (broken []string) {
 
 // health starts a service and sees what it says of how it is while shards go.
 func health(b *shardbed, t Target) (broken []string) {
-	c := b.service(t, b.settings(b.prefix, b.timeout, 0))
+	c := b.service(t, b.settings(b.prefix, b.least(), 0))
 	expect := func(when string, status int, state string, e Expect) {
 		if err := b.comes(func() error { return c.tells(status, state, e) }); err != nil {
 			broken = append(broken, when+": "+err.Error())

@@ -49,7 +49,7 @@ func (e ShardEntry) Finding() report.Finding {
 		f.Measures = []report.Measure{
 			report.Milliseconds("the others' p99 before", e.Calm), report.Milliseconds("during", e.Under), report.Milliseconds("the machine was late by", e.Machine),
 			report.Milliseconds("the hurt shard's p99 once open", e.Open), report.Milliseconds("first good answer after", e.Back), report.Milliseconds("last bad after", e.Settled),
-			count("calls", e.Calls), count("turns acknowledged", e.Acked), count("lost", e.Lost), count("of the last moment", e.Late), count("doubled", e.Doubled), count("most runs of a call", e.Ran),
+			count("calls", e.Calls), count("turns acknowledged", e.Acked), count("lost", e.Lost), count("of the last moment", e.Late), count("doubled", e.Doubled), count("most runs of a call", e.Ran), count("not judged because the machine stood still", e.Stalled),
 		}
 	}
 	if len(e.Broken) > 0 {

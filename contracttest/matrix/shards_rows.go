@@ -175,7 +175,7 @@ func coveredRows() []ShardRow {
 		},
 		{
 			ID: "slot-moved", Fault: "slots move to another shard, a key at a time", On: Covered,
-			Patient: true, inject: moveSlots,
+			inject: moveSlots,
 		},
 		{ID: "slot-half-moved", Fault: "a slot stays half moved, at every key of it", On: Covered, try: halfMoved},
 	}
@@ -250,6 +250,9 @@ func moveSlots(b *shardbed) {
 	}
 }
 
+// keyTime is between two keys of a slot that moves.
+const keyTime = 100 * time.Millisecond
+
 // moveSlowly moves a slot in less time than a call may take, but key by key.
 func moveSlowly(b *shardbed, slot int, from, to *redistest.Node) error {
 	ctx := b.tb.Context()
@@ -261,7 +264,7 @@ func moveSlowly(b *shardbed, slot int, from, to *redistest.Node) error {
 		if moved, err = m.Step(ctx); err != nil {
 			return fmt.Errorf("move a key: %w", err)
 		}
-		pass(ctx, b.timeout/50)
+		pass(ctx, keyTime)
 	}
 	return m.Finish(ctx)
 }

@@ -18,10 +18,9 @@ import (
 // The times of a row.
 const (
 	calmTime  = 1500 * time.Millisecond // before the fault
+	standTime = 2 * time.Second         // that a fault stands from which nothing has to come
 	openTime  = time.Second             // that the hurt shard is watched once it answers at once
 	afterTime = time.Second             // that all must be well behind Back
-	// patientTimeout is the timeout of rows whose calls wait and succeed.
-	patientTimeout = 5 * time.Second
 	// A breaker opens after some failures in a row, of callers who wait one behind
 	// the other.
 	callsToOpen = 4
@@ -35,7 +34,8 @@ type shardbed struct {
 	row     ShardRow
 	prefix  string
 	load    *load
-	stores  []store.Store
+	patient store.Store       // of no instance
+	stores  []store.Store     // of the instances
 	front   *faultproxy.Proxy // of a Fronted row
 	shard   int               // that is hurt
 	hurt    *redistest.Node   // its primary when the row began
@@ -44,7 +44,7 @@ type shardbed struct {
 
 // times are when it happened.
 type times struct {
-	injected, open, ended, stopped time.Time
+	injected, open, ended time.Time
 }
 
 // RunShards tries a row. It is the caller who fails the test.
@@ -69,14 +69,14 @@ func RunShards(tb testing.TB, t Target, d *Deployed, r ShardRow) ShardEntry {
 
 	when.injected = time.Now()
 	b.row.inject(b)
-	when.open = time.Now().Add(callsToOpen*b.timeout + b.late())
+	when.open = time.Now().Add(callsToOpen*min(b.timeout, b.least()) + b.late())
 	switch {
 	case r.Promotes:
 		when.ended = b.promoted()
 	case r.Opens:
 		pass(ctx, time.Until(when.open)+openTime)
 	case r.heal != nil:
-		pass(ctx, 2*b.timeout)
+		pass(ctx, standTime)
 	}
 	if r.heal != nil {
 		e.Broken = append(e.Broken, b.serving(t)...)
@@ -88,9 +88,9 @@ func RunShards(tb testing.TB, t Target, d *Deployed, r ShardRow) ShardEntry {
 	pass(ctx, time.Until(when.ended.Add(b.back()+afterTime)))
 	stop()
 	running.Wait()
-	when.stopped = time.Now()
 	e.judge(b, when)
 	e.verify(b, when.injected)
+	e.count(b)
 	if r.repair != nil {
 		r.repair(b)
 	}
@@ -112,24 +112,29 @@ func newShardbed(tb testing.TB, t Target, d *Deployed, r ShardRow) *shardbed {
 	tb.Helper()
 	d.await(tb)
 	b := &shardbed{Deployed: d, limits: measure(tb, t.Bounds), tb: tb, row: r, prefix: uuid.NewString() + ":"}
-	if r.Patient {
-		b.timeout = max(b.timeout, patientTimeout)
-	}
-	w := d.settings(b.prefix, b.timeout, r.Wait)
-	if r.Fronted {
-		b.front = faultproxy.Start(tb, d.nodes()[0].Server.Addr())
-		w = b.at(w, b.front, nil)
-	}
-	for range instances {
-		b.stores = append(b.stores, t.Store(tb, w))
-	}
 	d.setNodeTimeout(tb, r)
 	primaries := d.primaries(tb)
 	b.hurt = primaries[b.shard]
 	if d.kind == Paired || d.kind == Covered {
 		b.replica = d.cluster.Replica(tb, d.cluster.Firsts()[b.shard])
 	}
-	b.load = newLoad(tb, t.Class, b.stores, len(primaries), func(id string) (int, string) { return b.find(primaries, id) })
+	// What is to be there before and afterwards is not in a hurry.
+	w := d.settings(b.prefix, Patience, r.Wait)
+	if r.Fronted {
+		b.front = faultproxy.Start(tb, d.nodes()[0].Server.Addr())
+		w = b.at(w, b.front, nil)
+	}
+	b.patient = t.Store(tb, w)
+	b.load = newLoad(tb, t.Class, b.patient, len(primaries), func(id string) (int, string) { return b.find(primaries, id) })
+	// The machine has been watched for a while by now.
+	if b.timeout = b.least(); r.Wait == 0 && !r.Hurt.allows("store_timeout") {
+		b.timeout = Patience
+	}
+	w.Timeout = b.timeout
+	for range instances {
+		b.stores = append(b.stores, t.Store(tb, w))
+	}
+	b.load.through(b.stores)
 	b.load.stale, b.load.async = r.Loses, r.Promotes || r.Loses || r.Wait > 0
 	return b
 }
@@ -150,6 +155,15 @@ func (d *Deployed) setNodeTimeout(tb testing.TB, r ShardRow) {
 			tb.Fatal(err)
 		}
 	}
+}
+
+// least is the least timeout of calls that are meant to time out.
+func (b *shardbed) least() time.Duration { return max(Timeout, stepsOfTimeout*b.baseline.Max()) }
+
+// stalled says that a call can have been too late for no fault but the machine's,
+// which was much later than when the timeout was chosen.
+func (b *shardbed) stalled(class string, timeout time.Duration) bool {
+	return class == "store_timeout" && b.late() > timeout
 }
 
 // find is the shard that keeps a conversation, and the key under which it does.
@@ -185,7 +199,7 @@ func (b *shardbed) serving(t Target) (broken []string) {
 		if !ok {
 			return []string{"the store does not say which of its shards serve"}
 		}
-		ctx, cancel := context.WithTimeout(b.tb.Context(), b.timeout)
+		ctx, cancel := context.WithTimeout(b.tb.Context(), b.least())
 		got := sharded.Shards(ctx)
 		cancel()
 		if up := b.load.shards - b.row.Down; got.Up != up || got.Total != b.load.shards {
@@ -206,13 +220,13 @@ func (b *shardbed) back() time.Duration {
 	return Recovery + b.late()
 }
 
-// verify adds what is lost or doubled, and how often commands ran.
+// verify adds what is lost or doubled.
 func (e *ShardEntry) verify(b *shardbed, injected time.Time) {
 	// Redis tells the replica in the same breath as the client, but it may be stopped
 	// between the two for as long as the machine is late.
 	moment := injected.Add(-b.late())
 	var err error
-	e.Acked, e.Doubled, err = b.load.verify(b.tb.Context(), func(a ack) {
+	e.Acked, e.Doubled, err = b.load.verify(b.tb.Context(), b.patient, func(a ack) {
 		if e.Lost++; b.row.Promotes && b.row.Wait == 0 && a.at.After(moment) {
 			e.Late++
 		}
@@ -232,6 +246,10 @@ func (e *ShardEntry) verify(b *shardbed, injected time.Time) {
 	if e.Acked == 0 {
 		e.breaks("no turn was acknowledged")
 	}
+}
+
+// count adds how often the script of a call ran.
+func (e *ShardEntry) count(b *shardbed) {
 	limit := 1
 	if b.row.Breaks {
 		limit = maxExecutions
