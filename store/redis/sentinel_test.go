@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 
 	"parley/contracttest/faultproxy"
 	"parley/contracttest/latency"
@@ -178,9 +180,11 @@ func TestPlannedFailover(t *testing.T) {
 	old := s.Primary(t)
 	c, stop := startsIn(openWatched(t, s))
 	c.goes(t, 200)
+	told := listening(t, s.Sentinels[1])
 	began := time.Now()
 	s.Failover(t)
 	over := time.Now()
+	<-told
 	c.goes(t, 200)
 	stop()
 	failed, calls, _ := c.failures()
@@ -200,6 +204,26 @@ func TestPlannedFailover(t *testing.T) {
 			t.Errorf("a conversation is lost that was acknowledged %v after the failover began", a.at.Sub(began))
 		}
 	}
+}
+
+// listening returns a channel that is closed when a sentinel tells of a failover.
+func listening(t *testing.T, n *redistest.Node) <-chan struct{} {
+	t.Helper()
+	told := make(chan struct{})
+	one := &sentinel{addr: n.Addr(), create: func(addr string) *goredis.Client { return goredis.NewClient(&goredis.Options{Addr: addr}) }}
+	life, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { one.listen(life, sync.OnceFunc(func() { close(told) })) })
+	t.Cleanup(func() {
+		end()
+		running.Wait()
+	})
+	// The store is listening already.
+	eventually(t, "the sentinel has another listener", func() bool {
+		clients, err := n.Admin.ClientList(t.Context()).Result()
+		return err == nil && strings.Count(clients, "sub=2") == 2
+	})
+	return told
 }
 
 // The sentinels are away and the primary is well: no call fails, also when all

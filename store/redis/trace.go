@@ -47,7 +47,7 @@ const (
 	reasonAnswers       = "Redis answers a PING on a connection of its own: the calls kept each other waiting"
 	reasonSendsReplies  = "Redis is late to answer a PING and goes on sending replies: they fill the network"
 	reasonNoFiles       = "this process can open no more files to ask Redis"
-	reasonNoCredentials = "there are no credentials to ask Redis with"
+	reasonNoCredentials = "there are no credentials to ask Redis with" //nolint:gosec // none are in it
 	reasonReplaced      = "Redis answers a PING on a connection of its own: the connections there were led nowhere and are replaced"
 	reasonBack          = "Redis answers again"
 )

@@ -44,7 +44,7 @@ func newFetch(o Options) (func(context.Context) (token, error), error) {
 // there when the claims that a token must have are named; an empty set of them asks
 // for nothing.
 func newManaged(o Options) (func(context.Context) (token, error), error) {
-	var id managedidentity.ID = managedidentity.SystemAssigned()
+	id := managedidentity.SystemAssigned()
 	if o.ClientID != "" {
 		id = managedidentity.UserAssignedClientID(o.ClientID)
 	}
@@ -122,7 +122,7 @@ func (w *web) ConfigureClient(augment func(*http.Client) (*http.Client, error)) 
 
 // Do sends one request.
 func (w *web) Do(r *http.Request) (*http.Response, error) {
-	resp, err := w.Client.Do(r)
+	resp, err := w.Client.Do(r) //nolint:gosec // the library makes the request, of what the operator and the machine set
 	if err == nil {
 		resp.Body = struct {
 			io.Reader
