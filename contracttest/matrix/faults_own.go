@@ -181,14 +181,14 @@ func runnerPaused(bed *testbed, t Target) []Cell {
 	cell.fail("before the fault", claims.Healthy, patiently(first.prepare))
 	arrived := first.agent.Hold()
 	woken := make(chan outcome, 1)
-	go func() { woken <- first.ask("key") }()
+	go func() { woken <- first.ask(first.key()) }()
 	<-arrived
 	bed.lapse(first)
 	w := bed.settings(first)
 	agent := agenttest.Start(bed.tb)
 	w.AgentURL, w.AgentTimeout = agent.URL(), Patience
 	second := &routeColumn{route: first.route, tb: bed.tb, client: client(bed.tb), keys: first.keys, agent: agent, id: first.id, base: t.Service(bed.tb, w), limits: bed.limits, lacks: t.Lacks}
-	if o := second.ask("key"); o.class != "" {
+	if o := second.ask(first.key()); o.class != "" {
 		cell.fail("under the fault", claims.Instances, fmt.Errorf("the other instance answered %d %s", o.status, o.class))
 	}
 	began := time.Now()

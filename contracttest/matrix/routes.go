@@ -106,7 +106,12 @@ func (t Target) asks(r route) bool {
 	return t.Lacks.Has(r.claim(), claims.Start, claims.Send) && t.tries(r.name())
 }
 
-func (c *routeColumn) name() string          { return c.route.name() }
+func (c *routeColumn) name() string { return c.route.name() }
+
+// key is that of the column's request. It is the column's own, because a service
+// without a prefix of keys may have one owner for all columns.
+func (c *routeColumn) key() string { return "key-" + c.keys }
+
 func (c *routeColumn) prefix() string        { return c.keys }
 func (c *routeColumn) within() time.Duration { return c.Recovery }
 func (c *routeColumn) persists() bool        { return c.route.commit }
@@ -196,7 +201,7 @@ func (c *routeColumn) approach() error {
 	}
 	arrived := c.agent.Hold()
 	c.answers = make(chan outcome, 1)
-	go func() { c.answers <- c.ask("key") }()
+	go func() { c.answers <- c.ask(c.key()) }()
 	select {
 	case <-arrived:
 		return nil
@@ -210,7 +215,7 @@ func (c *routeColumn) approach() error {
 func (c *routeColumn) fire() outcome {
 	began := time.Now()
 	if c.answers == nil {
-		o := c.ask("key")
+		o := c.ask(c.key())
 		o.took = time.Since(began)
 		if n := c.agent.Count() - c.asked; o.class != "" && n != 0 && c.lacks.Has(claims.BeginsFirst) {
 			o.fault = errors.Join(o.fault, breaks(claims.BeginsFirst, fmt.Errorf("the agent was asked %d times although the turn could not be begun", n)))
@@ -305,7 +310,7 @@ func (c *routeColumn) verify(fired outcome) error {
 		return c.keptAtLeast(fired)
 	}
 	before := c.agent.Count()
-	o := c.ask("key")
+	o := c.ask(c.key())
 	switch {
 	case c.route.method == http.MethodDelete && o.status == http.StatusNotFound: // it had happened
 	case o.class == "turn_conflict", o.class == statusClass(http.StatusConflict):
