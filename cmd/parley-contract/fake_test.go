@@ -46,7 +46,7 @@ func fakeMain(kind string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("it has the key prefix %q and the word %q\n", os.Getenv("PREFIX"), os.Args[len(os.Args)-1])
+	fmt.Fprintf(os.Stdout, "it has the key prefix %q and the word %q\n", os.Getenv("PREFIX"), os.Args[len(os.Args)-1])
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {

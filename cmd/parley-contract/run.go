@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return report.ExitKept
 	case "profile":
 		if len(args) != 1 {
-			fmt.Fprintln(stderr, "parley-contract: say which profile")
+			fmt.Fprint(stderr, "parley-contract: say which profile\n")
 			return report.ExitCouldNot
 		}
 		text, err := profiles.Text(args[0])

@@ -27,9 +27,10 @@ func (c *healthColumn) name() string          { return healthName }
 func (c *healthColumn) within() time.Duration { return c.HealthRecovery }
 func (c *healthColumn) sends() string         { return healthName }
 func (c *healthColumn) approach() error       { return nil }
-func (c *healthColumn) verify(outcome) error  { return c.works() }
+func (c *healthColumn) verify(outcome) error  { return c.prepare() }
 
-// prepare waits for the first probe.
+// prepare waits for the first probe, and verify for another, should the machine have
+// been too late for one.
 func (c *healthColumn) prepare() error {
 	tick, began := time.NewTicker(10*time.Millisecond), time.Now()
 	defer tick.Stop()

@@ -175,7 +175,9 @@ func (bed *testbed) route(t Target, r route) *routeColumn {
 		route: r, tb: bed.tb, client: client(bed.tb), keys: uuid.NewString() + ":",
 		agent: agenttest.Start(bed.tb), id: uuid.NewString(), down: bed.row.Down, limits: bed.limits, lacks: t.Lacks,
 	}
-	c.client.Timeout = bed.GiveUp
+	if c.client.Timeout = bed.GiveUp; r.commit {
+		c.client.Timeout += Patience // it is on its way until all other columns are ready
+	}
 	w := bed.settings(c)
 	w.AgentURL, w.AgentTimeout = c.agent.URL(), Patience
 	c.base = t.Service(bed.tb, w)
