@@ -92,7 +92,9 @@ func selfTestCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return report.ExitCouldNot, err
 	}
-	s.self = func(ctx context.Context, args ...string) *exec.Cmd { return exec.CommandContext(ctx, self, args...) }
+	s.self = func(ctx context.Context, args ...string) *exec.Cmd {
+		return exec.CommandContext(ctx, self, args...) //nolint:gosec // it is this program
+	}
 	r, err := s.run(ctx, stderr)
 	if err != nil {
 		return report.ExitCouldNot, err

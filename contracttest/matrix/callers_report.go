@@ -49,8 +49,10 @@ func (e AttackEntry) Rule() report.Rule {
 func (e AttackEntry) Finding() report.Finding {
 	f := report.Finding{
 		Outcome: report.Passed, Answer: Answered(e.Answers), Came: strings.Join(e.Broken, "\n"), Measures: []report.Measure{
-			report.Milliseconds("p99 before", e.Calm), report.Milliseconds("during", e.Under), {Name: "which is", Value: e.Ratio(), Unit: "×"},
-			report.Milliseconds("the machine was late by", e.Machine), {Name: "memory", Value: float64(e.PeakMB), Unit: "MiB"},
+			report.Milliseconds("p99 before", e.Calm), report.Milliseconds("during", e.Under),
+			{Name: "which is", Value: e.Ratio(), Unit: "×"},
+			report.Milliseconds("the machine was late by", e.Machine),
+			{Name: "memory", Value: float64(e.PeakMB), Unit: "MiB"},
 		},
 	}
 	if len(e.Broken) > 0 {

@@ -139,7 +139,8 @@ func TestBroken(t *testing.T) {
 		{"no answer at all", outcome{class: noAnswer, took: 2 * Slack}, []claims.Claim{claims.BoundedStore}},
 		{"success", outcome{status: 200}, []claims.Claim{claims.Kept}},
 		{
-			"form", outcome{status: 503, class: store, fault: errors.Join(breaks(claims.Discretion, errors.New("an address")), breaks(claims.RetryAfter, errors.New("none")), breaks(claims.Told, nil))},
+			"form",
+			outcome{status: 503, class: store, fault: errors.Join(breaks(claims.Discretion, errors.New("an address")), breaks(claims.RetryAfter, errors.New("none")), breaks(claims.Told, nil))},
 			[]claims.Claim{claims.Discretion, claims.RetryAfter},
 		},
 		{"wrapped", outcome{status: 503, class: store, fault: fmt.Errorf("so: %w", breaks(claims.BeginsFirst, errors.New("asked")))}, []claims.Claim{claims.BeginsFirst}},

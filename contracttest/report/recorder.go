@@ -104,7 +104,7 @@ func Of(h Head, redact Redactor, results []Result) *Report {
 	h.Began = h.Began.UTC().Truncate(time.Second)
 	r := &Report{Head: h, Took: Duration(time.Since(h.Began))}
 	for _, x := range results {
-		x.Finding = x.Finding.clean(redact)
+		x.Finding = x.clean(redact)
 		r.Results = append(r.Results, x)
 	}
 	return r

@@ -92,8 +92,12 @@ func (r *Report) junitSuite(name string) junitSuite {
 	return junitSuite{
 		Name: name, Timestamp: r.Began.UTC().Format("2006-01-02T15:04:05"), Time: seconds(0),
 		Properties: []junitProperty{
-			{"target", r.Target}, {"version", r.Version}, {"profile", r.Profile}, {"store", r.Store},
-			{"seed", fmt.Sprint(r.Seed)}, {"rounds", fmt.Sprint(r.Rounds)},
+			{"target", r.Target},
+			{"version", r.Version},
+			{"profile", r.Profile},
+			{"store", r.Store},
+			{"seed", fmt.Sprint(r.Seed)},
+			{"rounds", fmt.Sprint(r.Rounds)},
 		},
 	}
 }
