@@ -154,6 +154,19 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// A repeat that is answered wrongly breaks a promise about keys only if it has one.
+func TestRepeatsBreak(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		class  string
+		want   claims.Claim
+	}{{"POST", "internal", claims.Idempotency}, {"PATCH", "internal", claims.Kept}, {"GET", noAnswer, claims.Told}, {"POST", noAnswer, claims.Told}} {
+		if got := (&routeColumn{route: route{method: c.method}}).repeats(outcome{class: c.class}); got != c.want {
+			t.Errorf("%s %s breaks %q, want %q", c.method, c.class, got, c.want)
+		}
+	}
+}
+
 // Further rounds add to what the first found.
 func TestMerge(t *testing.T) {
 	a := []Cell{{Column: "x", Took: []time.Duration{1}, Executions: 2}}

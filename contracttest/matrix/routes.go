@@ -316,9 +316,9 @@ func (c *routeColumn) verify(fired outcome) error {
 	case o.class == "turn_conflict", o.class == statusClass(http.StatusConflict):
 		return errHeld
 	case o.status == http.StatusServiceUnavailable:
-		return breaks(claims.Idempotency, fmt.Errorf("the request again: %s %w", o.class, errLate))
+		return breaks(c.repeats(o), fmt.Errorf("the request again: %s %w", o.class, errLate))
 	case o.class != "" || o.fault != nil && o.status/100 == 2:
-		return breaks(claims.Idempotency, fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault))
+		return breaks(c.repeats(o), fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault))
 	}
 	if c.route.method == http.MethodPost {
 		again := c.agent.Count() - before
@@ -330,6 +330,18 @@ func (c *routeColumn) verify(fired outcome) error {
 		}
 	}
 	return c.kept()
+}
+
+// repeats is the promise that a repeat breaks which is answered wrongly: only those of
+// turns have a key.
+func (c *routeColumn) repeats(o outcome) claims.Claim {
+	switch {
+	case o.class == noAnswer:
+		return claims.Told
+	case c.route.method == http.MethodPost:
+		return claims.Idempotency
+	}
+	return claims.Kept
 }
 
 // keptAtLeast compares the history with what was acknowledged, where a repeat is
