@@ -22,7 +22,7 @@ type entraSettings struct {
 }
 
 // defaultTokenFile is where Azure's webhook for workload identities puts the token.
-const defaultTokenFile = "/var/run/secrets/azure/tokens/azure-identity-token"
+const defaultTokenFile = "/var/run/secrets/azure/tokens/azure-identity-token" //nolint:gosec // a path, no secret
 
 // defaultAuthority issues the tokens of the public cloud.
 const defaultAuthority = "https://login.microsoftonline.com"
