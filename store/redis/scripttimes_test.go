@@ -66,14 +66,16 @@ func TestScriptsAreShort(t *testing.T) {
 		short[i] = "x"
 	}
 	noisy := []byte(`{"x":[` + strings.Repeat("0,", 120<<10) + `0]}`)
+	turns := 0
+	says := func() store.Begin { turns++; return c.says(turns, "q") }
 	steps := map[string]func(){
-		"an answer of one text":     func() { c.turn(c.says(1, "q"), strings.Repeat("x", bound)) },
-		"an answer of many":         func() { c.turn(c.says(2, "q"), short...) },
-		"a turn behind many":        func() { c.turn(c.says(3, "q"), "a") },
-		"step data of many numbers": func() { b := c.says(4, "q"); b.Workflow.StepData = noisy; b.Key = "data"; c.turn(b, "a") },
+		"an answer of one text":     func() { c.turn(says(), strings.Repeat("x", bound)) },
+		"an answer of many":         func() { c.turn(says(), short...) },
+		"a turn behind many":        func() { c.turn(says(), "a") },
+		"step data of many numbers": func() { b := says(); b.Workflow.StepData = noisy; b.Key = fmt.Sprint("data ", turns); c.turn(b, "a") },
 		"a replay of many": func() {
-			b := c.says(5, "q")
-			b.Key = "k"
+			b := says()
+			b.Key = fmt.Sprint("replay ", turns)
 			c.turn(b, short...)
 			b.Owner, b.Conversation = owner, c.id
 			if again, err := s.BeginTurn(ctx, b); err != nil || again.Replay == nil || len(again.Replay.Messages) != len(short) {
@@ -81,17 +83,22 @@ func TestScriptsAreShort(t *testing.T) {
 			}
 		},
 		"keys": func() {
-			for n := range 2 * store.MaxKeys {
-				b := c.says(100+n, "q")
-				b.Key = fmt.Sprint("key ", n)
+			for range 2 * store.MaxKeys {
+				b := says()
+				b.Key = fmt.Sprint("key ", turns)
 				c.turn(b, "a")
 			}
 		},
 	}
 	for _, name := range []string{"an answer of one text", "a turn behind many", "an answer of many", "step data of many numbers", "a replay of many", "keys"} {
-		reset()
-		steps[name]()
-		took := slowest()
+		took := time.Hour
+		for range 5 { // the least, because others use the machine too
+			reset()
+			steps[name]()
+			if took = min(took, slowest()); took <= unit {
+				break
+			}
+		}
 		if took > unit {
 			t.Errorf("%s blocks Redis for %v, and counting to a million takes it %v", name, took, unit)
 		}
