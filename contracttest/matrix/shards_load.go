@@ -81,8 +81,12 @@ func newLoad(tb testing.TB, class func(error) string, s store.Store, shards int,
 	l := &load{tb: tb, class: class, shards: shards, sent: map[string]int{}}
 	have := make([]int, shards)
 	for slices.Min(have) < instances*perShard {
-		t := &talker{load: l, number: len(l.talkers), store: s, owner: store.Owner{Tenant: "t", User: uuid.NewString()}, id: uuid.NewString(), next: 1}
-		if err := t.start(tb.Context()); err != nil {
+		t := &talker{load: l, number: len(l.talkers), store: s, owner: store.Owner{Tenant: "t", User: uuid.NewString()}, next: 1}
+		err := again(tb.Context(), func(ctx context.Context) error {
+			t.id = uuid.NewString()
+			return t.start(ctx)
+		})
+		if err != nil {
 			tb.Fatalf("start a conversation: %v", err)
 		}
 		if t.shard, t.key = find(t.id); have[t.shard] < instances*perShard {
@@ -99,6 +103,18 @@ func (l *load) through(stores []store.Store) {
 	for _, t := range l.talkers {
 		t.store = stores[have[t.shard]%len(stores)]
 		have[t.shard]++
+	}
+}
+
+// again repeats what is not yet, or no more, what is tried: a store that finds out
+// where things are, or was not used while they changed, tells its first callers so.
+func again(ctx context.Context, do func(context.Context) error) error {
+	for began := time.Now(); ; {
+		err := do(ctx)
+		if err == nil || time.Since(began) > Patience {
+			return err
+		}
+		pass(ctx, pace)
 	}
 }
 
@@ -281,7 +297,11 @@ func (t *talker) kept(ctx context.Context, s store.Store) (all []store.Message, 
 // counts the texts that are there more than once.
 func (l *load) verify(ctx context.Context, s store.Store, gone func(ack)) (acked, doubled int, err error) {
 	for _, t := range l.talkers {
-		messages, err := t.kept(ctx, s)
+		var messages []store.Message
+		err := again(ctx, func(ctx context.Context) (err error) {
+			messages, err = t.kept(ctx, s)
+			return err
+		})
 		if err != nil {
 			return 0, 0, fmt.Errorf("read %s: %w", t.id, err)
 		}
