@@ -26,12 +26,15 @@ type apiMutant struct {
 	rules    []string // that must find it; a prefix with a star stands for all that begin so
 	settings []string // in pairs
 	request  func(*http.Request)
-	answer   func(*http.Response) error
+	answer   alteration
 	silent   bool // what it prints is lost
 }
 
+// alteration changes an answer on its way.
+type alteration func(*http.Response) error
+
 // renamed is a change of a text in answers that are JSON.
-func renamed(from, to string) func(*http.Response) error {
+func renamed(from, to string) alteration {
 	return func(resp *http.Response) error {
 		if !strings.Contains(resp.Header.Get("Content-Type"), "json") {
 			return nil
@@ -48,7 +51,7 @@ func renamed(from, to string) func(*http.Response) error {
 }
 
 // instead is another status where there would be this one.
-func instead(status, other int) func(*http.Response) error {
+func instead(status, other int) alteration {
 	return func(resp *http.Response) error {
 		if resp.StatusCode == status {
 			resp.StatusCode = other

@@ -23,7 +23,7 @@ func ShardChaos(tb testing.TB, t Target, d *Deployed, seed uint64, lasts time.Du
 	}
 	b := newShardbed(tb, t, d, r)
 	b.load.stale, b.load.async = true, true
-	c := &chaos{shardbed: b, rand: rand.New(rand.NewPCG(seed, 1))} //nolint:gosec // repeatable, guards nothing
+	c := &chaos{shardbed: b, rand: rand.New(rand.NewPCG(seed, 1))}
 	ctx, stop := context.WithCancel(tb.Context())
 	defer stop()
 	var running sync.WaitGroup

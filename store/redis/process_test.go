@@ -112,7 +112,7 @@ func TestReadWhatCameMeanwhile(t *testing.T) {
 	}
 	defer func() { _ = listener.Close() }()
 	for what, reply := range map[string]string{"a reply": "+OK\r\n", "nothing": ""} {
-		raw, err := net.Dial("tcp", listener.Addr().String())
+		raw, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
