@@ -29,7 +29,7 @@ func (e *ShardEntry) judge(b *shardbed, when times) {
 		if class == "" {
 			class = "ok"
 		}
-		if b.stalled(c.class, b.timeout) {
+		if mayTimeOut := c.shard == b.shard && b.row.Hurt.allows(c.class); !mayTimeOut && b.stalled(c.class, b.timeout) {
 			e.Stalled++
 			continue
 		}

@@ -34,12 +34,12 @@ type shardbed struct {
 	row     ShardRow
 	prefix  string
 	load    *load
-	patient store.Store       // of no instance
-	stores  []store.Store     // of the instances
-	front   *faultproxy.Proxy // of a Fronted row
-	shard   int               // that is hurt
-	hurt    *redistest.Node   // its primary when the row began
-	replica *redistest.Node   // that follows it; nil with sentinels and where there is none
+	open    func() store.Store // opens one of no instance, whose calls have time
+	stores  []store.Store      // of the instances
+	front   *faultproxy.Proxy  // of a Fronted row
+	shard   int                // that is hurt
+	hurt    *redistest.Node    // its primary when the row began
+	replica *redistest.Node    // that follows it; nil with sentinels and where there is none
 }
 
 // times are when it happened.
@@ -124,15 +124,16 @@ func newShardbed(tb testing.TB, t Target, d *Deployed, r ShardRow) *shardbed {
 		b.front = faultproxy.Start(tb, d.nodes()[0].Server.Addr())
 		w = b.at(w, b.front, nil)
 	}
-	b.patient = t.Store(tb, w)
-	b.load = newLoad(tb, t.Class, b.patient, len(primaries), func(id string) (int, string) { return b.find(primaries, id) })
+	b.open = func() store.Store { return t.Store(tb, w) }
+	b.load = newLoad(tb, t.Class, b.open(), len(primaries), func(id string) (int, string) { return b.find(primaries, id) })
 	// The machine has been watched for a while by now.
 	if b.timeout = b.least(); r.Wait == 0 && !r.Hurt.allows("store_timeout") {
 		b.timeout = Patience
 	}
-	w.Timeout = b.timeout
+	hurried := w
+	hurried.Timeout = b.timeout
 	for range instances {
-		b.stores = append(b.stores, t.Store(tb, w))
+		b.stores = append(b.stores, t.Store(tb, hurried))
 	}
 	b.load.through(b.stores)
 	b.load.stale, b.load.async = r.Loses, r.Promotes || r.Loses || r.Wait > 0
@@ -226,7 +227,8 @@ func (e *ShardEntry) verify(b *shardbed, injected time.Time) {
 	// between the two for as long as the machine is late.
 	moment := injected.Add(-b.late())
 	var err error
-	e.Acked, e.Doubled, err = b.load.verify(b.tb.Context(), b.patient, func(a ack) {
+	// A new store: one that was not used meanwhile would wait for what is gone.
+	e.Acked, e.Doubled, err = b.load.verify(b.tb.Context(), b.open(), func(a ack) {
 		if e.Lost++; b.row.Promotes && b.row.Wait == 0 && a.at.After(moment) {
 			e.Late++
 		}
