@@ -89,12 +89,13 @@ func RunShards(tb testing.TB, t Target, d *Deployed, r ShardRow) ShardEntry {
 	stop()
 	running.Wait()
 	e.judge(b, when)
-	e.verify(b, when.injected)
 	e.count(b)
+	// First, because a new store has nobody to ask while all sentinels are dead.
 	if r.repair != nil {
 		r.repair(b)
 	}
 	d.await(tb)
+	e.verify(b, when.injected)
 	return e
 }
 
