@@ -191,7 +191,7 @@ func TestDamage(t *testing.T) {
 		all = append(all, damage{name: "m last = " + v, do: element(-1, v), spares: spares, hidden: true})
 	}
 	all = append(all,
-		damage{name: "m last, of an edition that did not note its size", spares: reads[1:], hidden: true, do: func(d *stored) error {
+		damage{name: "m last, whose size is not noted", spares: reads[1:], hidden: true, do: func(d *stored) error {
 			put(t, raw.HDel(ctx, d.keys["c"], "last").Err())
 			return element(-1, "nonsense")(d)
 		}},

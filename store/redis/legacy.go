@@ -66,9 +66,6 @@ func (s *Store) convert(ctx context.Context, c *client, o store.Owner, old legac
 	args = appendList(args, elements)
 	fields := wire.ImportFields(conv)
 	fields[wire.FieldBytes] = strconv.Itoa(size)
-	if n := len(elements); n > 0 {
-		fields[wire.FieldLast] = strconv.Itoa(len(elements[n-1]))
-	}
 	args = appendFields(args, fields)
 	args = append(args, wire.MarksOf(elements))
 	r, err := s.eval(ctx, c, s.scripts.imp, s.withLegacy(o, old), args...)

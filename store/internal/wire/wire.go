@@ -57,7 +57,7 @@ const (
 	FieldHeardAt    = "heardAt" // when that was given for the first time, Unix milliseconds
 	FieldKeys       = "keys"    // how many entries there are beside the messages, see Record; missing where nobody counted
 	FieldBytes      = "bytes"   // of all messages, as elements; missing in records of the first edition
-	FieldLast       = "last"    // bytes of the last message, as an element; missing likewise, and in memory
+	FieldLast       = "last"    // bytes of the last message, as an element, if that is large; missing in memory
 	FieldKept       = "kept"    // bytes of what is kept beside the messages, see Record
 	FieldData       = "sd"      // turn whose begin, or completion, set the step data; missing for 0
 	FieldKeyed      = "kt"      // last turn that had a key, and whose begin set no step data or whose completion did

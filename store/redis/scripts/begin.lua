@@ -44,8 +44,9 @@ local function hold(state, turn, fence, adopted, count, fields)
   for i = 1, #input do said = said + #input[i] end
   if adopted then said = 0 end
   for _, v in ipairs({'bytes', bytes + said}) do set[#set + 1] = v end
-  if said > 0 and state == 'running' then
-    for _, v in ipairs({'last', #input[#input]}) do set[#set + 1] = v end
+  local last = said > 0 and state == 'running' and #input[#input]
+  if last and last > large then
+    for _, v in ipairs({'last', last}) do set[#set + 1] = v end
   end
   if replaces then
     for _, v in ipairs({'sd', turn}) do set[#set + 1] = v end
@@ -62,6 +63,7 @@ local function hold(state, turn, fence, adopted, count, fields)
     for _, v in ipairs({'unheard', '', 'heardAt', ''}) do set[#set + 1] = v end
   end
   commit(id, now, score, ttl, set)
+  if last and last <= large and h.last then redis.call('HDEL', conv, 'last') end
   if not exists then redis.call('DEL', msgs, recs, marks) end -- what an eviction may have left
   if replaces then replaced(h, turn, old) end
   if key ~= '' then

@@ -39,8 +39,9 @@ local turn, bytes, said, replaces = tonumber(h.turns), size(h), 0, false
 for i = 1, #answer do said = said + #answer[i] end
 for i = 1, #fields, 2 do replaces = replaces or fields[i] == 'stepData' end
 for _, v in ipairs({'n', count + #answer, 'bytes', bytes + said}) do fields[#fields + 1] = v end
-if said > 0 then
-  for _, v in ipairs({'last', #answer[#answer]}) do fields[#fields + 1] = v end
+local last = said > 0 and #answer[#answer]
+if last and last > large then
+  for _, v in ipairs({'last', last}) do fields[#fields + 1] = v end
 end
 if replaces then
   for _, v in ipairs({'sd', turn}) do fields[#fields + 1] = v end
@@ -49,6 +50,7 @@ if replaces then
   end
 end
 commit(id, now, score, ttl, fields)
+if last and last <= large and h.last then redis.call('HDEL', conv, 'last') end
 if h.state == 'starting' then -- which may bring its first turn along
   for i = 1, #answer do
     local t = tonumber(string.match(answer[i], '^%d+'))

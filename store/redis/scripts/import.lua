@@ -9,6 +9,9 @@ local history, fields, where = list(), list(), shift()
 
 if record() then return say('OK') end
 if redis.call('GET', KEYS[9]) ~= legacy then return say('NOTFOUND') end
+if #history > 0 and #history[#history] > large then
+  for _, v in ipairs({'last', #history[#history]}) do fields[#fields + 1] = v end
+end
 commit(id, now, score, ttl, fields)
 redis.call('DEL', msgs, recs, lease, marks) -- what an eviction may have left
 append(history)

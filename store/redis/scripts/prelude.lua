@@ -96,6 +96,7 @@ end
 -- beside says the same of what is kept beside the fields. Types are judged along
 -- with the rest: what is of another type fails here, before the first write. A large
 -- message goes unread, because no script may take long: whoever reads it judges it.
+-- How large the last one is, the field last tells, which there is only if it is so.
 local large = 65536
 local function beside(r)
   local n = redis.call('LLEN', msgs)
