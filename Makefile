@@ -7,7 +7,7 @@ RACE     ?= -race
 SLOW     ?=
 TIMEOUT  ?= 20m
 FUZZTIME ?= 60s
-ROUNDS   ?= 3
+ROUNDS   ?= 1
 
 # How long the chaos lasts, in seconds, with one Redis and with a cluster, and what
 # happens in it; empty for anything.

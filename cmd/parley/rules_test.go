@@ -47,6 +47,7 @@ func seconds(s float64) string { return strconv.Itoa(int(s)) }
 
 // Every rule of the API holds, on Redis and, where the slow tests run, in memory.
 func TestRulesOfTheAPI(t *testing.T) {
+	slow(t)
 	for name, redis := range map[string]func(t *testing.T) matrix.Redis{
 		"redis":  func(t *testing.T) matrix.Redis { t.Helper(); return redistest.Start(t) },
 		"memory": func(*testing.T) matrix.Redis { return nil },

@@ -60,6 +60,7 @@ func unused(t *testing.T, url string, words []string) (commands []string) {
 // A user with the rights that the README lists keeps the whole contract, and uses all
 // of them.
 func TestContractWithLeastRights(t *testing.T) {
+	redis.Slow(t)
 	server := redistest.Start(t)
 	words := rights(t, "a single Redis, or the primary behind sentinels")
 	limited(t, client(t, server.URL()), words)

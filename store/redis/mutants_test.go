@@ -15,11 +15,13 @@ import (
 	"parley/contracttest/mutants"
 	"parley/contracttest/redistest"
 	"parley/store"
+	"parley/store/redis"
 )
 
 // Of the rules that need more than a store in memory has, a mutant breaks those
 // that it names and no others.
 func TestMutants(t *testing.T) {
+	redis.Slow(t)
 	url := redistest.Start(t).URL()
 	raw := client(t, url)
 	for _, m := range mutants.All() {

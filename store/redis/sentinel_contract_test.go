@@ -20,6 +20,7 @@ func sentinelOptions(s *redistest.Sentinels) redis.Options {
 // The Redis store keeps the whole contract on a primary that sentinels tell it, as a
 // user with the least rights, there and at the sentinels.
 func TestContractOnSentinels(t *testing.T) {
+	redis.Slow(t)
 	s := redistest.StartSentinel(t, redistest.DownAfter(time.Minute)) // a machine that is busy is no failover
 	for _, n := range s.Nodes {
 		limited(t, n.Admin, rights(t, "a single Redis, or the primary behind sentinels"))

@@ -229,6 +229,7 @@ func listening(t *testing.T, n *redistest.Node) <-chan struct{} {
 // The sentinels are away and the primary is well: no call fails, also when all
 // connections end meanwhile.
 func TestSentinelsAway(t *testing.T) {
+	Slow(t)
 	s := redistest.StartSentinel(t)
 	primary := s.Primary(t)
 	// Nothing here is to be found out by waiting.
@@ -271,6 +272,7 @@ var hang = faultproxy.BlackHole(faultproxy.Both, faultproxy.AllConns)
 // Sentinels that have never told anything leave calls with their own class, at once
 // after the first.
 func TestSentinelsThatTellNothing(t *testing.T) {
+	Slow(t)
 	const password = "s3cr3t"
 	s := redistest.StartSentinel(t, redistest.SentinelPassword(password))
 	primary := s.Primary(t)

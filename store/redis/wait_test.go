@@ -18,6 +18,7 @@ import (
 // A completion is told when so many replicas have it. Until then it is stored, nobody
 // is told so, and it can be made again; that says nothing against the primary.
 func TestWaitForReplicas(t *testing.T) {
+	Slow(t)
 	primary, replica := redistest.Start(t), redistest.Start(t)
 	const timeout = 2 * time.Second
 	s, err := New(Options{URL: primary.URL(), Timeout: timeout, WaitReplicas: 1})
