@@ -55,6 +55,27 @@ func TestBlinkInsideTheRequest(t *testing.T) {
 	})
 }
 
+// A failed commit is told by what kept it from being stored, and not by how the last
+// attempt ran out of the time that was left.
+func TestCauseOfAFailedCommit(t *testing.T) {
+	for name, last := range map[string]error{"no answer": store.ErrTimeout, "no processor": store.ErrOverloaded} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTimedHarness(t, nil)
+				id := w.start()
+				w.store.failOn("CompleteTurn", errAway)
+				later := time.AfterFunc(commitIn/2, func() { w.store.failOn("CompleteTurn", &store.Error{Op: "CompleteTurn", Kind: last}) })
+				defer later.Stop()
+				if w.must(503, send(id, "x")); w.lastDone().Class != "store_unreachable" {
+					t.Errorf("the class is %q", w.lastDone().Class)
+				}
+				w.store.failOn("CompleteTurn", nil)
+				w.waitUntilStored()
+			})
+		})
+	}
+}
+
 // A start whose conversation the store lost may be repeated. Its answer does not
 // wait to be stored, which cannot come to pass.
 func TestLostStart(t *testing.T) {

@@ -35,8 +35,9 @@ func (r *Runner) tryCommit(ctx context.Context, held *store.Turn, done *store.Co
 		if !isTransient(err) {
 			return err
 		}
-		if why == nil || !errors.Is(err, store.ErrTimeout) {
-			why = err // the first cause: a later attempt has less time, so its timeout may be ours
+		// The first cause: a later attempt has less time, so that it ran out may be our doing.
+		if why == nil || !errors.Is(err, store.ErrTimeout) && !errors.Is(err, store.ErrOverloaded) {
+			why = err
 		}
 		if !pause(waiting, wait) {
 			done.Unheard = true
