@@ -43,9 +43,9 @@ build: ## Build every command into bin/.
 test: ## Run all tests but the slow, with Redis in a container that is set up if need be; REQUIRE_DOCKER=1 forbids skipping.
 	@$(MAKE) --no-print-directory suite RACE=
 
-race: ## Run all tests, the slow as well, with the race detector, but for the chapters that make contract runs as a whole.
+race: ## Run all tests, the slow as well, with the race detector, but for what make contract runs as a whole.
 	.ci/race.sh
-	@$(MAKE) --no-print-directory suite SLOW=1 SKIP='^(TestMatrix|TestMatrixShards|TestCallers)$$'
+	@$(MAKE) --no-print-directory suite SLOW=1 SKIP='^(TestMatrix|TestMatrixShards|TestCallers|TestRulesMutants|TestMutantsOnRedis)$$'
 
 suite:
 	export PARLEY_SLOW=$(SLOW); env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \
@@ -69,8 +69,8 @@ contract: ## Try every fault of Redis and of the agent on every route, of a Redi
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestOnParley$$' ./cmd/parley-contract -args -contract.quick -contract.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestServerInAnotherLanguage$$' ./cmd/parley-contract || status=1; \
 	$(GO) run ./cmd/parley-contract self-test --report $(CURDIR)/$(BIN)/contract || status=1; \
-	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestCallers' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
-	PARLEY_SLOW=1 $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestShardMutants$$' ./store/redis || status=1; \
+	PARLEY_SLOW=1 $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^(TestCallers|TestRulesMutants)' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
+	PARLEY_SLOW=1 $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^(TestShardMutants|TestMutantsOnRedis)$$' ./store/redis || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
 	cat $(BIN)/contract/matrix.txt $(BIN)/contract/shards.txt $(BIN)/contract/callers.txt; exit $$status; }
 

@@ -20,7 +20,7 @@ import (
 
 // Of the rules that need more than a store in memory has, a mutant breaks those
 // that it names and no others.
-func TestMutants(t *testing.T) {
+func TestMutantsOnRedis(t *testing.T) {
 	redis.Slow(t)
 	url := redistest.Start(t).URL()
 	raw := client(t, url)
