@@ -137,8 +137,10 @@ func TestAllConnectionsInUse(t *testing.T) {
 		"a black hole": {faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns), store.ErrPoolExhausted},
 	} {
 		p := faultproxy.Start(t, redis.Addr())
-		s := newStore(t, "redis://"+p.Addr(), 2*time.Second)
-		read := large(t, redis, s, 1<<20)
+		// Half of that is the wait for a connection: a slow machine has to begin all reads
+		// before the first of them ends.
+		s := newStore(t, "redis://"+p.Addr(), 4*time.Second)
+		read := large(t, redis, s, 8<<20)
 		if err := s.Ping(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +151,7 @@ func TestAllConnectionsInUse(t *testing.T) {
 			reading.Go(func() { _ = read(ctx) })
 		}
 		eventually(t, "all connections are in use", func() bool { return s.Pool().Used == s.Pool().Max })
-		err := s.Ping(t.Context())
+		err := s.do(t.Context(), owner, "List", func(ctx context.Context, c *client) error { return c.Get(ctx, "none").Err() })
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}

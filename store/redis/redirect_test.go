@@ -141,7 +141,7 @@ func TestRedirectsEnd(t *testing.T) {
 	t.Parallel()
 	nodes := startScripted(t, 2)
 	a, b := nodes[0], nodes[1]
-	const timeout = 400 * time.Millisecond
+	const timeout = 2 * time.Second // of which a quarter is left to say so
 	s := clusterOf(t, timeout, a)
 	for name, c := range map[string]struct{ a, b, code string }{
 		"try again":               {a: "-TRYAGAIN not now\r\n", code: "TRYAGAIN"},
