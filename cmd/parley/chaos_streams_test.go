@@ -142,7 +142,7 @@ func (c *crowd) hop(r *rand.Rand, l *listener, t *dialogue, s *saying) heard {
 		}
 		h = c.stream(l, http.MethodGet, bases[hops%len(bases)]+"/api/chat/conversations/"+t.id+"/stream", "", nil, leave)
 		if h.status == 0 {
-			time.Sleep(20 * time.Millisecond)
+			passes(c.t.Context(), 20*time.Millisecond)
 		}
 	}
 	return h
@@ -236,7 +236,7 @@ func (c *crowd) settle(r *rand.Rand, t *dialogue, s *saying, answers []heard, re
 
 // stored reads the answer to the last thing that was said; nil if there is none.
 func (c *crowd) stored(r *rand.Rand, t *dialogue, s *saying, l *listener) (ids []string) {
-	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; passes(c.t.Context(), 100*time.Millisecond) {
 		bases := c.bases()
 		h := c.ask(bases[r.IntN(len(bases))], http.MethodGet, "/api/chat/conversations/"+t.id, "", nil, false)
 		if h.status != http.StatusOK {

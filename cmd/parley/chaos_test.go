@@ -138,7 +138,7 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration, mutant string, breaks
 		users.Go(func() { a.crowd.user(n) })
 	}
 	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		time.Sleep(a.between(400, 1200)) // long enough for a lease to be renewed
+		passes(a.t.Context(), a.between(400, 1200)) // long enough for a lease to be renewed
 		breaks(a)
 	}
 	stop()
@@ -161,7 +161,7 @@ func (a *arena) bases() []string {
 		if len(all) > 0 {
 			return all
 		}
-		time.Sleep(10 * time.Millisecond)
+		passes(a.t.Context(), 10*time.Millisecond)
 	}
 }
 
@@ -183,6 +183,17 @@ func (a *arena) end(r *replica, s os.Signal) {
 	_ = cmd.Wait()
 }
 
+// passes lets time pass: a fault lasts, a user thinks before the next try. It returns
+// early when ctx is done.
+func passes(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // between is some time from low to high milliseconds.
 func (a *arena) between(low, high int) time.Duration {
 	return time.Duration(low+a.rand.IntN(high-low)) * time.Millisecond
@@ -200,7 +211,7 @@ func (a *arena) something() {
 	switch what {
 	case 0, 1: // killed
 		a.end(victims[0], syscall.SIGKILL)
-		time.Sleep(a.between(0, 1000))
+		passes(a.t.Context(), a.between(0, 1000))
 		a.launch(victims[0])
 	case 2: // told to stop
 		a.end(victims[0], syscall.SIGTERM)
@@ -208,7 +219,7 @@ func (a *arena) something() {
 		troubled = false
 	case 3: // stopped longer than a lease
 		_ = victims[0].cmd.Process.Signal(syscall.SIGSTOP)
-		time.Sleep(store.LeaseTime + time.Second)
+		passes(a.t.Context(), store.LeaseTime+time.Second)
 		_ = victims[0].cmd.Process.Signal(syscall.SIGCONT)
 	case 4: // Redis away longer than a lease
 		a.suffer(victims, faultproxy.Refuse(), store.LeaseTime+time.Second)
@@ -238,7 +249,7 @@ func (a *arena) something() {
 		troubled = false
 	case 11: // Redis halted, and then works off what it was sent
 		a.server.Stop(a.t)
-		time.Sleep(a.between(100, 1500))
+		passes(a.t.Context(), a.between(100, 1500))
 		a.server.Continue(a.t)
 		troubled = false
 	}
@@ -255,7 +266,7 @@ func (a *arena) suffer(victims []*replica, f faultproxy.Fault, lasts time.Durati
 	for _, r := range victims {
 		r.proxy.Set(f)
 	}
-	time.Sleep(lasts)
+	passes(a.t.Context(), lasts)
 	for _, r := range victims {
 		r.proxy.Heal()
 	}

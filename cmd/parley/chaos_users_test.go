@@ -193,7 +193,7 @@ func (c *crowd) until(r *rand.Rand, s *saying, path string, body any, stream boo
 			return h, false
 		}
 		wait := time.Duration(50+r.IntN(250)) * time.Millisecond
-		time.Sleep(wait)
+		passes(c.t.Context(), wait)
 	}
 	c.breaks("%s %q was not answered within %v", path, s.text, patience)
 	return heard{}, false
@@ -234,7 +234,7 @@ func (c *crowd) user(n int) {
 				bases := c.bases()
 				base := bases[r.IntN(len(bases))]
 				stopping.Go(func() {
-					time.Sleep(after)
+					passes(c.t.Context(), after)
 					c.stopOnce(base, t)
 				})
 			}
