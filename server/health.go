@@ -96,24 +96,31 @@ func (h *Health) Probe(ctx context.Context) {
 	now := h.cfg.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if state == disconnected && h.busy(err, now.Sub(began)) {
+		if !h.probed.IsZero() {
+			h.probed = now
+		}
+		return
+	}
 	if h.probed.IsZero() || state != h.state {
 		h.state, h.since = state, now
 	}
-	h.probed, h.latency, h.shards, h.class = now, now.Sub(began), shards, Class(err)
+	h.probed, h.latency, h.shards, h.class = now, now.Sub(began), shards, Class(store.AsTimeout("Probe", err))
+}
+
+// busy reports whether it was for this process that a probe failed. Such a probe tells
+// nothing for or against the store, and what was known stays.
+func (h *Health) busy(err error, took time.Duration) bool {
+	return errors.Is(err, store.ErrOverloaded) || errors.Is(err, context.DeadlineExceeded) && h.cfg.Starved(took)
 }
 
 // look asks the store. err says why it is not connected as a whole.
 func (h *Health) look(ctx context.Context) (state string, shards store.Shards, err error) {
 	if h.cfg.Shards == nil {
 		shards.Total = 1
-		began := h.cfg.Now()
 		err = h.cfg.Ping(ctx)
-		if errors.Is(err, context.DeadlineExceeded) && h.cfg.Starved(h.cfg.Now().Sub(began)) {
-			err = nil
-		}
-		err = store.AsTimeout("Ping", err)
-		if errors.Is(err, store.ErrOverloaded) {
-			err = nil // it is this service that is busy; nothing is known against the store
+		if errors.Is(err, store.ErrOverloaded) && !errors.Is(err, context.DeadlineExceeded) {
+			err = nil // it answers, to those that have all connections in use
 		}
 		if err != nil {
 			return disconnected, shards, err
@@ -125,7 +132,7 @@ func (h *Health) look(ctx context.Context) (state string, shards store.Shards, e
 	if shards.Up > 0 && shards.Up == shards.Total && shards.SlotsServed == shards.SlotsTotal {
 		return connected, shards, nil
 	}
-	if err = store.AsTimeout("Shards", shards.Worst); err == nil {
+	if err = shards.Worst; err == nil {
 		err = &store.Error{Op: "Shards", Kind: store.ErrNotReady} // something is missing, and nobody says why
 	}
 	if shards.Up > 0 {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,30 +89,76 @@ func TestHealthOfRedis(t *testing.T) {
 // A process that had no processor says nothing against the store; and it believes a
 // probe that did not come back as long as that may be why.
 func TestHealthOfAStarvedProcess(t *testing.T) {
-	now := epoch
-	starved := false
-	health := NewHealth(HealthConfig{
-		Backend: "redis", Now: func() time.Time { return now },
-		Ping: func(ctx context.Context) error {
-			now = now.Add(2 * time.Second)
-			return context.DeadlineExceeded // the call was never made
-		},
-		Starved: func(within time.Duration) bool { return starved && within >= 2*time.Second },
-	})
-	for _, starved = range []bool{true, false} {
-		health.Probe(t.Context())
-		if health.StoreAlive() != starved {
-			t.Errorf("probed, starved %v: alive %v", starved, health.StoreAlive())
+	good := map[bool]store.Shards{true: {Up: 3, Total: 3}, false: {Up: 1, Total: 1}}
+	for name, c := range map[string]struct {
+		err     error
+		starved bool
+		excused bool
+	}{
+		"the call was never made":            {context.DeadlineExceeded, true, true},
+		"and the process had its processors": {context.DeadlineExceeded, false, false},
+		"the store says it was this process": {errors.Join(&store.Error{Kind: store.ErrOverloaded}, context.DeadlineExceeded), true, true},
+		"the store did not answer":           {&store.Error{Kind: store.ErrTimeout, Cause: context.DeadlineExceeded}, true, false},
+	} {
+		for _, sharded := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, sharded %v", name, sharded), func(t *testing.T) {
+				now, fails := epoch, true
+				ask := func() error {
+					now = now.Add(2 * time.Second)
+					if fails {
+						return c.err
+					}
+					return nil
+				}
+				cfg := HealthConfig{
+					Backend: "redis", Now: func() time.Time { return now },
+					Ping:    func(context.Context) error { return ask() },
+					Starved: func(within time.Duration) bool { return c.starved && within >= 2*time.Second },
+				}
+				if sharded {
+					cfg.Shards = func(context.Context) store.Shards {
+						if err := ask(); err != nil {
+							return store.Shards{Worst: err}
+						}
+						return good[true]
+					}
+				}
+				h := NewHealth(cfg)
+				h.Probe(t.Context())
+				if h.StoreAlive() || h.unready() == "" {
+					t.Error("it is alive, and nobody has heard it")
+				}
+				fails = false
+				h.Probe(t.Context())
+				if !h.StoreAlive() {
+					t.Error("it answers, and is not alive")
+				}
+				fails = true
+				for range 10 { // each is as good as a recent one
+					h.Probe(t.Context())
+				}
+				if h.StoreAlive() != c.excused || c.excused && h.Shards() != good[sharded] {
+					t.Errorf("alive %v, %+v", h.StoreAlive(), h.Shards())
+				}
+			})
 		}
 	}
-	starved = true
-	health.Probe(t.Context())
+}
+
+// That no probe was made for long is excused likewise.
+func TestStaleHealthOfAStarvedProcess(t *testing.T) {
+	now, starved := epoch, true
+	h := NewHealth(HealthConfig{
+		Backend: "redis", Now: func() time.Time { return now }, Ping: func(context.Context) error { return nil },
+		Starved: func(time.Duration) bool { return starved },
+	})
+	h.Probe(t.Context())
 	now = now.Add(time.Minute)
-	if why := health.unready(); why != "" {
+	if why := h.unready(); why != "" {
 		t.Errorf("no probe for a minute in a starved process: %s", why)
 	}
 	starved = false
-	if why := health.unready(); why != disconnected {
+	if why := h.unready(); why != disconnected {
 		t.Errorf("no probe for a minute: %q", why)
 	}
 }

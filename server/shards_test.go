@@ -46,6 +46,7 @@ func TestHealthOfShards(t *testing.T) {
 		"no map":                     {store.Shards{SlotsTotal: 16384, Worst: hung}, 503, "degraded", "disconnected", "disconnected", "store_timeout", "", 0, 0},
 		"no cluster":                 {store.Shards{Worst: wrong}, 503, "degraded", "disconnected", "disconnected", "store_misconfigured", "", 0, 0},
 		"no word":                    {store.Shards{}, 503, "degraded", "disconnected", "disconnected", "store_not_ready", "", 0, 0},
+		"no map, and no processor":   {store.Shards{Worst: &store.Error{Kind: store.ErrOverloaded}}, 503, "degraded", "disconnected", "starting", "", "", 0, 0},
 		"the caller's own deadline":  {store.Shards{Worst: context.DeadlineExceeded}, 503, "degraded", "disconnected", "disconnected", "store_timeout", "", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
