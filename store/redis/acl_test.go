@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
 	"parley/contracttest"
@@ -71,6 +72,15 @@ func TestContractWithLeastRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	limited(t, client(t, server.URL()), append(words, "+select"))
+	other, err := redis.New(redis.Options{URL: "redis://parley:password@" + server.Addr() + "/1", Prefix: uuid.NewString() + ":"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	if err := other.Ping(t.Context()); err != nil {
+		t.Errorf("another database: %v", err)
+	}
 	if policy, err := s.EvictionPolicy(t.Context()); err != nil || policy == "" {
 		t.Errorf("the eviction policy is %q, %v", policy, err)
 	}
