@@ -95,9 +95,6 @@ var sampledAttacks = []string{"bodies", "conversations"}
 // What one tenant does is no outage for another, and is not blamed on Redis: attack
 // by attack, then all at once. Memory is judged without the race detector only.
 func TestCallers(t *testing.T) {
-	if !*allRows {
-		slow(t)
-	}
 	report := &matrix.CallersReport{Made: time.Now().UTC().Truncate(time.Second)}
 	add := func(t *testing.T, e matrix.AttackEntry) {
 		t.Helper()

@@ -14,9 +14,6 @@ import (
 // what was acknowledged: every fault of a Redis of several nodes, under load.
 // Without -matrix.all it is a healthy cluster and one fault.
 func TestMatrixShards(t *testing.T) {
-	if !*allRows {
-		slow(t)
-	}
 	report := &matrix.ShardsReport{Made: time.Now().UTC().Truncate(time.Second)}
 	var mu sync.Mutex
 	t.Run("on", func(t *testing.T) {
