@@ -79,8 +79,7 @@ func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
 	c = n.resume(budget, c)
 	began := time.Now()
 	err = catchPanic(func() error { return call(budget, c) })
-	if connectionLost(err) && time.Since(began) < n.timeout/2 && budget.Err() == nil {
-		at, broken := n.blamed(c, err)
+	if at, broken := n.blamed(c, err); broken != nil && connectionLost(err) && time.Since(began) < n.timeout/2 && budget.Err() == nil {
 		at.renew(broken)
 		at.doubt(&store.Error{Op: op, Kind: store.ErrUnreachable, Cause: err})
 		next := n.current.Load()
@@ -90,7 +89,7 @@ func (n *node) do(ctx, budget context.Context, op string, call callFunc) error {
 		}
 	}
 	n, c = n.blamed(c, err)
-	if c == nil { // its breaker is open
+	if c == nil { // its breaker is open, or the store is closed
 		return classify(ctx, ctx, op, err)
 	}
 	err = explained(budget, c, op, c.classify(ctx, budget, op, began, err))
@@ -123,7 +122,7 @@ func explained(budget context.Context, c *client, op string, err error) error {
 }
 
 // blamed is the node, and the client, that an error comes from: the one that was asked,
-// or one where a redirect led.
+// or one where a redirect led. There is no client if that one was not asked.
 func (n *node) blamed(c *client, err error) (*node, *client) {
 	if e, ok := errors.AsType[*elsewhere](err); ok {
 		return e.node, e.client

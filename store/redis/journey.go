@@ -149,7 +149,7 @@ func (r *redirects) send(ctx context.Context, to stop, all []*unit) {
 // elsewhere is an error of another node than the one that the call began on.
 type elsewhere struct {
 	error
-	node   *node
+	node   *node   // nil if the store is closed, or there are too many
 	client *client // nil if there was none to send with
 }
 

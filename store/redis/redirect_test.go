@@ -254,3 +254,24 @@ func TestTraceOfARedirect(t *testing.T) {
 		}
 	}
 }
+
+// A call that is redirected while the store closes fails as all do that are made then.
+func TestRedirectWhileClosing(t *testing.T) {
+	t.Parallel()
+	nodes := startScripted(t, 2)
+	a, b := nodes[0], nodes[1]
+	s := clusterOf(t, time.Second, a)
+	if _, err := texts(t, s, "x"); err != nil {
+		t.Fatal(err)
+	}
+	a.will(func(int, string) string {
+		s.topology.(*cluster).end()
+		return moved(b)
+	})
+	if _, err := texts(t, s, "x"); !errors.Is(err, store.ErrUnreachable) {
+		t.Error(err)
+	}
+	if len(b.heard()) != 0 {
+		t.Errorf("the other node heard %q", b.heard())
+	}
+}
