@@ -23,6 +23,7 @@ const (
 type said struct {
 	claims []claim
 	err    error
+	seed   bool // it was asked at a configured address that is none of the map's
 }
 
 // askAround asks up to three primaries and three of the configured addresses, all at
@@ -66,10 +67,31 @@ func rotated(list []string, turn int) []string {
 	return slices.Concat(list[at:], list[:at])
 }
 
+// deciding are the answers that have a vote. A configured address may be another name
+// of a primary, which would then have two votes. So it has none where two primaries say
+// who has the slots. It decides where all of them moved, or have left the cluster.
+func deciding(primaries, seeds [][]claim) [][]claim {
+	say := 0
+	for _, claims := range primaries {
+		if len(claims) > 0 {
+			say++
+		}
+	}
+	if say >= 2 {
+		return primaries
+	}
+	return append(primaries, seeds...)
+}
+
 // askAll asks nodes at the same time. It waits until all have answered, or half of
 // them have and the others are late. A node that still owes an answer to the question
 // before is not asked.
-func (c *cluster) askAll(addrs []string) (answers [][]claim, why error) {
+func (c *cluster) askAll(addrs []string) (votes [][]claim, why error) {
+	announced := map[string]bool{}
+	for _, n := range c.nodes() {
+		announced[n.addr] = true
+	}
+	var primaries, seeds [][]claim
 	results := make(chan said, len(addrs))
 	asked := 0
 	for i, addr := range addrs {
@@ -86,7 +108,7 @@ func (c *cluster) askAll(addrs []string) (answers [][]claim, why error) {
 		c.running.Go(func() {
 			claims, err := a.ask(c.life)
 			a.busy.Store(false)
-			results <- said{claims, err}
+			results <- said{claims, err, !announced[addr]}
 		})
 	}
 	grace := time.NewTimer(askGrace)
@@ -99,15 +121,19 @@ func (c *cluster) askAll(addrs []string) (answers [][]claim, why error) {
 				why = moreTelling(why, r.err)
 				continue
 			}
-			answers = append(answers, r.claims)
-			if 2*len(answers) >= asked {
+			if r.seed {
+				seeds = append(seeds, r.claims)
+			} else {
+				primaries = append(primaries, r.claims)
+			}
+			if 2*(len(primaries)+len(seeds)) >= asked {
 				grace.Reset(askGrace)
 			}
 		case <-grace.C:
-			return answers, why
+			return deciding(primaries, seeds), why
 		}
 	}
-	return answers, why
+	return deciding(primaries, seeds), why
 }
 
 // asker is that of an address.

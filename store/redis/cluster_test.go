@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,6 +197,53 @@ func TestAllAddressesChange(t *testing.T) {
 	}
 	seed.tells(slotsReply(is[0].addr, is[1].addr))
 	eventually(t, "the new addresses are used", func() bool { return get(t.Context(), s, o) == nil })
+}
+
+// A primary that was cut off has one vote, also where the configured address is another
+// name of it.
+func TestSeedOfACutOffPrimary(t *testing.T) {
+	t.Parallel()
+	nodes := startScripted(t, 4)
+	cutOff, next := nodes[0], nodes[3]
+	for _, n := range nodes {
+		n.tells(slotsReply(cutOff.addr, nodes[1].addr, nodes[2].addr))
+	}
+	_, port, _ := net.SplitHostPort(cutOff.addr)
+	s, err := New(Options{URL: "redis://[::ffff:127.0.0.1]:" + port, Mode: ModeCluster})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := get(t.Context(), s, owner); err != nil {
+		t.Fatal(err)
+	}
+	if s.one().addr != cutOff.addr {
+		t.Fatalf("the map has %s", s.one().addr)
+	}
+	for _, n := range nodes[1:] {
+		n.tells(slotsReply(next.addr, nodes[1].addr, nodes[2].addr))
+	}
+	c := s.topology.(*cluster)
+	eventually(t, "the elected primary is in the map", func() bool { c.doubt(); return s.one().addr == next.addr })
+}
+
+// The configured addresses decide where fewer than two primaries say who has the slots.
+func TestWhoDecides(t *testing.T) {
+	t.Parallel()
+	old, now, nothing := []claim{{0, 1, "a:1"}}, []claim{{0, 1, "b:1"}}, []claim{}
+	for name, c := range map[string]struct{ primaries, seeds, want [][]claim }{
+		"nobody":                     {},
+		"seeds alone":                {nil, [][]claim{old}, [][]claim{old}},
+		"one primary":                {[][]claim{now}, [][]claim{old}, [][]claim{now, old}},
+		"two primaries":              {[][]claim{now, old}, [][]claim{old}, [][]claim{now, old}},
+		"primaries that left":        {[][]claim{nothing, nothing}, [][]claim{now}, [][]claim{nothing, nothing, now}},
+		"primaries, and one left":    {[][]claim{nothing, old}, [][]claim{now}, [][]claim{nothing, old, now}},
+		"two primaries that did not": {[][]claim{nothing, now, now}, [][]claim{old}, [][]claim{nothing, now, now}},
+	} {
+		if got := deciding(c.primaries, c.seeds); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
 }
 
 // What left the map is closed, once no call can be on it, and what redirects lead to
