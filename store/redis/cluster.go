@@ -46,7 +46,7 @@ type cluster struct {
 	table   map[string]*node // by address; those of the map, and where redirects led
 	failure error            // why there is no map; nil before the first try
 	tried   chan struct{}    // closed by the first try
-	gone    Pool             // what nodes counted that are no more
+	gone    Pool             // what nodes had counted when they left the table
 
 	askers map[string]*asker // of the goroutine that makes the map
 	turn   int               // how many maps were made; decides who is asked
@@ -266,6 +266,10 @@ func (c *cluster) adopt(b *ballot) {
 	for addr, n := range c.table {
 		if !used[n] && time.Since(n.led) > mapAge {
 			delete(c.table, addr)
+			counted := n.pool() // here, so that no count ever goes back
+			c.gone.Timeouts += counted.Timeouts
+			c.gone.Waits += counted.Waits
+			c.gone.Waited += counted.Waited
 			c.running.Go(func() { c.retire(n) })
 		}
 	}
@@ -280,13 +284,7 @@ func (c *cluster) retire(n *node) {
 	case <-linger.C:
 	case <-c.life.Done():
 	}
-	counted := n.pool()
 	_ = n.close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.gone.Timeouts += counted.Timeouts
-	c.gone.Waits += counted.Waits
-	c.gone.Waited += counted.Waited
 }
 
 // pool implements topology.
