@@ -77,6 +77,8 @@ func newWatched(m *maker, o Options, addr string, dial func(addr string) dialFun
 		opt := m.opt
 		opt.Addr, opt.Dialer, opt.DB, opt.PoolSize = addr, dial(addr), 0, 1
 		opt.Username, opt.Password, opt.CredentialsProviderContext = o.SentinelUser, o.SentinelPassword, nil
+		// Setting up a connection heeds no context that ends: close waits for it.
+		opt.ReadTimeout, opt.WriteTimeout = min(askTimeout, opt.ReadTimeout), min(askTimeout, opt.WriteTimeout)
 		return goredis.NewClient(&opt)
 	})
 	own := *m

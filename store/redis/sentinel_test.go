@@ -317,6 +317,27 @@ func TestSentinelsThatTellNothing(t *testing.T) {
 	}
 }
 
+// Close does not wait for a sentinel that hangs for as long as a call may take.
+func TestCloseWithAHungSentinel(t *testing.T) {
+	t.Parallel()
+	machine := latency.Watch(t)
+	const timeout = 20 * time.Second
+	s, err := New(Options{URL: "redis://" + silent(t), Mode: ModeSentinel, SentinelMaster: "primary", Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrTimeout) {
+		t.Error(err)
+	}
+	began := time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > timeout/4+machine.Max() {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // Over TLS, sentinels and what they watch are verified: one known by an address against
 // the name of the options, if there is one.
 func TestSentinelsOverTLS(t *testing.T) {
