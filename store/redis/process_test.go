@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"parley/contracttest/redistest"
 	"parley/store"
@@ -93,7 +97,7 @@ func TestHungRedisAndBusyProcess(t *testing.T) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	burn(t, 10)
+	burn(t, 40) // less than that, and no call would find this process starved
 	redis.Stop(t)
 	defer redis.Continue(t)
 	got := outcomes(t, s, 4*time.Second)
@@ -102,6 +106,67 @@ func TestHungRedisAndBusyProcess(t *testing.T) {
 	}
 	eventually(t, "the breaker opens", s.BreakerOpen)
 	t.Log(got)
+}
+
+// inUse is a client all of whose connections are in use.
+func inUse(t *testing.T) *goredis.Client {
+	t.Helper()
+	rdb := goredis.NewClient(&goredis.Options{Addr: startScripted(t, 1)[0].addr, PoolSize: 1})
+	t.Cleanup(func() { _ = rdb.Close() })
+	conn := rdb.Conn()
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rdb
+}
+
+// A starved process is to blame for a call that ran out of time only where Redis was not
+// silent for long, or was heard where there was no connection to hear it on.
+func TestExcuse(t *testing.T) {
+	t.Parallel()
+	const took = 16 * time.Minute // so that what a busy machine adds is nothing
+	idle := goredis.NewClient(&goredis.Options{Addr: "redis.test:1"})
+	t.Cleanup(func() { _ = idle.Close() })
+	full := inUse(t)
+	unanswered := func(waited time.Duration) error {
+		return fmt.Errorf("redis: %w", &stalledError{os.ErrDeadlineExceeded, 10, 0, waited})
+	}
+	for name, c := range map[string]struct {
+		rdb     *goredis.Client
+		kind    error
+		cause   error
+		starved bool
+		heard   bool
+		want    error
+	}{
+		"silent for a quarter":          {idle, store.ErrTimeout, unanswered(took / 4), true, false, store.ErrTimeout},
+		"silent for a sixteenth":        {idle, store.ErrTimeout, unanswered(took / 16), true, false, store.ErrOverloaded},
+		"silent, and not starved":       {idle, store.ErrTimeout, unanswered(took / 16), false, false, store.ErrTimeout},
+		"no connection, unheard":        {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, false, store.ErrPoolExhausted},
+		"no connection, heard":          {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, true, store.ErrOverloaded},
+		"no connection, not starved":    {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, false, true, store.ErrPoolExhausted},
+		"short of time, heard":          {full, store.ErrTimeout, context.DeadlineExceeded, true, true, store.ErrOverloaded},
+		"short of time, free to dial":   {idle, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrOverloaded},
+		"refused, which took no time":   {idle, store.ErrUnreachable, io.EOF, true, false, store.ErrUnreachable},
+		"the breaker, which took none":  {idle, store.ErrTimeout, &openError{store.ErrTimeout}, true, false, store.ErrTimeout},
+		"an answer, however late it is": {idle, store.ErrFull, goredis.ErrPoolTimeout, true, true, store.ErrFull},
+	} {
+		now := time.Now()
+		p := &process{}
+		if c.starved {
+			p.expect(now.Add(-took / 2))
+			p.ran(now.Add(-took / 8))
+		}
+		p.expect(now.Add(took))
+		cl := &client{c.rdb, &state{began: now.Add(-2 * took), process: p}}
+		if c.heard {
+			cl.hear()
+		}
+		if err := cl.excuse(&store.Error{Op: "List", Kind: c.kind, Cause: c.cause}, now.Add(-took)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
 }
 
 // What came before a read was out of time is read, however late that is.
