@@ -53,7 +53,9 @@ func (s *Store) survey(ctx context.Context, op string) store.Shards {
 	looking.Wait()
 	found := store.Shards{Total: len(parts), SlotsTotal: s.topology.slots()}
 	for i, err := range errs {
-		if err == nil || errors.Is(err, store.ErrOverloaded) { // it answers; it is this service that is busy
+		// With ErrOverloaded it answers and this service is busy, or this process was
+		// starved and nothing is known against it.
+		if err == nil || errors.Is(err, store.ErrOverloaded) {
 			found.Up++
 			found.SlotsServed += parts[i].slots
 			continue

@@ -137,7 +137,7 @@ func (c *client) excuse(err error, began time.Time) error {
 	if !ok || !ranOut(e) || unanswered(e.Cause, began) || !c.process.starved(began) {
 		return err
 	}
-	if errors.Is(e.Kind, store.ErrPoolExhausted) && !c.heardWithin(time.Since(began)) {
+	if (errors.Is(e.Kind, store.ErrPoolExhausted) || c.ranOutWaiting(e.Cause)) && !c.heardWithin(time.Since(began)) {
 		return err
 	}
 	return &store.Error{Op: e.Op, Kind: store.ErrOverloaded, Reason: starved, Cause: e.Cause}

@@ -146,6 +146,7 @@ func TestExcuse(t *testing.T) {
 		"no connection, unheard":        {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, false, store.ErrPoolExhausted},
 		"no connection, heard":          {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, true, store.ErrOverloaded},
 		"no connection, not starved":    {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, false, true, store.ErrPoolExhausted},
+		"short of time, unheard":        {full, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrTimeout},
 		"short of time, heard":          {full, store.ErrTimeout, context.DeadlineExceeded, true, true, store.ErrOverloaded},
 		"short of time, free to dial":   {idle, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrOverloaded},
 		"refused, which took no time":   {idle, store.ErrUnreachable, io.EOF, true, false, store.ErrUnreachable},
