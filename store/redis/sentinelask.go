@@ -137,7 +137,7 @@ func noSentinel(err error) error {
 	return err
 }
 
-// listen calls look at each event, and when it may have missed some, until life ends.
+// listen calls look at each event until life ends.
 func (s *sentinel) listen(life context.Context, look func()) {
 	pause := time.NewTicker(pollEvery)
 	defer pause.Stop()
