@@ -49,7 +49,7 @@ func (a *asker) ask(ctx context.Context) ([]claim, error) {
 		return nil, err
 	}
 	if err != nil {
-		return nil, noCluster(err)
+		return nil, unknownCommand(err, errNoCluster)
 	}
 	return parseSlots(cmd.Val(), hostOf(a.addr))
 }
@@ -65,13 +65,14 @@ func (a *asker) close() {
 // or is a sentinel.
 var errNoCluster = errors.New("redis: not a node of a cluster")
 
-// noCluster tells a server that does not have the command, or does not in its mode,
-// from one that does not let this user run it, or cannot answer now.
-func noCluster(err error) error {
+// unknownCommand adds what it means that a server does not have a command, or does not
+// in its mode. One that does not let this user run it, or cannot answer now, does not
+// mean that.
+func unknownCommand(err, means error) error {
 	var refusal goredis.Error
 	if errors.As(err, &refusal) && !goredis.IsMaxClientsError(refusal) {
 		if code, _ := respKind(refusal); code == "ERR" {
-			return errors.Join(errNoCluster, err)
+			return errors.Join(means, err)
 		}
 	}
 	return err

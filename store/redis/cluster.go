@@ -137,11 +137,8 @@ func (c *cluster) doubt() {
 
 // doubtBy doubts the map if an error of a call can come from an old one.
 func (c *cluster) doubtBy(err error) {
-	for _, kind := range []error{store.ErrUnreachable, store.ErrTimeout, store.ErrNotReady, store.ErrReadOnly} {
-		if errors.Is(err, kind) {
-			c.doubt()
-			return
-		}
+	if fromOldPlace(err) {
+		c.doubt()
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-
-	"parley/store"
 )
 
 const (
@@ -139,11 +137,8 @@ func (s *sentinels) look() {
 
 // doubt looks if an error of a call can come from a primary that is none any more.
 func (s *sentinels) doubt(err error) {
-	for _, kind := range []error{store.ErrUnreachable, store.ErrTimeout, store.ErrNotReady, store.ErrReadOnly} {
-		if errors.Is(err, kind) {
-			s.look()
-			return
-		}
+	if fromOldPlace(err) {
+		s.look()
 	}
 }
 

@@ -104,7 +104,7 @@ func askSentinel(life context.Context, rdb *goredis.Client, master string) (r re
 	case errors.Is(failed, goredis.Nil):
 		return r, true, errUnknownMaster
 	case failed != nil:
-		return r, true, noSentinel(failed)
+		return r, true, unknownCommand(failed, errNoSentinel)
 	}
 	r.at = time.Now()
 	if r.addr, err = addressOf(where.Val()); err != nil {
@@ -123,18 +123,6 @@ func addressOf(told []string) (string, error) {
 		return "", errShape
 	}
 	return net.JoinHostPort(told[0], told[1]), nil
-}
-
-// noSentinel tells a server that does not have the command from one that does not let
-// this user run it.
-func noSentinel(err error) error {
-	var refusal goredis.Error
-	if errors.As(err, &refusal) && !goredis.IsMaxClientsError(refusal) {
-		if code, _ := respKind(refusal); code == "ERR" {
-			return errors.Join(errNoSentinel, err)
-		}
-	}
-	return err
 }
 
 // listen calls look at each event until life ends.

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"parley/store"
@@ -53,3 +54,14 @@ func (f fixed) slots() int { return 0 }
 func (f fixed) pool() Pool { return f.primary.pool() }
 
 func (f fixed) close() error { return f.primary.close() }
+
+// fromOldPlace reports whether an error of a call can come from a server that is not the
+// primary any more.
+func fromOldPlace(err error) bool {
+	for _, kind := range []error{store.ErrUnreachable, store.ErrTimeout, store.ErrNotReady, store.ErrReadOnly} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
