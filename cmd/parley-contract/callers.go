@@ -88,7 +88,7 @@ func (t *attempt) site(a matrix.Attack) matrix.Site {
 	}
 	if shared := t.rig.redis; shared != nil {
 		s.Proxy = faultproxy.Start(t, shared.Addr())
-		s.RedisURL, w.RedisURL = shared.URL(), "redis://"+s.Proxy.Addr()
+		s.RedisURL, w.RedisURL = shared.URL(), matrix.Through(shared, s.Proxy)
 	}
 	r := t.launch(t, w)
 	s.Base, s.Admin, s.PID = r.base, r.base, r.cmd.Process.Pid

@@ -112,6 +112,9 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	if o.redisServer != "" && o.redisURL != "" {
 		fault("--redis-server and --redis-url are two: say one")
 	}
+	if u, err := url.Parse(o.redisURL); o.redisURL != "" && (err != nil || u.Scheme != "redis" || u.Hostname() == "") {
+		fault("--redis-url is not of the form redis://[user:password@]host[:port][/db]: the suite puts proxies in front of it, which need a port without TLS")
+	}
 	if o.redisURL != "" && !o.mayFlush {
 		fault("--redis-url needs --redis-may-be-flushed: everything in that Redis is deleted")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"parley/contracttest/claims"
 	"parley/contracttest/faultproxy"
+	"parley/contracttest/matrix"
 	"parley/contracttest/otlptest"
 )
 
@@ -71,7 +72,7 @@ func (e *env) signal(p provocation, find func(e *env, r *otlptest.Receiver, a an
 	var proxy *faultproxy.Proxy
 	if p.onRedis {
 		proxy = faultproxy.Start(e, e.s.Redis.Addr())
-		e.wiring.RedisURL = strings.Replace(e.wiring.RedisURL, e.s.Redis.Addr(), proxy.Addr(), 1)
+		e.wiring.RedisURL = matrix.Through(e.s.Redis, proxy)
 	}
 	e.start()
 	a := p.provoke(e, proxy)

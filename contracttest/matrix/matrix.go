@@ -18,10 +18,12 @@ package matrix
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"parley/contracttest/claims"
+	"parley/contracttest/faultproxy"
 	"parley/contracttest/redistest"
 	"parley/store"
 )
@@ -56,6 +58,12 @@ type Redis interface {
 	Kill(tb testing.TB)                                // as SIGKILL does
 	Restart(tb testing.TB)                             // after Kill; Addr may be another one
 	ContainerAddr(tb testing.TB) (host, number string) // where another Redis finds it
+}
+
+// Through is the URL of a Redis with the address of a proxy in front of it: who leaves
+// out the user, the password or the database has the server blamed for that.
+func Through(r Redis, p *faultproxy.Proxy) string {
+	return strings.Replace(r.URL(), r.Addr(), p.Addr(), 1)
 }
 
 // redis starts a Redis of its own.

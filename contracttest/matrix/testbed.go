@@ -187,7 +187,7 @@ func (bed *testbed) route(t Target, r route) *routeColumn {
 // settings lead a column through the proxy. Who persists does so for as long as
 // the timeout is, so there it is short in any case.
 func (bed *testbed) settings(c column) Settings {
-	w := Settings{RedisURL: "redis://" + bed.proxy.Addr(), Prefix: c.prefix(), Timeout: Patience}
+	w := Settings{RedisURL: Through(bed.redis, bed.proxy), Prefix: c.prefix(), Timeout: Patience}
 	if bed.row.timesOut() || c.persists() || !bed.target.Lacks.Has(claims.AtOnce) {
 		w.Timeout = bed.timeout
 	}
