@@ -204,7 +204,7 @@ func (s *suite) each(tb testing.TB, r *rig, recorder *report.Recorder) {
 			}
 			continue
 		}
-		if u.alone {
+		if u.alone || tb.Context().Err() != nil { // select may choose the unit all the same
 			continue
 		}
 		select {
@@ -215,31 +215,42 @@ func (s *suite) each(tb testing.TB, r *rig, recorder *report.Recorder) {
 	close(todo)
 	working.Wait()
 	for _, u := range s.units {
-		if u.skip == "" && u.alone {
+		if u.skip == "" && u.alone && tb.Context().Err() == nil {
 			s.tryUnit(tb.Context(), r, u, recorder)
 		}
 	}
 }
 
-// tryUnit tries a unit in as many rounds as were asked for, and ends at the first that
-// finds something.
+// tryUnit tries a unit in as many rounds as were asked for, and ends when all its rules
+// have failed. A rule that failed in one round has failed, whatever comes of the others.
 func (s *suite) tryUnit(ctx context.Context, r *rig, u unit, recorder *report.Recorder) {
 	for _, rule := range u.rules {
 		recorder.Begin(rule.ID)
 	}
 	began := time.Now()
 	found := map[string]report.Finding{}
+	failed := func(rule report.Rule) bool { return found[rule.ID].Outcome == report.Failed }
 	for range s.options.rounds {
-		for id, f := range r.attempt(ctx, u) {
-			if old, ok := found[id]; !ok || !old.Outcome.Bad() {
+		if ctx.Err() != nil {
+			break
+		}
+		round := r.attempt(ctx, u)
+		if ctx.Err() != nil {
+			break // what came of this round is not the server's
+		}
+		for id, f := range round {
+			if old, ok := found[id]; !ok || !old.Outcome.Bad() || f.Outcome == report.Failed && old.Outcome != report.Failed {
 				found[id] = f
 			}
 		}
-	}
-	if ctx.Err() != nil {
-		return // what came of it is not the server's
+		if !slices.ContainsFunc(u.rules, func(rule report.Rule) bool { return !failed(rule) }) {
+			break
+		}
 	}
 	for _, rule := range u.rules {
+		if ctx.Err() != nil && !failed(rule) {
+			continue // it was not tried as often as was asked for
+		}
 		f, ok := found[rule.ID]
 		if !ok {
 			f = report.Finding{Outcome: report.NotRun, Reason: "nothing came of it"}
