@@ -163,6 +163,11 @@ func (r *rig) attempt(ctx context.Context, u unit) map[string]report.Finding {
 	all := map[string]report.Finding{}
 	for _, rule := range u.rules {
 		all[rule.ID] = f
+		// A server that an attack ended cannot be asked for what is left, which is no
+		// excuse for it.
+		if was := found[rule.ID]; was.Outcome == report.Failed && f.Outcome == report.NotRun {
+			all[rule.ID] = was
+		}
 	}
 	return all
 }

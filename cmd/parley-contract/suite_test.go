@@ -88,3 +88,16 @@ func TestNoUnitAfterTheTime(t *testing.T) {
 		t.Errorf("%d units were tried", tried)
 	}
 }
+
+// A server that breaks its promise and is gone has broken it, also where the rest could
+// not be tried for that.
+func TestFailedBeforeItCouldNotRun(t *testing.T) {
+	u := unit{rules: []report.Rule{{ID: "a"}, {ID: "b"}}, try: func(a *attempt) map[string]report.Finding {
+		a.Error("it is gone")
+		return map[string]report.Finding{"a": {Outcome: report.Failed, Came: "no answer"}, "b": {Outcome: report.Passed}}
+	}}
+	got := (&rig{}).attempt(t.Context(), u)
+	if got["a"].Outcome != report.Failed || got["a"].Came != "no answer" || got["b"].Outcome != report.NotRun {
+		t.Errorf("%+v", got)
+	}
+}

@@ -172,13 +172,19 @@ func RunAttacks(tb testing.TB, s Site, attacks []Attack, lasting time.Duration, 
 	}
 	peak, err := peakMB(s.PID)
 	if err != nil {
-		tb.Error(err)
+		e.Broken = append(e.Broken, "the process is gone: "+err.Error())
 	}
 	e.PeakMB = peak
 	if !memory {
 		e.LimitMB = 0
 	}
-	e.judge(redis != nil && openBreaker(tb, s))
+	breakerOpen := false
+	if redis != nil {
+		if breakerOpen, err = openBreaker(tb, s); err != nil {
+			e.Broken = append(e.Broken, "the process is gone: "+err.Error())
+		}
+	}
+	e.judge(breakerOpen)
 	return e
 }
 

@@ -289,37 +289,36 @@ func peakMB(pid int) (int, error) {
 }
 
 // openBreaker asks the metrics.
-func openBreaker(tb testing.TB, s Site) bool {
+func openBreaker(tb testing.TB, s Site) (bool, error) {
 	tb.Helper()
-	n, ok := metric(tb, s.Admin, "parley_store_breaker_open")
-	if !ok {
+	n, found, err := metric(tb, s.Admin, "parley_store_breaker_open")
+	if err == nil && !found {
 		tb.Error("the metrics say nothing of the breaker")
 	}
-	return n != 0
+	return n != 0, err
 }
 
-// metric reads one from the page for operators; false where there is none.
-func metric(tb testing.TB, base, name string) (float64, bool) {
+// metric reads one from the page for operators; found is false where there is none, and
+// the error says that there was no page.
+func metric(tb testing.TB, base, name string) (n float64, found bool, err error) {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, base+"/metrics", nil)
 	if err != nil {
-		tb.Error(err)
-		return 0, false
+		return 0, false, err
 	}
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}).Do(req)
 	if err != nil {
-		tb.Error(err)
-		return 0, false
+		return 0, false, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	page, err := io.ReadAll(resp.Body)
 	if err != nil {
-		tb.Error(err)
+		return 0, false, err
 	}
 	m := regexp.MustCompile(`(?m)^` + name + `(?:\{[^}]*\})? (\S+)$`).FindSubmatch(page)
 	if m == nil {
-		return 0, false
+		return 0, false, nil
 	}
-	n, err := strconv.ParseFloat(string(m[1]), 64)
-	return n, err == nil
+	n, err = strconv.ParseFloat(string(m[1]), 64)
+	return n, err == nil, err
 }

@@ -268,7 +268,11 @@ func (a *assault) fillLog() {
 		for range 500 {
 			a.expects("/livez", a.call("/livez", nil, "X-Request-Id", id), "200", "429 overloaded")
 		}
-		if n, _ := metric(a.tb, a.Admin, "parley_logs_dropped_total"); n > 0 {
+		n, _, err := metric(a.tb, a.Admin, "parley_logs_dropped_total")
+		if err != nil {
+			a.breaks("the metrics cannot be read: %v", err)
+		}
+		if n > 0 || err != nil {
 			return
 		}
 	}
