@@ -49,6 +49,15 @@ func TestJudge(t *testing.T) {
 			e.Machine, e.Under = 308*time.Millisecond, 621*time.Millisecond
 			return false
 		},
+		"the probe of operators took 20s, allowed are 516ms": func(e *AttackEntry) bool {
+			e.yardstick(8*time.Millisecond, 20*time.Second)
+			return false
+		},
+		"p99 is 1.5s, allowed are 1.004s": func(e *AttackEntry) bool {
+			e.yardstick(8*time.Millisecond, 510*time.Millisecond) // of which soon counts
+			e.Under = 1500 * time.Millisecond
+			return false
+		},
 		"had 101 MiB, allowed are 100": func(e *AttackEntry) bool { e.PeakMB = 101; return false },
 	} {
 		e := kept()
