@@ -74,6 +74,11 @@ func (e *ShardEntry) judge(b *shardbed, when times) {
 			e.breaks("%s of the hurt shard took %v, allowed are %v", c.op, c.took, limit)
 		}
 	}
+	// A call that stood still with the machine was one of each talker's at most: more
+	// are the store's, however late the machine was once.
+	if most := len(b.load.talkers); e.Stalled > most {
+		e.breaks("%d calls timed out, and of %d talkers the machine can have held up no more than one call each", e.Stalled, most)
+	}
 	e.Calm, e.Under, e.Open = p99(calm), p99(under), p99(open)
 	if limit := time.Duration(healthyRatio*float64(e.Calm)) + hops*e.Machine; len(b.row.Others) == 0 && e.Under > limit {
 		e.breaks("p99 of shards that are well is %v, allowed are %v", e.Under, limit)

@@ -75,10 +75,8 @@ func (b *shardbed) useless(t Target, w Settings, e Expect) (broken []string) {
 		began := time.Now()
 		r, err := c.call(ctx, asked.method, asked.path, asked.body, "")
 		took := time.Since(began)
-		if b.stalled(r.Class, askingTime) {
-			continue
-		}
-		if err != nil || r.status != http.StatusServiceUnavailable || !e.allows(r.Class) || r.Retryable != retryable(r.Class) {
+		told := e.allows(r.Class) || b.stalled(r.Class, askingTime)
+		if err != nil || r.status != http.StatusServiceUnavailable || !told || r.Retryable != retryable(r.Class) {
 			broken = append(broken, fmt.Sprintf("%s %s: %d %s, retryable %v: %v", asked.method, asked.path, r.status, r.Class, r.Retryable, err))
 		}
 		if limit := b.atOnce(); took > limit {
