@@ -188,6 +188,9 @@ func TestShardRows(t *testing.T) {
 		if (r.try == nil) == (r.inject == nil) || r.Fault == "" || !slices.Contains(Deployments(), r.On) {
 			t.Errorf("%s: a row has a sentence, a deployment, and either a fault or a try", r.ID)
 		}
+		if r.Promotes && r.Back != time.Second {
+			t.Errorf("%s: after a promotion the first good answer may take 1 s, and here it may take %v", r.ID, r.Back)
+		}
 	}
 	for _, id := range sampledShards() {
 		if !seen[id] {

@@ -123,6 +123,9 @@ func moveAll(b *shardbed) {
 // have noticed and agreed on another.
 const afterCut = nodeTimeout + 3*time.Second
 
+// afterPromotion is how soon a shard must answer well once another node is its primary.
+const afterPromotion = time.Second
+
 func cut(b *shardbed)    { b.cluster.Cut(b.tb, b.hurt) }
 func rejoin(b *shardbed) { b.cluster.Rejoin(b.tb, b.hurt) }
 
@@ -132,15 +135,15 @@ func pairedRows() []ShardRow {
 	return []ShardRow{
 		{
 			ID: "primary-killed", Fault: "the primary of a shard dies, and its replica takes over", On: Paired,
-			Hurt: gone, Promotes: true, Breaks: true, inject: kill, repair: restart,
+			Hurt: gone, Promotes: true, Back: afterPromotion, Breaks: true, inject: kill, repair: restart,
 		},
 		{
 			ID: "primary-killed-waited", Fault: "the same, and answers wait for a replica", On: Paired, Wait: 1,
-			Hurt: gone, Promotes: true, Breaks: true, inject: kill, repair: restart,
+			Hurt: gone, Promotes: true, Back: afterPromotion, Breaks: true, inject: kill, repair: restart,
 		},
 		{
 			ID: "primary-hung", Fault: "the primary of a shard stands still, and its replica takes over", On: Paired,
-			Hurt: gone, Promotes: true, Breaks: true, inject: stop, repair: goOn,
+			Hurt: gone, Promotes: true, Back: afterPromotion, Breaks: true, inject: stop, repair: goOn,
 		},
 		{
 			ID: "replica-hung", Fault: "the replica of a shard stands still, which nobody notices", On: Paired,
@@ -167,11 +170,11 @@ func coveredRows() []ShardRow {
 		},
 		{
 			ID: "primary-killed-covered", Fault: "the primary of a shard dies, its replica takes over, and until then all shards refuse (CLUSTERDOWN)", On: Covered,
-			Hurt: gone, Others: refused, Promotes: true, Breaks: true, inject: kill, repair: restart,
+			Hurt: gone, Others: refused, Promotes: true, Back: afterPromotion, Breaks: true, inject: kill, repair: restart,
 		},
 		{
 			ID: "primary-hung-covered", Fault: "the primary of a shard stands still, its replica takes over, and until then all shards refuse (CLUSTERDOWN)", On: Covered,
-			Hurt: gone, Others: refused, Promotes: true, Breaks: true, inject: stop, repair: goOn,
+			Hurt: gone, Others: refused, Promotes: true, Back: afterPromotion, Breaks: true, inject: stop, repair: goOn,
 		},
 		{
 			ID: "slot-moved", Fault: "slots move to another shard, a key at a time", On: Covered,
@@ -202,11 +205,11 @@ func watchedRows() []ShardRow {
 	return []ShardRow{
 		{
 			ID: "sentinel-primary-killed", Fault: "the primary dies, and the sentinels promote a replica", On: Watched,
-			Hurt: gone, Promotes: true, Breaks: true, inject: kill, repair: restart,
+			Hurt: gone, Promotes: true, Back: afterPromotion, Breaks: true, inject: kill, repair: restart,
 		},
 		{
 			ID: "sentinel-primary-hung", Fault: "the primary stands still, and the sentinels promote a replica", On: Watched,
-			Hurt: gone, Promotes: true, Breaks: true, inject: stop, repair: goOn,
+			Hurt: gone, Promotes: true, Back: afterPromotion, Breaks: true, inject: stop, repair: goOn,
 		},
 		{
 			// Sentinel promotes before it demotes: what is written in between is lost.
