@@ -63,6 +63,7 @@ func instead(status, other int) alteration {
 // apiMutants are one for each rule at the least.
 func apiMutants() []apiMutant {
 	var said, running atomic.Int64
+	turn := make(chan struct{}, 1)
 	return []apiMutant{
 		{wrong: "calls the messages something else", answer: renamed(`"messages"`, `"massages"`), rules: []string{
 			"shape.start*", "shape.send", "shape.card-action", "shape.orchestrate", "shape.read", "stream.stored", "restart.kept", "instances.shared", "repeat.failed", "repeat.adopted",
@@ -101,6 +102,19 @@ func apiMutants() []apiMutant {
 		}, answer: func(resp *http.Response) error {
 			if resp.Request.Method == http.MethodPost {
 				running.Add(-1)
+			}
+			return nil
+		}},
+		{wrong: "queues all turns", rules: []string{"conflict.others"}, request: func(r *http.Request) {
+			if r.Method == http.MethodPost {
+				select {
+				case turn <- struct{}{}:
+				case <-r.Context().Done():
+				}
+			}
+		}, answer: func(resp *http.Response) error {
+			if resp.Request.Method == http.MethodPost {
+				<-turn
 			}
 			return nil
 		}},

@@ -31,6 +31,7 @@ type Agent struct {
 	mu      sync.Mutex
 	command string // of the emulator, for everything that is asked; "" for none
 	barrier *barrier
+	held    int // requests that wait at one
 }
 
 // barrier holds requests back. The first to come closes arrived.
@@ -90,10 +91,16 @@ func (a *Agent) Misbehave(command string) {
 func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	b := a.barrier
+	if b != nil {
+		a.held++
+	}
 	a.mu.Unlock()
 	if b != nil {
 		b.once.Do(func() { close(b.arrived) })
 		<-b.open
+		a.mu.Lock()
+		a.held--
+		a.mu.Unlock()
 	}
 	a.Emulator.ServeHTTP(w, r)
 }
@@ -105,6 +112,13 @@ func (a *Agent) Hold() (arrived <-chan struct{}) {
 	defer a.mu.Unlock()
 	a.barrier = &barrier{arrived: make(chan struct{}), open: make(chan struct{})}
 	return a.barrier.arrived
+}
+
+// Held is how many requests wait now.
+func (a *Agent) Held() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held
 }
 
 // Release lets them go on.

@@ -114,7 +114,8 @@ func conflictOthers(e *env) {
 	first := e.meanwhile(e.instance, sending(id, "first"))
 	first.arrive(e, arrived)
 	second := e.meanwhile(e.instance, sending(other, "second"))
-	// It is with the agent, or it would not go on before the first has ended.
+	limit := e.within(turnWait + e.s.Bounds.AtOnce)
+	both := e.until(limit, func() bool { return e.agent.Held() == 2 })
 	if e.s.Lacks.Has(claims.Read) {
 		e.ok(reading(other))
 	}
@@ -123,6 +124,9 @@ func conflictOthers(e *env) {
 		if a.status != http.StatusOK {
 			e.broken("one of two conversations: %s", a)
 		}
+	}
+	if !both {
+		e.broken("the agent is not asked for the other conversation within %v, while it is asked for the first", limit)
 	}
 }
 
@@ -193,11 +197,19 @@ func retried(e *env, key string) {
 // soon waits until something is so, for as long as the machine is given.
 func (e *env) soon(limit time.Duration, what string, ok func() bool) {
 	e.Helper()
+	if !e.until(e.within(limit), ok) {
+		e.broken("after %v it is still not so that %s", e.within(limit), what)
+	}
+}
+
+// until waits until something is so, and reports whether it was within the limit.
+func (e *env) until(limit time.Duration, ok func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for began := time.Now(); !ok(); <-tick.C {
-		if time.Since(began) > e.within(limit) {
-			e.broken("after %v it is still not so that %s", e.within(limit), what)
+		if time.Since(began) > limit {
+			return false
 		}
 	}
+	return true
 }
