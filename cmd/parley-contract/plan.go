@@ -156,13 +156,7 @@ func (u *unit) add(claimed, everything []matrix.Cell, chapter string) {
 	}
 }
 
-func joined(all []claims.Claim) string {
-	words := make([]string, len(all))
-	for i, c := range all {
-		words[i] = string(c)
-	}
-	return strings.Join(words, ", ")
-}
+func joined(all []claims.Claim) string { return strings.Join(names(all), ", ") }
 
 // only leaves what the patterns select, in units and in their rules. A pattern that is
 // the name of a row selects the whole row.

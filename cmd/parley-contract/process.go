@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,19 +209,12 @@ func (r *running) answers(ctx context.Context, path string, limit time.Duration)
 		}
 		select {
 		case <-r.ended:
-			return fmt.Errorf("%w: %w", errEnded, cmpError(r.failure, errors.New("with status 0")))
+			return fmt.Errorf("%w: %w", errEnded, cmp.Or(r.failure, errors.New("with status 0")))
 		case <-ctx.Done():
 			return fmt.Errorf("the server does not answer %s%s within %v: %w", r.base, path, limit, err)
 		case <-tick.C:
 		}
 	}
-}
-
-func cmpError(err, instead error) error {
-	if err != nil {
-		return err
-	}
-	return instead
 }
 
 // end asks the server to end, and kills it when it does not within the limit.

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -39,7 +40,7 @@ func ShardChaos(tb testing.TB, t Target, d *Deployed, seed uint64, lasts time.Du
 	running.Wait()
 	e := ShardEntry{ID: r.ID, Fault: r.Fault, On: r.On, Calls: len(b.load.calls), Machine: b.baseline.Max(), Hurt: map[string]int{}, Others: map[string]int{}}
 	for _, call := range b.load.calls {
-		e.Others[call.class]++
+		e.Others[cmp.Or(call.class, "ok")]++
 	}
 	e.verify(b, began)
 	e.Broken = abridged(append(e.Broken, b.load.wrong...))

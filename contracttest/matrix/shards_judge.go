@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,10 +26,7 @@ func (e *ShardEntry) judge(b *shardbed, when times) {
 	due := when.ended.Add(b.back())
 	late := map[string]int{} // failures of the hurt shard when it should be back
 	for _, c := range b.load.calls {
-		class := c.class
-		if class == "" {
-			class = "ok"
-		}
+		class := cmp.Or(c.class, "ok")
 		if mayTimeOut := c.shard == b.shard && b.row.Hurt.allows(c.class); !mayTimeOut && b.stalled(c.class, b.timeout) {
 			e.Stalled++
 			continue

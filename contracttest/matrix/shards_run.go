@@ -53,7 +53,7 @@ func RunShards(tb testing.TB, t Target, d *Deployed, r ShardRow) ShardEntry {
 	b := newShardbed(tb, t, d, r)
 	e := ShardEntry{ID: r.ID, Fault: r.Fault, On: r.On}
 	if r.try != nil {
-		e.Broken = r.try(b, t)
+		e.Broken = abridged(append(r.try(b, t), b.load.wrong...))
 		d.await(tb)
 		return e
 	}

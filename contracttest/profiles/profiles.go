@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -286,12 +285,13 @@ func (r *reader) env(what string, n *yaml.Node) Env {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
+		_, twice := env[key.Value]
 		switch {
 		case key.Kind != yaml.ScalarNode || !isName(key.Value):
 			r.fault(key.Line, "%q is not the name of an environment variable", key.Value)
 		case value.Kind != yaml.ScalarNode:
 			r.fault(value.Line, "%s is not a text", key.Value)
-		case slices.Contains(slices.Collect(maps.Keys(env)), key.Value):
+		case twice:
 			r.fault(key.Line, "%s is there twice", key.Value)
 		default:
 			t, err := NewTemplate(value.Value)
