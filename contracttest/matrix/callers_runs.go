@@ -204,7 +204,9 @@ func (a *assault) readNothing() {
 	unread := openStreams(ctx, a.Base, []string{"/metrics", "/large.txt"})
 	a.loop(1, func(int) { a.expects("who reads the file", a.call("/large.txt", nil), "200") })
 	leave()
-	unread()
+	if unread() == 0 {
+		a.breaks("none of 2,000 streams is answered, so that there was no attack")
+	}
 }
 
 func (a *assault) showUnknownKeys() {
@@ -258,7 +260,16 @@ func (a *assault) keepTurns() {
 func (a *assault) fillLine() {
 	a.Proxy.Set(faultproxy.Throttle(2 << 20))
 	defer a.Proxy.Heal()
-	a.loop(8, func(int) { a.read(a.id, "") })
+	var slow atomic.Bool
+	a.loop(8, func(int) {
+		began := time.Now()
+		if a.read(a.id, ""); time.Since(began) > soon {
+			slow.Store(true)
+		}
+	})
+	if !slow.Load() {
+		a.breaks("no read took longer than %v, so that the line was not slow", soon)
+	}
 }
 
 // fillLog asks until the metrics say that lines were dropped.

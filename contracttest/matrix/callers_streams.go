@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 )
 
 // streamsEach is how many streams a connection is asked for: as many as it may have.
@@ -56,9 +57,10 @@ func BodiesThatNeverArrive(ctx context.Context, base, token string, refused func
 }
 
 // openStreams opens 2,000 HTTP/2 streams for the paths in turn and reads none. They stay
-// until ctx is done; wait returns when all are gone.
-func openStreams(ctx context.Context, base string, paths []string) (wait func()) {
+// until ctx is done; wait returns when all are gone, and gives how many were answered 200.
+func openStreams(ctx context.Context, base string, paths []string) (wait func() int) {
 	var all sync.WaitGroup
+	var good atomic.Int64
 	for range 8 {
 		c := overHTTP2()
 		context.AfterFunc(ctx, c.CloseIdleConnections)
@@ -72,12 +74,18 @@ func openStreams(ctx context.Context, base string, paths []string) (wait func())
 				if err != nil {
 					return
 				}
+				if resp.StatusCode == http.StatusOK {
+					good.Add(1)
+				}
 				<-ctx.Done()
 				_ = resp.Body.Close()
 			})
 		}
 	}
-	return all.Wait
+	return func() int {
+		all.Wait()
+		return int(good.Load())
+	}
 }
 
 // idleConnections opens connections that ask for nothing. The service may close
