@@ -76,10 +76,14 @@ func processMutants() []processMutant {
 			Name: "fails-when-busy", Wrong: "It reports that a turn runs as a failure of its own.", with: mutant{handler: busyFails},
 			Finds: []string{"conflict.second", "instances.conflict"},
 		},
+		{
+			Name: "does-not-wait", Wrong: "It refuses a message while another turn runs, however long that is to wait.", settings: map[string]string{"TURN_WAIT": "0"},
+			Finds: []string{"conflict.waits", "instances.waits"},
+		},
 		brokenStore("hides-that-it-is-closed", "conflict.closed"),
 		brokenStore("ignores-keys", "repeat.same", "restart.kept"),
 		brokenStore(
-			"acknowledges-and-forgets", "shape.read", "restart.kept", "repeat.same",
+			"acknowledges-and-forgets", "shape.read", "restart.kept", "repeat.same", "conflict.waits", "instances.waits",
 			cell("refused", postStart), cell("refused", postSend), cell("closed-after", postSend), cell("lost-request", getOne), cell("agent-refused", postSend),
 		),
 		{

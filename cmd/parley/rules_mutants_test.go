@@ -92,9 +92,12 @@ func apiMutants() []apiMutant {
 		{wrong: "hears something else each time", request: func(r *http.Request) {
 			edit(r, func(body map[string]any) { body["text"] = fmt.Sprint(body["text"], said.Add(1)) })
 		}, rules: []string{
-			"repeat.failed", "repeat.adopted", "restart.turn",
+			"repeat.failed", "repeat.adopted", "repeat.joins", "instances.joins", "restart.turn",
 		}},
 		{wrong: "does not stream", request: func(r *http.Request) { r.Header.Del("Accept") }, rules: []string{"stream.start", "stream.send", "stream.error", "stream.stored", "stream.follow", "stream.stop"}},
+		{wrong: "has readers begin anew", request: func(r *http.Request) { r.Header.Del("Last-Event-ID") }, rules: []string{"stream.resume", "instances.resume"}},
+		{wrong: "does not wait for a turn", settings: []string{"TURN_WAIT", "0"}, rules: []string{"conflict.waits", "instances.waits"}},
+		{wrong: "says nothing of a new beginning", answer: renamed(`"conversationRestarted"`, `"note"`), rules: []string{"life.goes-on"}},
 		{wrong: "runs one turn at a time", rules: []string{"conflict.others"}, request: func(r *http.Request) {
 			if r.Method == http.MethodPost && running.Add(1) > 1 {
 				r.URL.Path = "/busy"

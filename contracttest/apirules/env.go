@@ -29,8 +29,11 @@ const (
 	maxAnswer = 16 << 20
 	// maxShown bounds what a failure shows of a body.
 	maxShown = 2000
-	// turnWait is how long the second of two turns is to wait for the first.
+	// turnWait is how long the second of two turns is to wait for the first, where it is
+	// not to be answered.
 	turnWait = time.Second
+	// moment is how long no answer may come to who has to wait.
+	moment = 500 * time.Millisecond
 	// ttl is what conversations get where time is moved. It is longer than any rule runs.
 	ttl = time.Hour
 )
@@ -116,6 +119,8 @@ type answer struct {
 	TraceID        string
 	Redis          string
 	Stopped        bool
+	// Restarted is that the agent began a new conversation of its own.
+	Restarted bool `json:"conversationRestarted"`
 }
 
 type message struct {

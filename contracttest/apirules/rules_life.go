@@ -30,6 +30,9 @@ func lifeRules() []Rule {
 		life("instances", "shared", "what one instance answered another goes on with", company, "a conversation is begun on one instance, sent to on another, and read on the first", []claims.Claim{claims.Instances}, instancesShared),
 		life("instances", "conflict", "two turns of one conversation on two instances never run at the same time", company, "the agent is held back in a turn of one instance, and a message is sent to the other", []claims.Claim{claims.Instances, claims.Conflicts}, instancesConflict),
 		life("instances", "repeat", "a repeat with its key on another instance gets the same answer, and the agent is asked once", company, "a message is sent to one instance and again to another", []claims.Claim{claims.Instances, claims.Idempotency}, instancesRepeat),
+		life("instances", "waits", "a message for a turn that runs on another instance waits for it, and is answered after it", company, "the agent is held back in a turn of one instance, another message is sent to the other, and then the agent goes on", []claims.Claim{claims.Instances, claims.Waits}, func(e *env) { waits(e, e.patient()) }),
+		life("instances", "joins", "the same text while its own turn runs on another instance gets that turn's answer", company, "the agent is held back in a turn of one instance, the same is sent to the other, and then the agent goes on; it is counted how often the agent was asked", []claims.Claim{claims.Instances, claims.Joins}, func(e *env) { joins(e, e.patient()) }),
+		life("instances", "resume", "a reader that names the last event it had goes on after it on another instance", company, "a stream is followed on another instance, with Last-Event-ID and without", []claims.Claim{claims.Instances, claims.Resume, claims.Stop}, func(e *env) { _, second := e.two(); resumes(e, second) }),
 	}
 }
 
@@ -202,6 +205,15 @@ func (e *env) two() (first, second Instance) {
 	e.Helper()
 	e.start()
 	return e.instance, e.s.Start(e, e.wiring)
+}
+
+// patient starts two instances where turns wait for as long as anything, and gives the
+// second.
+func (e *env) patient() Instance {
+	e.Helper()
+	e.wiring.TurnWait = patience
+	_, second := e.two()
+	return second
 }
 
 func instancesShared(e *env) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"parley/contracttest/apispec"
 	"parley/contracttest/claims"
@@ -106,6 +107,7 @@ func streamRules() []Rule {
 				e.broken("want 204: %s", a)
 			}
 		}),
+		stream("resume", "a reader that names the last event it had gets what came after it, and nothing again", "the agent says one message and then nothing; the turn is followed with Last-Event-ID and without, and then stopped", []claims.Claim{claims.Resume, claims.Stop}, func(e *env) { resumes(e, e.instance) }),
 		stream("stop", "a turn that is stopped ends soon, as stopped, and the conversation goes on", "the agent says one message and then nothing; the turn is stopped meanwhile", []claims.Claim{claims.Stop, claims.Read}, streamStop),
 	}
 }
@@ -150,8 +152,9 @@ func streamError(e *env) {
 
 // streaming is a stream that is on its way.
 type streaming struct {
-	first chan struct{} // closed with the first event, or the end
-	ended chan struct{}
+	first   chan struct{} // closed with the first event, or the end
+	message chan event    // has the first whole message; closed with the end
+	ended   chan struct{}
 
 	events []event
 	answer answer
@@ -159,13 +162,20 @@ type streaming struct {
 }
 
 func (e *env) streamMeanwhile(i Instance, r request) *streaming {
-	s := &streaming{first: make(chan struct{}), ended: make(chan struct{})}
+	s := &streaming{first: make(chan struct{}), message: make(chan event, 1), ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
+		defer close(s.message)
 		n := 0
-		s.events, s.answer, s.err = e.stream(e.Context(), i, r, func(event) {
+		s.events, s.answer, s.err = e.stream(e.Context(), i, r, func(ev event) {
 			if n++; n == 1 {
 				close(s.first)
+			}
+			if ev.kind == "message" {
+				select {
+				case s.message <- ev:
+				default: // it is not the first
+				}
 			}
 		})
 		if n == 0 {
@@ -173,6 +183,20 @@ func (e *env) streamMeanwhile(i Instance, r request) *streaming {
 		}
 	}()
 	return s
+}
+
+// stalled begins a turn in which the agent says one message and then nothing, and waits
+// for what comes of it.
+func (e *env) stalled(id string) *streaming {
+	e.Helper()
+	turn := e.streamMeanwhile(e.instance, sending(id, "/stall"))
+	select {
+	case <-turn.first:
+	case <-time.After(patience / 3):
+		e.agent.Stop()
+		e.broken("the agent says something, and nothing of it comes within %v", patience/3)
+	}
+	return turn
 }
 
 func (s *streaming) end(e *env) event {
@@ -183,8 +207,7 @@ func (s *streaming) end(e *env) event {
 
 func streamFollow(e *env) {
 	id := e.begin()
-	turn := e.streamMeanwhile(e.instance, sending(id, "/stall"))
-	<-turn.first
+	turn := e.stalled(id)
 	follower := e.streamMeanwhile(e.instance, following(id))
 	<-follower.first
 	e.agent.Stop() // the turn ends now, and not before somebody followed it
@@ -192,18 +215,64 @@ func streamFollow(e *env) {
 	if one.kind != "error" || other.kind != "error" || e.decode(one).Class != e.decode(other).Class {
 		e.broken("who sent it got %s %s, who followed it %s %s", one.kind, one.data, other.kind, other.data)
 	}
-	message := func(all []event) bool {
-		return slices.ContainsFunc(all, func(ev event) bool { return ev.kind == "message" })
-	}
-	if !message(turn.events) || !message(follower.events) {
+	if !tells(turn.events, "message") || !tells(follower.events, "message") {
 		e.broken("not both have the message: %s and %s", turn.answer, follower.answer)
+	}
+}
+
+func tells(events []event, kind string) bool {
+	return slices.ContainsFunc(events, func(ev event) bool { return ev.kind == kind })
+}
+
+// resumes follows a turn of the first instance on one, from the beginning and from where
+// a reader was.
+func resumes(e *env, on Instance) {
+	e.Helper()
+	id := e.begin()
+	turn := e.stalled(id)
+	follower := e.streamMeanwhile(on, following(id))
+	message := <-follower.message
+	if message.id == "" {
+		e.agent.Stop()
+		<-follower.ended
+		e.broken("who follows the turn gets no message, or one without an id: %s", follower.answer)
+	}
+	later := e.streamMeanwhile(on, following(id).with("Last-Event-ID", message.id))
+	// Only who is there can be told that the turn was stopped, and nothing else comes
+	// before that.
+	if later.still() {
+		e.ok(request{method: "POST", path: "/api/chat/conversations/" + id + "/stop", body: m{}})
+	} else {
+		e.agent.Stop()
+	}
+	turn.end(e)
+	whole, rest := follower.end(e), later.end(e)
+	if tells(later.events, "message") || tells(later.events, "delta") {
+		e.broken("what the reader had comes again: %s", later.answer)
+	}
+	if whole.kind != "done" || rest.kind != "done" || !e.decode(rest).Stopped || !tells(follower.events, "message") {
+		e.broken("from the beginning it ends in %s %s, and after the message in %s %s", whole.kind, whole.data, rest.kind, rest.data)
+	}
+	for _, ev := range slices.Concat(turn.events, follower.events, later.events) {
+		if ev.id == "" {
+			e.broken("the event %s has no id", ev.kind)
+		}
+	}
+}
+
+// still reports whether nothing comes for a moment.
+func (s *streaming) still() bool {
+	select {
+	case <-s.first:
+		return false
+	case <-time.After(moment):
+		return true
 	}
 }
 
 func streamStop(e *env) {
 	id := e.begin()
-	turn := e.streamMeanwhile(e.instance, sending(id, "/stall"))
-	<-turn.first
+	turn := e.stalled(id)
 	stop := e.ok(request{method: "POST", path: "/api/chat/conversations/" + id + "/stop", body: m{}})
 	if !stop.Stopped {
 		e.broken("it does not say that it stopped the turn: %s", stop)

@@ -83,7 +83,7 @@ func (r Rule) String() string { return r.ID + ": " + r.Sentence }
 
 // Rules returns all rules, chapter by chapter.
 func Rules() []Rule {
-	return slices.Concat(shapeRules(), refusalRules(), ownerRules(), turnRules(), streamRules(), lifeRules(), signalRules())
+	return slices.Concat(shapeRules(), refusalRules(), ownerRules(), turnRules(), togetherRules(), streamRules(), lifeRules(), signalRules())
 }
 
 // Unfit says why a rule cannot be tried on a subject; empty if it can.

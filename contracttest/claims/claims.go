@@ -45,6 +45,9 @@ const (
 	FailedTurns Claim = "failed-turns"
 	Adopts      Claim = "adopts"
 	Conflicts   Claim = "conflicts"
+	Waits       Claim = "waits"
+	Joins       Claim = "joins"
+	GoesOn      Claim = "goes-on"
 	Ownership   Claim = "ownership"
 	Tenants     Claim = "tenants"
 	TTL         Claim = "ttl"
@@ -117,6 +120,9 @@ func All() []Described {
 		{FailedTurns, "a turn that the agent failed is kept with the user's message and its class", []Claim{Read, Send}},
 		{Adopts, "the same text after a turn that failed takes that turn over and is not kept twice", []Claim{Send}},
 		{Conflicts, "two turns of one conversation never run at the same time: the second gets 409", []Claim{Send}},
+		{Waits, "a turn waits for the one before it, as long as is set, and is answered after it", []Claim{Conflicts}},
+		{Joins, "the same text while its own turn runs is the same request and gets the same answer", []Claim{Send}},
+		{GoesOn, "a conversation that the agent ended goes on with the next message", []Claim{Send}},
 		{Ownership, "a conversation of another owner answers as one that does not exist", []Claim{Start}},
 		{Tenants, "only users of the tenants on a list come in: others get 403", []Claim{Ownership}},
 		{TTL, "a conversation is gone when its time to live is over, and a write renews it", []Claim{Send}},
