@@ -170,6 +170,29 @@ func TestExcuse(t *testing.T) {
 	}
 }
 
+// A server that takes a connection and is silent is at fault, whoever else is.
+func TestSilentServerAndStarvedProcess(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() }) // nobody accepts: the system does
+	for _, scheme := range []string{"redis://", "rediss://"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t, scheme+listener.Addr().String(), time.Second)
+			s.process.close()
+			s.process.expect(time.Now().Add(-time.Hour)) // and it did not run since
+			for name, call := range calls(s) {
+				if err := call(t.Context()); !errors.Is(err, store.ErrTimeout) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+	}
+}
+
 // What came before a read was out of time is read, however late that is.
 func TestReadWhatCameMeanwhile(t *testing.T) {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -171,8 +171,9 @@ func bound(opt *goredis.Options, budget time.Duration) {
 	opt.MaxRetries = -1              // 0 means 3
 	opt.DialerRetries = 1            // the default of 5 multiplies DialTimeout
 	// A dial outlives the caller that wanted it and keeps a place in the pool,
-	// so this also bounds how long recovery takes.
-	opt.DialTimeout = min(budget, 2*time.Second)
+	// so this also bounds how long recovery takes. Short of the budget, so that the
+	// caller hears what the dial waited for.
+	opt.DialTimeout = min(budget-budget/8, 2*time.Second)
 	opt.ReadTimeout, opt.WriteTimeout = budget, budget
 	// Short of the budget, so that a caller who only ever waited is told so.
 	opt.PoolTimeout = budget / 2

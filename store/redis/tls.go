@@ -68,8 +68,8 @@ func connector(config *tls.Config, cert *clientCertificate) func(context.Context
 			}
 			return cert.load()
 		}
-		secured := tls.Client(conn, own)
-		if err := secured.HandshakeContext(ctx); err != nil {
+		secured, err := shakeHands(ctx, conn, own)
+		if err != nil {
 			_ = conn.Close()
 			if wanted.Load() && isRefusal(err) {
 				return nil, &certificateWanted{err}
@@ -81,6 +81,56 @@ func connector(config *tls.Config, cert *clientCertificate) func(context.Context
 		}
 		return limitReplies(secured), nil
 	}
+}
+
+// opening is a connection on which a handshake takes place. Until that is over it counts
+// what goes over it, as for a command: who is silent is to blame for a call that ran out
+// of time.
+type opening struct {
+	net.Conn
+	exchange
+	over bool
+}
+
+func (c *opening) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.over {
+		return n, err
+	}
+	if more, ok := c.late(c.Conn, b, err); n == 0 && ok {
+		n, err = more, nil
+	}
+	return n, c.read(n, err)
+}
+
+func (c *opening) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if c.over {
+		return n, err
+	}
+	return n, c.wrote(n, err)
+}
+
+// shakeHands begins TLS. The deadline of ctx is one of the connection, because the error
+// of a context does not say what the connection waited for.
+func shakeHands(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			_ = conn.Close()
+		}
+	})
+	defer stop()
+	o := &opening{Conn: conn}
+	secured := tls.Client(o, config)
+	if err := secured.HandshakeContext(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
+	}
+	o.over = true
+	return secured, conn.SetDeadline(time.Time{})
 }
 
 // clientCertificate is a certificate in files.
