@@ -43,9 +43,9 @@ build: ## Build every command into bin/.
 test: ## Run all tests but the slow, with Redis in a container that is set up if need be; REQUIRE_DOCKER=1 forbids skipping.
 	@$(MAKE) --no-print-directory suite RACE=
 
-race: ## Run all tests, the slow as well, with the race detector, but for what make contract runs as a whole.
+race: ## Run all tests, the slow as well, with the race detector, but for what make contract and make chaos run as a whole.
 	.ci/race.sh
-	@$(MAKE) --no-print-directory suite SLOW=1 SKIP='^(TestMatrix|TestMatrixShards|TestCallers|TestRulesMutants|TestMutantsOnRedis)$$'
+	@$(MAKE) --no-print-directory suite SLOW=1 SKIP='^(TestMatrix|TestMatrixShards|TestCallers|TestRulesMutants|TestMutantsOnRedis|TestChaos|TestChaosShards)$$'
 
 suite:
 	export PARLEY_SLOW=$(SLOW); env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \

@@ -44,6 +44,7 @@ func TestChaosMutants(t *testing.T) {
 				chaos(t, 0, 20*time.Second, name, (*arena).something).report(t, 20)
 				return
 			}
+			t.Parallel() // beside the others, but not beside the one that is held to something
 			for seed := range uint64(3) {
 				if c := chaos(t, seed, 20*time.Second, name, (*arena).something); len(c.broken) > 0 {
 					t.Log(c.broken[0])
