@@ -26,8 +26,9 @@ func TestBrowser(t *testing.T) {
 		"two quick sends":                           twoQuickSends,
 		"message after the agent's end":             afterTheEnd,
 		"Redis stands still while the agent thinks": func(t *testing.T, s *site) { redisStops(t, s, redis) },
-		"Redis stands still when the agent answers": func(t *testing.T, s *site) { redisMissesTheAnswer(t, s, redis) },
-		"instance killed":                           instanceKilled,
+		"Redis stands still when the agent answers": func(t *testing.T, s *site) { redisMissesTheAnswer(t, s, redis, 0) },
+		"Redis stands still when the agent answers, page repeats on the other instance": func(t *testing.T, s *site) { redisMissesTheAnswer(t, s, redis, 1) },
+		"instance killed": instanceKilled,
 	} {
 		t.Run(name, func(t *testing.T) { scenario(t, newSite(t, b, redis)) })
 	}
@@ -125,13 +126,16 @@ func redisStops(t *testing.T, s *site, redis *redistest.Server) {
 }
 
 // Redis stands still when the agent answers, and runs what it was sent when it goes on.
-// If the page has given up by then, the user says the same again.
-func redisMissesTheAnswer(t *testing.T, s *site, redis *redistest.Server) {
+// If the page has given up by then, the user says the same again. The turn's lease has
+// lapsed: who is not the instance that has the answer may take the turn over and ask
+// the agent again.
+func redisMissesTheAnswer(t *testing.T, s *site, redis *redistest.Server, repeat int) {
 	s.balancer.choose(0)
 	s.agent.hold(0)
 	s.page.say("hello")
 	waitFor(t, func() bool { return s.agent.holding() == 1 })
 	redis.Stop(t)
+	s.balancer.choose(repeat)
 	s.agent.letGo()
 	<-time.After(standstill)
 	redis.Continue(t)
@@ -141,8 +145,11 @@ func redisMissesTheAnswer(t *testing.T, s *site, redis *redistest.Server) {
 		s.page.say("hello")
 		s.page.settle()
 	}
-	s.saw([]int{0, 1}, "user: hello", answerOf(1, "hello"))
-	s.askedOnce("hello")
+	asked := s.asked()["hello"]
+	if asked > 1+repeat {
+		t.Errorf("the agent was asked %d times", asked)
+	}
+	s.saw([]int{0, 1}, "user: hello", answerOf(asked, "hello"))
 }
 
 // An instance dies in mid-turn. Its answer is lost with it, so the agent is asked
