@@ -65,13 +65,16 @@ contract: ## Try every fault of Redis and of the agent on every route, of a Redi
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh && .ci/node.sh) && eval "$$env" && status=0 && \
 	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMutants$$' ./contracttest -args -contract.exact || status=1; \
-	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
+	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -parallel=4 -run='^TestMatrix$$' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
+	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrixShards$$' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestOnParley$$' ./cmd/parley-contract -args -contract.quick -contract.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestServerInAnotherLanguage$$' ./cmd/parley-contract || status=1; \
 	$(GO) run ./cmd/parley-contract self-test --report $(CURDIR)/$(BIN)/contract || status=1; \
-	PARLEY_SLOW=1 $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^(TestCallers|TestRulesMutants)' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
+	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestCallers' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
+	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m & } && blackhole=$$! && \
+	PARLEY_SLOW=1 $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestRulesMutants$$' ./cmd/parley || status=1; \
 	PARLEY_SLOW=1 $(GO) test -count=1 -timeout=$(TIMEOUT) -run='^(TestShardMutants|TestMutantsOnRedis)$$' ./store/redis || status=1; \
-	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m || status=1; \
+	wait $$blackhole || status=1; \
 	cat $(BIN)/contract/matrix.txt $(BIN)/contract/shards.txt $(BIN)/contract/callers.txt; exit $$status; }
 
 chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, and the nodes of a cluster for SHARDS (20), by a SEED, and see that nothing is lost.

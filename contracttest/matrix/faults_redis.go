@@ -39,7 +39,7 @@ func redisRows() []Row {
 			heal:   func(bed *testbed) { bed.do("PING") },
 		}.all(timeout),
 		Row{
-			ID: "pause-writes", Fault: "Redis is paused for writes (CLIENT PAUSE WRITE)", Waits: true,
+			ID: "pause-writes", Fault: "Redis is paused for writes (CLIENT PAUSE WRITE)", Waits: true, mayWrite: true,
 			inject: func(bed *testbed) { bed.do("CLIENT", "PAUSE", int(time.Minute.Milliseconds()), "WRITE") },
 			heal:   func(bed *testbed) { bed.do("CLIENT", "UNPAUSE") },
 		}.writes(timeout),

@@ -15,7 +15,7 @@ func (c *routeColumn) repeats(o outcome) claims.Claim {
 	switch {
 	case o.class == noAnswer:
 		return claims.Told
-	case c.route.method == http.MethodPost:
+	case c.route.turn():
 		return claims.Idempotency
 	}
 	return claims.Kept

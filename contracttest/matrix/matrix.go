@@ -128,6 +128,8 @@ type Row struct {
 	// Needs are the claims without which the row means nothing.
 	Needs []claims.Claim
 
+	mayWrite bool // what may write waits as if it did
+
 	flags  []string                  // of a Redis of the row's own
 	own    bool                      // whether it needs one
 	secure bool                      // it is about TLS
@@ -175,6 +177,18 @@ func (r Row) held(e Expect) Expect {
 		return r.Held
 	}
 	return e
+}
+
+// looks is what is answered about a turn where none runs. That is a read, and may be one
+// by a script.
+func (r Row) looks() Expect {
+	switch {
+	case slices.Contains(r.Needs, claims.Scripts):
+		return r.held(r.Changes)
+	case r.mayWrite:
+		return slices.Concat(r.Reads, r.Changes)
+	}
+	return r.held(r.Reads)
 }
 
 // all is an Expect for every kind of call.

@@ -157,12 +157,12 @@ func TestBroken(t *testing.T) {
 // A repeat that is answered wrongly breaks a promise about keys only if it has one.
 func TestRepeatsBreak(t *testing.T) {
 	for _, c := range []struct {
-		method string
-		class  string
-		want   claims.Claim
-	}{{"POST", "internal", claims.Idempotency}, {"PATCH", "internal", claims.Kept}, {"GET", noAnswer, claims.Told}, {"POST", noAnswer, claims.Told}} {
-		if got := (&routeColumn{route: route{method: c.method}}).repeats(outcome{class: c.class}); got != c.want {
-			t.Errorf("%s %s breaks %q, want %q", c.method, c.class, got, c.want)
+		asks  int
+		class string
+		want  claims.Claim
+	}{{1, "internal", claims.Idempotency}, {0, "internal", claims.Kept}, {0, noAnswer, claims.Told}, {1, noAnswer, claims.Told}} {
+		if got := (&routeColumn{route: route{asks: c.asks}}).repeats(outcome{class: c.class}); got != c.want {
+			t.Errorf("%s of what asks the agent %d times breaks %q, want %q", c.class, c.asks, got, c.want)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestColumnsOfATarget(t *testing.T) {
 		return names
 	}
 	all, few := Target{}, Target{Lacks: claims.Without(claims.Start, claims.Send, claims.Read)}
-	if got := columns(all); len(got) != 13 || !slices.Contains(got, healthName) {
+	if got := columns(all); len(got) != 15 || !slices.Contains(got, healthName) {
 		t.Errorf("of everything: %q", got)
 	}
 	want := []string{"POST /api/chat/start", "POST /api/chat/send", "POST /api/chat/start (answer)", "POST /api/chat/send (answer)", "GET /api/chat/conversations/{id}"}

@@ -84,10 +84,15 @@ func routes() []route {
 		all,
 		route{method: "GET", path: "/api/chat/conversations", expect: func(r Row) Expect { return r.Reads }},
 		route{method: "GET", path: "/api/chat/conversations/{id}", expect: func(r Row) Expect { return r.held(r.Reads) }},
+		route{method: "GET", path: "/api/chat/conversations/{id}/stream", expect: Row.looks},
+		route{method: "POST", path: "/api/chat/conversations/{id}/stop", expect: Row.looks},
 		route{method: "PATCH", path: "/api/chat/conversations/{id}", expect: func(r Row) Expect { return r.held(r.Changes) }, body: func(string) any { return m{"status": "abandoned"} }},
 		route{method: "DELETE", path: "/api/chat/conversations/{id}", expect: func(r Row) Expect { return r.Deletes }},
 	)
 }
+
+// turn reports whether it runs a turn.
+func (r route) turn() bool { return r.asks > 0 }
 
 // claim is what a service has to claim for the route to be asked.
 func (r route) claim() claims.Claim { return claims.Route(r.method, r.path) }
@@ -306,7 +311,7 @@ func (c *routeColumn) works() error {
 
 // verify repeats the request and looks at what is kept.
 func (c *routeColumn) verify(fired outcome) error {
-	if !c.lacks.Has(claims.Idempotency) && c.route.method == http.MethodPost {
+	if !c.lacks.Has(claims.Idempotency) && c.route.turn() {
 		return c.keptAtLeast(fired)
 	}
 	before := c.agent.Count()
@@ -320,7 +325,7 @@ func (c *routeColumn) verify(fired outcome) error {
 	case o.class != "" || o.fault != nil && o.status/100 == 2:
 		return breaks(c.repeats(o), fmt.Errorf("the request again: %d %s %w", o.status, o.class, o.fault))
 	}
-	if c.route.method == http.MethodPost {
+	if c.route.turn() {
 		again := c.agent.Count() - before
 		if fired.class == "" && (again != 0 || c.got.header.Get("Idempotency-Replayed") != "true") {
 			return breaks(claims.Idempotency, fmt.Errorf("it had been answered, and the agent was asked %d times again", again))

@@ -17,6 +17,7 @@ const clusterSecret = "a-secret"
 // One cluster for all of it: each part but the last leaves it well.
 func TestCluster(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	certificates := faultproxy.NewCertificates(t)
 	began := time.Now()
 	c := StartCluster(t, Replicas(1), NodeTimeout(2*time.Second), PartialCoverage(), Movable(), TLS(certificates.Good), Flags("--requirepass", clusterSecret))

@@ -9,6 +9,7 @@ import (
 
 func TestSentinelsNameWhatClientsReach(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	began := time.Now()
 	const secret, other = "a-secret", "another-secret"
 	s := StartSentinel(t, Flags("--requirepass", secret), SentinelPassword(other))

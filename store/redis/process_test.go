@@ -101,7 +101,10 @@ func TestHungRedisAndBusyProcess(t *testing.T) {
 	redis.Stop(t)
 	defer redis.Continue(t)
 	got := outcomes(t, s, 4*time.Second)
-	if len(got) != 1 || got[store.ErrTimeout.Error()] == 0 {
+	// A call may also find no time to send anything. Nothing is known of Redis from it.
+	timeouts := got[store.ErrTimeout.Error()]
+	delete(got, store.ErrOverloaded.Error())
+	if len(got) != 1 || timeouts == 0 {
 		t.Errorf("%v", got)
 	}
 	eventually(t, "the breaker opens", s.BreakerOpen)
