@@ -1,9 +1,11 @@
 package contracttest_test
 
 import (
+	"bytes"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -46,6 +48,7 @@ var arrows = map[string][]string{
 	"contracttest/claims":     {},
 	"contracttest/matrix": {
 		"store", "contracttest/agenttest", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest", "contracttest/report",
+		"server/auth/authtest",
 	},
 	"testdata": {},
 	"contracttest/apirules": {
@@ -100,11 +103,11 @@ var never = map[string]struct {
 	"server/turn": {[]string{"net/http"}, "a turn is the same for every protocol that asks for one"},
 }
 
-// The files are parsed here, not by a go command run from here: the test cache
-// sees what this process opens, so a new import cannot hide behind a cached pass.
-func TestImports(t *testing.T) {
-	root := ".."
-	found := 0
+const root = ".." // of the repository
+
+// goFiles are all files of Go in the repository.
+func goFiles(t *testing.T) (paths []string) {
+	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -112,19 +115,40 @@ func TestImports(t *testing.T) {
 		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root {
 			return filepath.SkipDir
 		}
-		if filepath.Ext(path) != ".go" {
-			return nil
+		if filepath.Ext(path) == ".go" {
+			paths = append(paths, path)
 		}
-		found++
-		rel, err := filepath.Rel(root, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-		checkImports(t, filepath.ToSlash(rel), path)
 		return nil
 	})
-	if err != nil || found < 20 {
-		t.Fatalf("%d files read: %v", found, err)
+	if err != nil || len(paths) < 20 {
+		t.Fatalf("%d files found: %v", len(paths), err)
+	}
+	return paths
+}
+
+// The files are parsed here, not by a go command run from here: the test cache
+// sees what this process opens, so a new import cannot hide behind a cached pass.
+func TestImports(t *testing.T) {
+	for _, path := range goFiles(t) {
+		rel, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkImports(t, filepath.ToSlash(rel), path)
+	}
+}
+
+// A file has one idea. What is longer has two.
+func TestFilesAreShort(t *testing.T) {
+	const most = 400 // lines
+	for _, path := range goFiles(t) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte("\n")); n > most {
+			t.Errorf("%s has %d lines, allowed are %d: find its second idea", path, n, most)
+		}
 	}
 }
 

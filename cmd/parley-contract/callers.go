@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"net"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"parley/contracttest/agenttest"
 	"parley/contracttest/apirules"
 	"parley/contracttest/claims"
-	"parley/contracttest/faultproxy"
 	"parley/contracttest/matrix"
 	"parley/contracttest/report"
 	"parley/server/auth/authtest"
@@ -26,7 +21,6 @@ const (
 
 	attackFor         = 2 * time.Second
 	attackConnections = 200
-	largeFile         = 1 << 20 // bytes, of a static file that nobody reads to its end
 )
 
 // attacks are the units of the chapter callers. Each runs alone: it takes the machine.
@@ -60,35 +54,19 @@ func (t *attempt) attack(a matrix.Attack) map[string]report.Finding {
 
 // site starts a server with sign-in, an agent and a port for operators.
 func (t *attempt) site(a matrix.Attack) matrix.Site {
-	key := authtest.NewEC(t, "key")
-	issuer := authtest.NewIssuer(t, key)
-	static := t.TempDir()
-	if err := os.WriteFile(filepath.Join(static, "large.txt"), bytes.Repeat([]byte("x"), largeFile), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	admin, err := freePort(t.Context())
 	if err != nil {
 		t.Fatalf("find a free port: %v", err)
 	}
-	s := matrix.Site{
-		Token: func(tenant, user string) string {
-			return key.Token(issuer.Claims().With("tid", tenant).With("oid", user))
-		},
-		Stranger:   authtest.NewEC(t, "nobody's").Token(issuer.Claims()),
-		HangIssuer: func() { issuer.Break(authtest.Slow) },
-		Prefix:     uuid.NewString() + ":", Connections: attackConnections,
-	}
+	shared := t.rig.redis
+	s, issuer, static := matrix.NewSite(t, shared, attackConnections)
 	w := wiring{
 		Wiring: apirules.Wiring{
-			Settings: matrix.Settings{Prefix: s.Prefix, Timeout: 5 * time.Second, AgentURL: agenttest.Start(t).URL(), AgentTimeout: 5 * time.Second},
+			Settings: matrix.Settings{RedisURL: s.ThroughProxy(shared), Prefix: s.Prefix, Timeout: 5 * time.Second, AgentURL: agenttest.Start(t).URL(), AgentTimeout: 5 * time.Second},
 			Issuer:   issuer.URL(), IssuerKeys: issuer.KeysURL(), IssuerCAFile: issuer.CAFile(t), Audience: authtest.ClientID,
 			Tenants: matrix.AttackingTenant + "," + matrix.OtherTenant, TurnWait: turnWait,
 		},
 		admin: admin, static: static, settings: a.Settings, deaf: a.Deaf,
-	}
-	if shared := t.rig.redis; shared != nil {
-		s.Proxy = faultproxy.Start(t, shared.Addr())
-		s.RedisURL, w.RedisURL = shared.URL(), matrix.Through(shared, s.Proxy)
 	}
 	r := t.launch(t, w)
 	s.Base, s.Admin, s.PID = r.base, r.base, r.cmd.Process.Pid

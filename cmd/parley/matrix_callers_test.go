@@ -1,22 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
-	"parley/contracttest/faultproxy"
 	"parley/contracttest/matrix"
 	"parley/contracttest/redistest"
-	"parley/server/auth/authtest"
 	"parley/server/copilot/emulator"
 )
 
@@ -31,33 +24,20 @@ const (
 // that need these settings.
 func attackedSite(t *testing.T, redis *redistest.Server, deaf bool, connections int, more ...string) matrix.Site {
 	t.Helper()
-	key := authtest.NewEC(t, "key")
-	issuer := authtest.NewIssuer(t, key)
 	web := httptest.NewServer(emulator.New(emulator.Options{Token: "stub"}))
 	t.Cleanup(func() { web.CloseClientConnections(); web.Close() })
-	static := t.TempDir()
-	if err := os.WriteFile(filepath.Join(static, "large.txt"), bytes.Repeat([]byte("x"), 1<<20), 0o600); err != nil {
-		t.Fatal(err)
+	var shared matrix.Redis
+	if redis != nil {
+		shared = redis
 	}
-	s := matrix.Site{
-		Token: func(tenant, user string) string {
-			return key.Token(issuer.Claims().With("tid", tenant).With("oid", user))
-		},
-		Stranger:    authtest.NewEC(t, "nobody's").Token(issuer.Claims()),
-		HangIssuer:  func() { issuer.Break(authtest.Slow) },
-		Prefix:      uuid.NewString() + ":",
-		Connections: connections,
-	}
-	admin := freePort(t)
+	s, issuer, static := matrix.NewSite(t, shared, connections)
 	settings := append(signIn(t, issuer,
 		"COPILOT_DIRECT_CONNECT_URL", web.URL+"/agent", "COPILOT_STUB_TOKEN", "stub", "COPILOT_TIMEOUT", "5000",
 		"ALLOWED_TENANT_IDS", matrix.AttackingTenant+","+matrix.OtherTenant,
-		"METRICS_PROMETHEUS", "true", "STATIC_DIR", static, "ADMIN_PORT", admin, "REDIS_PREFIX", s.Prefix, "SHUTDOWN_TIMEOUT", "1",
+		"METRICS_PROMETHEUS", "true", "STATIC_DIR", static, "ADMIN_PORT", freePort(t), "REDIS_PREFIX", s.Prefix, "SHUTDOWN_TIMEOUT", "1",
 	), more...)
 	if redis != nil {
-		s.Proxy = faultproxy.Start(t, redis.Addr())
-		s.RedisURL = redis.URL()
-		settings = append(settings, "REDIS_URL", "redis://"+s.Proxy.Addr())
+		settings = append(settings, "REDIS_URL", s.ThroughProxy(redis))
 	}
 	var stderr io.Writer
 	if deaf {

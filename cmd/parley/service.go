@@ -167,9 +167,14 @@ func (s *service) run(ctx context.Context, listener, admin net.Listener, stdout 
 	life := context.WithoutCancel(ctx)
 	stopProbes, stopWatch := background(life, s.health.Run), background(life, s.store.watch)
 	stopTelling := background(life, s.conns.tell)
-	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()),
-		slog.String("store", s.store.name), slog.String("agent", s.agent.name), slog.Bool("auth_required", s.config.authRequired),
-		slog.String("version", version()), slog.String("redis_mode", string(s.store.mode)))
+	start := []slog.Attr{
+		slog.String("address", listener.Addr().String()), slog.String("store", s.store.name), slog.String("agent", s.agent.name),
+		slog.Bool("auth_required", s.config.authRequired), slog.String("version", version()),
+	}
+	if s.store.mode != "" {
+		start = append(start, slog.String("redis_mode", string(s.store.mode)))
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", start...)
 	for _, w := range slices.Concat(s.config.warnings, s.auth.warnings) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, w)
 	}
