@@ -175,3 +175,24 @@ func TestKeysAreNoCopies(t *testing.T) {
 		t.Errorf("%d bytes in Redis", sum)
 	}
 }
+
+// A turn allocates for what it says, and not for each key and each read: 101 times where
+// this was written, with the client library's own.
+func TestTurnAllocates(t *testing.T) {
+	const most = 115
+	c := newTalk(t, newStore(t, redistest.Start(t).URL(), 5*time.Second))
+	said := []store.Message{textOf(store.RoleUser, "question")}
+	answered := store.Completion{Outcome: store.Outcome{Messages: []store.Message{textOf(store.RoleAssistant, "answer")}}}
+	n := testing.AllocsPerRun(200, func() {
+		turn, err := c.s.BeginTurn(t.Context(), store.Begin{Owner: owner, Conversation: c.id, Fingerprint: "f", Input: said})
+		if err == nil {
+			err = c.s.CompleteTurn(t.Context(), turn, answered)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > most {
+		t.Errorf("a turn allocates %v times, allowed are %d", n, most)
+	}
+}

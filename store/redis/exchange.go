@@ -102,8 +102,11 @@ func (e *exchange) stalled(err error) error {
 }
 
 func isTimeout(err error) bool {
-	var timeout net.Error
-	return err != nil && errors.As(err, &timeout) && timeout.Timeout()
+	if err == nil { // as nearly always, and what follows allocates
+		return false
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
 }
 
 // follow has a state hear what comes on the connection.

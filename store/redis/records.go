@@ -113,7 +113,7 @@ func (s *Store) remove(ctx context.Context, c *client, o store.Owner, id string)
 	if found {
 		at = s.withLegacy(o, old)
 	}
-	r, err := s.eval(ctx, c, s.scripts.del, s.relayed(at), old.name)
+	r, err := s.eval(ctx, c, s.scripts.del, at.relayed(), old.name)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -196,10 +197,30 @@ func (s *Store) Close() error {
 	return s.topology.close()
 }
 
-// keys names everything of one conversation in the order of the scripts' KEYS.
+// keys names everything of one conversation in the order of the scripts' KEYS. Behind
+// their end, and within their capacity, is the one of the relay.
+//
+// They are parts of one text, because a text for each would be nine allocations for
+// each call.
 func (s *Store) keys(o store.Owner, id string) []string {
 	tag := s.prefix + "{" + wire.OwnerTag(o) + "}:"
-	return []string{tag + "c:" + id, tag + "m:" + id, tag + "k:" + id, tag + "l:" + id, tag + "ix", tag + "s", tag + "t:" + id, tag + "n"}
+	names := keyNames()
+	var text strings.Builder
+	text.Grow(len(names) * (len(tag) + len("c:") + len(id)))
+	var ends [keyRelay + 1]int
+	for i, n := range names {
+		text.WriteString(tag)
+		text.WriteString(n)
+		if strings.HasSuffix(n, ":") {
+			text.WriteString(id)
+		}
+		ends[i] = text.Len()
+	}
+	all, begin := make([]string, len(names)), 0
+	for i, end := range ends {
+		all[i], begin = text.String()[begin:end], end
+	}
+	return all[:keyRelay]
 }
 
 // Positions in keys.
@@ -212,7 +233,17 @@ const (
 	keySummaries
 	keyMarks
 	keyStarts
+	keyRelay
 )
+
+// keyNames are what follows the owner in a key. A conversation's own end in a colon and
+// go on with its id.
+func keyNames() [keyRelay + 1]string {
+	return [...]string{
+		keyConversation: "c:", keyMessages: "m:", keyRecords: "k:", keyLease: "l:",
+		keyIndex: "ix", keySummaries: "s", keyMarks: "t:", keyStarts: "n", keyRelay: "r:",
+	}
+}
 
 // times is what scripts are told of time: nothing, so that they go by Redis's
 // clock, and the TTL in milliseconds.

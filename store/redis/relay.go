@@ -12,8 +12,8 @@ import (
 
 // relayed adds the relay to a spot's keys: the list of what a turn publishes for
 // readers on other instances.
-func (s *Store) relayed(at spot) spot {
-	at.keys = append(at.keys, s.prefix+"{"+wire.OwnerTag(at.owner)+"}:r:"+at.id)
+func (at spot) relayed() spot {
+	at.keys = at.keys[:keyRelay+1]
 	return at
 }
 
@@ -47,7 +47,7 @@ func bit(b bool) string {
 // Follow implements store.Store.
 func (s *Store) Follow(ctx context.Context, f store.Follow) (out store.Relayed, err error) {
 	now, ttl := s.times()
-	at := s.relayed(s.at(f.Owner, f.Conversation))
+	at := s.at(f.Owner, f.Conversation).relayed()
 	err = s.do(ctx, f.Owner, "Follow", func(ctx context.Context, c *client) error {
 		r, err := s.eval(ctx, c, s.scripts.follow, at, now, ttl,
 			store.InterestTime.Milliseconds(), store.RelayTime.Milliseconds(), bit(f.New), f.From)

@@ -116,10 +116,11 @@ func (s *Store) evalOnce(ctx context.Context, c *client, command, body string, a
 	call := wire.NewToken()
 	all := make([]any, 0, 7+len(at.keys)+len(args))
 	all = append(all, command, body, len(at.keys))
-	for _, k := range at.keys {
-		all = append(all, k)
+	// Pointers, because a string in an interface is an allocation of its own.
+	for i := range at.keys {
+		all = append(all, &at.keys[i])
 	}
-	all = append(all, call, at.owner.Tenant, at.owner.User, at.id)
+	all = append(all, call, &at.owner.Tenant, &at.owner.User, &at.id)
 	all = append(all, args...)
 	size := commandSize(all)
 	if size > s.maxWrite {

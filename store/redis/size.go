@@ -32,8 +32,11 @@ func commandSize(args []any) int {
 	size := 0
 	for _, a := range args {
 		size += 16 // for its length, or as a number
-		if s, ok := a.(string); ok {
+		switch s := a.(type) {
+		case string:
 			size += len(s)
+		case *string:
+			size += len(*s)
 		}
 	}
 	return size

@@ -193,7 +193,7 @@ func (s *Store) RenewLease(ctx context.Context, t store.Turn) (store.Signals, er
 func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, args ...any) (r reply, err error) {
 	at := s.at(t.Owner, t.Conversation)
 	if sc != s.scripts.renew {
-		at = s.relayed(at)
+		at = at.relayed()
 	}
 	if sc == s.scripts.complete {
 		at.replicas = s.replicas

@@ -99,14 +99,23 @@ func Millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 // OwnerTag is the part of every key that names the owner: a digest, so that no
 // personal datum stands in a key and no character of an id can break a Redis
 // hash tag. Lengths are mixed in so that ("ab","c") and ("a","bc") differ.
+//
+// It is made for each call of a store, and allocates its result alone where the ids are
+// as short as ids of directories are.
 func OwnerTag(o store.Owner) string {
-	h := sha256.New()
-	for _, part := range []string{o.Tenant, o.User} {
-		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash never fails
-		_, _ = h.Write([]byte(part))
+	text := make([]byte, 0, 128)
+	for _, part := range [...]string{o.Tenant, o.User} {
+		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
+		text = append(text, part...)
 	}
-	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:26])
+	sum := sha256.Sum256(text)
+	var tag [2 * sha256.Size]byte // has room for all
+	lowerBase32.Encode(tag[:], sum[:])
+	return string(tag[:26])
 }
+
+// lowerBase32 is base32 (RFC 4648, section 6) in small letters.
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567")
 
 // KeyTag is the stored name of a begin's idempotency key; empty for none. Clients
 // put anything into keys, so only the digest is kept. The key of a start has a
