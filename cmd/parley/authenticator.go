@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 
 	"parley/server/auth"
 )
@@ -27,8 +28,11 @@ func openAuth(ctx context.Context, c config, with seams, log *slog.Logger) (auth
 			warnings: []string{"authentication is off: everybody who can reach this port is the same user"},
 		}, nil
 	}
+	transport := auth.NewTransport()
+	transport.DialContext = newLookups().dialing(&net.Dialer{})
 	o := auth.Options{
-		Source: auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
+		Transport: transport,
+		Source:    auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
 		Scopes: c.authScopes, Roles: c.authRoles,
 		OnRefresh: func(err error) {
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"parley/server"
+	"parley/server/auth"
 	"parley/server/copilot"
 	"parley/store/redis"
 )
@@ -83,6 +84,17 @@ func TestLookupsThatLackDescriptors(t *testing.T) {
 			for _, err = range agent.Start(t.Context(), copilot.Start{}) {
 			}
 			blamed("the agent", err, "upstream_unreachable")
+
+			transport = auth.NewTransport()
+			transport.DialContext = newLookups().dialing(&net.Dialer{})
+			issuer, err := auth.NewBearer(auth.Options{
+				Source: auth.Source{Issuer: "https://issuer.invalid", KeysURL: "https://issuer.invalid/keys"}, Audiences: []string{"a"}, Transport: transport,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(issuer.Close)
+			blamed("the issuer", issuer.Refresh(t.Context()), "auth_unavailable")
 		})
 	}
 }

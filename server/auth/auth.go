@@ -83,13 +83,16 @@ func refused(reason Reason, description string) error {
 // UnavailableError is an ErrUnavailable that says when a repeat may help.
 type UnavailableError struct {
 	RetryAfter time.Duration // 0 or more
+	// Lack is syscall.EMFILE or syscall.ENFILE where the issuer was not asked because this
+	// process, or this machine, can open nothing more. Else it is nil.
+	Lack error
 }
 
 // Error implements error.
 func (e *UnavailableError) Error() string { return ErrUnavailable.Error() }
 
-// Unwrap makes errors.Is(err, ErrUnavailable) true.
-func (e *UnavailableError) Unwrap() error { return ErrUnavailable }
+// Unwrap makes errors.Is true of ErrUnavailable, and of Lack.
+func (e *UnavailableError) Unwrap() []error { return []error{ErrUnavailable, e.Lack} }
 
 // Verifier decides who is asking. Every error matches one of the three above, or
 // is context.Canceled when the caller left before there was an answer.

@@ -57,6 +57,15 @@ type Bearer struct {
 
 var _ Verifier = (*Bearer)(nil)
 
+// NewTransport is a transport for Options, with the bounds that requests to an issuer
+// need.
+func NewTransport() *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		MaxResponseHeaderBytes: 64 << 10, IdleConnTimeout: time.Minute,
+	}
+}
+
 // NewBearer makes a Bearer. It does no I/O: the first token, or Refresh, fetches
 // the keys. Whoever made it closes it.
 func NewBearer(o Options) (*Bearer, error) {
@@ -67,10 +76,7 @@ func NewBearer(o Options) (*Bearer, error) {
 		return nil, errors.New("auth: Audiences are missing")
 	}
 	if o.Transport == nil {
-		o.Transport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
-			MaxResponseHeaderBytes: 64 << 10, IdleConnTimeout: time.Minute,
-		}
+		o.Transport = NewTransport()
 	}
 	if o.OnRefresh == nil {
 		o.OnRefresh = func(error) {}

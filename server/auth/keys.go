@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -66,7 +67,8 @@ type keys struct {
 	current  *snapshot // nil until the first success
 	next     time.Time // no fetch begins before
 	fetching bool
-	waiting  int // callers of find that wait for a fetch
+	waiting  int   // callers of find that wait for a fetch
+	lack     error // of descriptors, for which the last fetch failed; nil if it did not
 }
 
 const flightName = "keys"
@@ -141,7 +143,7 @@ func (k *keys) due() bool { return !k.now().Before(k.next) }
 func (k *keys) unavailable() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return &UnavailableError{RetryAfter: max(0, k.next.Sub(k.now()))}
+	return &UnavailableError{RetryAfter: max(0, k.next.Sub(k.now())), Lack: k.lack}
 }
 
 // wait is join for one of MaxWaiting callers.
@@ -194,7 +196,7 @@ func (k *keys) update() (any, error) {
 
 	k.mu.Lock()
 	now := k.now()
-	k.fetching, k.next = false, now.Add(pauseFailed)
+	k.fetching, k.next, k.lack = false, now.Add(pauseFailed), lackOf(err)
 	if err == nil {
 		s.at, s.gone = now, map[string]bool{}
 		if k.current != nil {
@@ -210,6 +212,16 @@ func (k *keys) update() (any, error) {
 		return nil, k.unavailable()
 	}
 	return nil, nil
+}
+
+// lackOf is the lack of descriptors that an error comes of, nil if it comes of another.
+func lackOf(err error) error {
+	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, lack) {
+			return lack
+		}
+	}
+	return nil
 }
 
 // refresh fetches now; when that is not due, it says whether keys are known.
