@@ -69,7 +69,7 @@ var arrows = map[string][]string{
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
 	"contracttest", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/mutants",
-	"contracttest/redistest", "contracttest/apirules", "contracttest/report", "contracttest/runner", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
+	"contracttest/otlptest", "contracttest/redistest", "contracttest/apirules", "contracttest/report", "contracttest/runner", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
 // only says which package of others' is kept to which rooms, and why.

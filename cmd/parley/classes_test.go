@@ -221,7 +221,7 @@ func TestSuccessNamesNoClass(t *testing.T) {
 		}
 	}
 	for _, p := range w.collector.points {
-		if p.value != 0 && (p.attrs["error.type"] != "" || p.metric == "parley.turns" && p.attrs["parley.outcome"] != "ok") {
+		if p.Value != 0 && (p.Attributes["error.type"] != "" || p.Metric == "parley.turns" && p.Attributes["parley.outcome"] != "ok") {
 			t.Errorf("point: %+v", p)
 		}
 	}
@@ -242,8 +242,8 @@ func TestTurnsAreCountedFromZero(t *testing.T) {
 	w.end()
 	series := map[string]bool{}
 	for _, p := range w.collector.points {
-		if p.metric == "parley.turns" {
-			series[p.attrs["parley.outcome"]] = p.value == 0
+		if p.Metric == "parley.turns" {
+			series[p.Attributes["parley.outcome"]] = p.Value == 0
 		}
 	}
 	for f := range server.Failures() {

@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"sync"
 	"testing"
+
+	"parley/contracttest/otlptest"
 
 	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -28,24 +28,18 @@ type collector struct {
 	mu     sync.Mutex
 	raw    []byte // every exported byte, as it came
 	spans  []span
-	points []point
+	points []otlptest.Point
 	logs   []line
 }
 
 type attributes map[string]string
 
-// span, point and line are what tests want to know of a signal.
+// span and line are what tests want to know of a signal.
 type span struct {
 	name, kind, trace, id, parent string
 	failed, described             bool // status Error; with a text
 	attrs, resource               attributes
 	events                        []string
-}
-
-type point struct {
-	metric string
-	attrs  attributes
-	value  float64 // of a sum or gauge; number of measurements of a histogram
 }
 
 type line struct {
@@ -71,9 +65,9 @@ func newCollector(t *testing.T) *collector {
 		serving.Wait()
 	})
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/traces", receive(func(r *coltrace.ExportTraceServiceRequest) { c.takeSpans(r) }, &coltrace.ExportTraceServiceResponse{}))
-	mux.HandleFunc("POST /v1/metrics", receive(func(r *colmetrics.ExportMetricsServiceRequest) { c.takeMetrics(r) }, &colmetrics.ExportMetricsServiceResponse{}))
-	mux.HandleFunc("POST /v1/logs", receive(func(r *collogs.ExportLogsServiceRequest) { c.takeLogs(r) }, &collogs.ExportLogsServiceResponse{}))
+	mux.HandleFunc("POST /v1/traces", otlptest.Handler(func(r *coltrace.ExportTraceServiceRequest) { c.takeSpans(r) }, &coltrace.ExportTraceServiceResponse{}))
+	mux.HandleFunc("POST /v1/metrics", otlptest.Handler(func(r *colmetrics.ExportMetricsServiceRequest) { c.takeMetrics(r) }, &colmetrics.ExportMetricsServiceResponse{}))
+	mux.HandleFunc("POST /v1/logs", otlptest.Handler(func(r *collogs.ExportLogsServiceRequest) { c.takeLogs(r) }, &collogs.ExportLogsServiceResponse{}))
 	web := httptest.NewServer(mux)
 	t.Cleanup(web.Close)
 	c.grpc, c.http = "http://"+listener.Addr().String(), web.URL
@@ -89,25 +83,6 @@ func (c *collector) use(t *testing.T, protocol string) {
 	}
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
-}
-
-// receive is the HTTP form of an OTLP service.
-func receive[T any, P interface {
-	*T
-	proto.Message
-}](take func(P), answer proto.Message) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		in := P(new(T))
-		if err != nil || r.Header.Get("Content-Type") != "application/x-protobuf" || proto.Unmarshal(body, in) != nil {
-			http.Error(w, "not OTLP", http.StatusBadRequest)
-			return
-		}
-		take(in)
-		out, _ := proto.Marshal(answer)
-		w.Header().Set("Content-Type", "application/x-protobuf")
-		_, _ = w.Write(out)
-	}
 }
 
 type (
@@ -172,19 +147,7 @@ func (c *collector) takeMetrics(r *colmetrics.ExportMetricsServiceRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keep(r)
-	c.points = nil // every export has all that was counted so far
-	for _, rm := range r.GetResourceMetrics() {
-		for _, sm := range rm.GetScopeMetrics() {
-			for _, m := range sm.GetMetrics() {
-				for _, p := range append(m.GetSum().GetDataPoints(), m.GetGauge().GetDataPoints()...) {
-					c.points = append(c.points, point{m.GetName(), read(p.GetAttributes()), float64(p.GetAsInt()) + p.GetAsDouble()})
-				}
-				for _, p := range m.GetHistogram().GetDataPoints() {
-					c.points = append(c.points, point{m.GetName(), read(p.GetAttributes()), float64(p.GetCount())})
-				}
-			}
-		}
-	}
+	c.points = otlptest.Points(r) // every export has all that was counted so far
 }
 
 func (c *collector) takeLogs(r *collogs.ExportLogsServiceRequest) {
@@ -200,22 +163,7 @@ func (c *collector) takeLogs(r *collogs.ExportLogsServiceRequest) {
 	}
 }
 
-func read(list []*common.KeyValue) attributes {
-	out := attributes{}
-	for _, kv := range list {
-		switch v := kv.GetValue().GetValue().(type) {
-		case *common.AnyValue_StringValue:
-			out[kv.GetKey()] = v.StringValue
-		case *common.AnyValue_IntValue:
-			out[kv.GetKey()] = strconv.FormatInt(v.IntValue, 10)
-		case *common.AnyValue_BoolValue:
-			out[kv.GetKey()] = strconv.FormatBool(v.BoolValue)
-		case *common.AnyValue_DoubleValue:
-			out[kv.GetKey()] = strconv.FormatFloat(v.DoubleValue, 'g', -1, 64)
-		}
-	}
-	return out
-}
+func read(list []*common.KeyValue) attributes { return otlptest.Attributes(list) }
 
 // has reports whether all of want is among the attributes.
 func (a attributes) has(want attributes) bool {
@@ -259,8 +207,8 @@ func (c *collector) sum(metric string, with attributes) float64 {
 	defer c.mu.Unlock()
 	total := 0.0
 	for _, p := range c.points {
-		if p.metric == metric && p.attrs.has(with) {
-			total += p.value
+		if p.Metric == metric && attributes(p.Attributes).has(with) {
+			total += p.Value
 		}
 	}
 	return total

@@ -29,8 +29,8 @@ func TestDroppedEndIsCountedAndLogged(t *testing.T) {
 
 	counted := map[string]float64{}
 	for _, p := range w.collector.points {
-		if p.metric == "parley.commits.dropped" {
-			counted[p.attrs["error.type"]] += p.value
+		if p.Metric == "parley.commits.dropped" {
+			counted[p.Attributes["error.type"]] += p.Value
 		}
 	}
 	for f := range server.Failures() {

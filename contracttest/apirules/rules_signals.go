@@ -110,7 +110,7 @@ func spanOf(p provocation) func(*env, *otlptest.Receiver, answer) error {
 func metricOf(p provocation) func(*env, *otlptest.Receiver, answer) error {
 	return func(_ *env, r *otlptest.Receiver, _ answer) error {
 		for _, point := range r.Points() {
-			if point.Metric == "http.server.request.duration" && point.Count > 0 && point.Attributes["error.type"] == p.class {
+			if point.Metric == "http.server.request.duration" && point.Value > 0 && point.Attributes["error.type"] == p.class {
 				return nil
 			}
 		}

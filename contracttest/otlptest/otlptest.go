@@ -29,10 +29,11 @@ type Span struct {
 	Attributes        map[string]string
 }
 
-// Point is the number of measurements of a histogram, by attributes.
+// Point is the value of a sum or a gauge, or the number of measurements of a histogram,
+// by attributes.
 type Point struct {
 	Metric     string
-	Count      uint64
+	Value      float64
 	Attributes map[string]string
 }
 
@@ -50,8 +51,8 @@ func Start(tb testing.TB) *Receiver {
 	tb.Helper()
 	r := &Receiver{}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/traces", receive(r.takeSpans, &coltrace.ExportTraceServiceResponse{}))
-	mux.HandleFunc("POST /v1/metrics", receive(r.takeMetrics, &colmetrics.ExportMetricsServiceResponse{}))
+	mux.HandleFunc("POST /v1/traces", Handler(r.takeSpans, &coltrace.ExportTraceServiceResponse{}))
+	mux.HandleFunc("POST /v1/metrics", Handler(r.takeMetrics, &colmetrics.ExportMetricsServiceResponse{}))
 	// Logs are taken from what the server prints.
 	mux.HandleFunc("POST /v1/logs", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", contentType) })
 	r.web = httptest.NewServer(mux)
@@ -78,8 +79,9 @@ func (r *Receiver) Points() []Point {
 
 const contentType = "application/x-protobuf"
 
-// receive is the HTTP form of an OTLP service.
-func receive[T any, P interface {
+// Handler is the HTTP form of an OTLP service: it takes what is exported, and gives that
+// answer. Requests of more than 16 MiB, and such as are none, are refused.
+func Handler[T any, P interface {
 	*T
 	proto.Message
 }](take func(P), answer proto.Message) http.HandlerFunc {
@@ -103,7 +105,7 @@ func (r *Receiver) takeSpans(in *coltrace.ExportTraceServiceRequest) {
 	for _, rs := range in.GetResourceSpans() {
 		for _, ss := range rs.GetScopeSpans() {
 			for _, s := range ss.GetSpans() {
-				r.spans = append(r.spans, Span{s.GetName(), s.GetKind().String(), hex.EncodeToString(s.GetTraceId()), read(s.GetAttributes())})
+				r.spans = append(r.spans, Span{s.GetName(), s.GetKind().String(), hex.EncodeToString(s.GetTraceId()), Attributes(s.GetAttributes())})
 			}
 		}
 	}
@@ -115,19 +117,28 @@ func (r *Receiver) takeSpans(in *coltrace.ExportTraceServiceRequest) {
 func (r *Receiver) takeMetrics(in *colmetrics.ExportMetricsServiceRequest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.points = nil
+	r.points = Points(in)
+}
+
+// Points are all that is in an export.
+func Points(in *colmetrics.ExportMetricsServiceRequest) (all []Point) {
 	for _, rm := range in.GetResourceMetrics() {
 		for _, sm := range rm.GetScopeMetrics() {
 			for _, m := range sm.GetMetrics() {
+				for _, p := range slices.Concat(m.GetSum().GetDataPoints(), m.GetGauge().GetDataPoints()) {
+					all = append(all, Point{m.GetName(), float64(p.GetAsInt()) + p.GetAsDouble(), Attributes(p.GetAttributes())})
+				}
 				for _, p := range m.GetHistogram().GetDataPoints() {
-					r.points = append(r.points, Point{m.GetName(), p.GetCount(), read(p.GetAttributes())})
+					all = append(all, Point{m.GetName(), float64(p.GetCount()), Attributes(p.GetAttributes())})
 				}
 			}
 		}
 	}
+	return all
 }
 
-func read(list []*common.KeyValue) map[string]string {
+// Attributes are those that are no lists, as text.
+func Attributes(list []*common.KeyValue) map[string]string {
 	out := map[string]string{}
 	for _, kv := range list {
 		switch v := kv.GetValue().GetValue().(type) {
@@ -135,6 +146,10 @@ func read(list []*common.KeyValue) map[string]string {
 			out[kv.GetKey()] = v.StringValue
 		case *common.AnyValue_IntValue:
 			out[kv.GetKey()] = strconv.FormatInt(v.IntValue, 10)
+		case *common.AnyValue_BoolValue:
+			out[kv.GetKey()] = strconv.FormatBool(v.BoolValue)
+		case *common.AnyValue_DoubleValue:
+			out[kv.GetKey()] = strconv.FormatFloat(v.DoubleValue, 'g', -1, 64)
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package otlptest_test
 import (
 	"bytes"
 	"net/http"
+	"reflect"
 	"testing"
 
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -33,7 +34,12 @@ func post(t *testing.T, url, media string, body []byte) int {
 // What is exported can be looked at; what is no OTLP is refused.
 func TestReceiver(t *testing.T) {
 	r := otlptest.Start(t)
-	class := []*common.KeyValue{{Key: "error.type", Value: &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: "full"}}}}
+	class := []*common.KeyValue{
+		{Key: "error.type", Value: &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: "full"}}},
+		{Key: "n", Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: 7}}},
+		{Key: "yes", Value: &common.AnyValue{Value: &common.AnyValue_BoolValue{BoolValue: true}}},
+		{Key: "half", Value: &common.AnyValue{Value: &common.AnyValue_DoubleValue{DoubleValue: 0.5}}},
+	}
 	export := func(path string, m proto.Message) {
 		body, err := proto.Marshal(m)
 		if err != nil {
@@ -49,12 +55,18 @@ func TestReceiver(t *testing.T) {
 	for count := range uint64(2) {
 		export("/v1/metrics", &colmetrics.ExportMetricsServiceRequest{ResourceMetrics: []*metrics.ResourceMetrics{{ScopeMetrics: []*metrics.ScopeMetrics{{Metrics: []*metrics.Metric{
 			{Name: "d", Data: &metrics.Metric_Histogram{Histogram: &metrics.Histogram{DataPoints: []*metrics.HistogramDataPoint{{Count: count, Attributes: class}}}}},
+			{Name: "s", Data: &metrics.Metric_Sum{Sum: &metrics.Sum{DataPoints: []*metrics.NumberDataPoint{{Value: &metrics.NumberDataPoint_AsInt{AsInt: 3}}}}}},
+			{Name: "g", Data: &metrics.Metric_Gauge{Gauge: &metrics.Gauge{DataPoints: []*metrics.NumberDataPoint{{Value: &metrics.NumberDataPoint_AsDouble{AsDouble: 0.25}}}}}},
 		}}}}}})
 	}
 	if s := r.Spans(); len(s) != 1 || s[0].Kind != "SPAN_KIND_SERVER" || s[0].Trace != "0102" || s[0].Attributes["error.type"] != "full" {
 		t.Errorf("spans %+v", s)
 	}
-	if p := r.Points(); len(p) != 1 || p[0].Metric != "d" || p[0].Count != 1 || p[0].Attributes["error.type"] != "full" {
+	want := []otlptest.Point{
+		{"d", 1, map[string]string{"error.type": "full", "n": "7", "yes": "true", "half": "0.5"}},
+		{"s", 3, map[string]string{}}, {"g", 0.25, map[string]string{}},
+	}
+	if p := r.Points(); !reflect.DeepEqual(p, want) {
 		t.Errorf("points %+v", p)
 	}
 	for media, body := range map[string]string{"application/json": "{}", "application/x-protobuf": "nonsense"} {
