@@ -45,7 +45,7 @@ test: ## Run all tests but the slow, with Redis in a container that is set up if
 
 race: ## Run all tests, the slow as well, with the race detector, but for what make contract and make chaos run as a whole.
 	.ci/race.sh
-	@$(MAKE) --no-print-directory suite SLOW=1 SKIP='^(TestMatrix|TestMatrixShards|TestCallers|TestRulesMutants|TestMutantsOnRedis|TestChaos|TestChaosShards)$$'
+	@$(MAKE) --no-print-directory suite SLOW=1 SKIP='^(TestMatrix|TestMatrixShards|TestCallers|TestRulesMutants|TestMutantsOnRedis|TestShardMutants|TestChaos|TestChaosShards)$$'
 
 suite:
 	export PARLEY_SLOW=$(SLOW); env=$$(contracttest/redistest/setup.sh) && eval "$$env" && \

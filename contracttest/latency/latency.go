@@ -15,16 +15,21 @@ import (
 )
 
 const (
-	interval = 5 * time.Millisecond // between two measurements
-	first    = 10                   // measurements before Watch returns
+	interval = 5 * time.Millisecond  // between two measurements
+	first    = 10                    // measurements before Watch returns
+	slow     = 10 * time.Millisecond // a measurement that During knows of
+	maxSlow  = 10_000                // of which it knows; the first are forgotten
 )
 
 // Baseline is the longest time that a request took which nothing but the machine
-// could hold up. It is safe for concurrent use.
+// could hold up. It is safe for concurrent use, and its zero value has measured nothing.
 type Baseline struct {
-	mu  sync.Mutex
-	max time.Duration
+	mu   sync.Mutex
+	max  time.Duration
+	slow []measurement
 }
+
+type measurement struct{ from, to time.Time }
 
 // Watch measures until the test ends: how late a timer fires, and how long an
 // HTTP request to a handler takes that does nothing. It returns when there are
@@ -56,7 +61,7 @@ func Watch(tb testing.TB) *Baseline {
 			if resp, err := client.Do(req); err == nil {
 				_ = resp.Body.Close()
 			}
-			b.add(time.Since(began) - interval)
+			b.Add(began.Add(interval), time.Now())
 		}
 	})
 	tb.Cleanup(func() {
@@ -76,10 +81,31 @@ func (b *Baseline) Max() time.Duration {
 	return b.max
 }
 
-func (b *Baseline) add(d time.Duration) {
+// During is the longest measurement of 10 ms or more that overlaps with a time.
+func (b *Baseline) During(from, to time.Time) (longest time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.max = max(b.max, d)
+	for _, m := range b.slow {
+		if m.from.Before(to) && m.to.After(from) {
+			longest = max(longest, m.to.Sub(m.from))
+		}
+	}
+	return longest
+}
+
+// Add adds a measurement.
+func (b *Baseline) Add(from, to time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	took := to.Sub(from)
+	b.max = max(b.max, took)
+	if took < slow {
+		return
+	}
+	if len(b.slow) == maxSlow {
+		b.slow = append(b.slow[:0], b.slow[maxSlow/2:]...)
+	}
+	b.slow = append(b.slow, measurement{from, to})
 }
 
 // wait reports whether ctx lasted for d.
