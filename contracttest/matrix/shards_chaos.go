@@ -41,6 +41,9 @@ func ShardChaos(tb testing.TB, t Target, d *Deployed, seed uint64, lasts time.Du
 	e := ShardEntry{ID: r.ID, Fault: r.Fault, On: r.On, Calls: len(b.load.calls), Machine: b.baseline.Max(), Hurt: map[string]int{}, Others: map[string]int{}}
 	for _, call := range b.load.calls {
 		e.Others[cmp.Or(call.class, "ok")]++
+		if call.failed() && !gone.allows(call.class) {
+			e.breaks("%s: %s after %v", call.op, call.class, call.took)
+		}
 	}
 	e.verify(b, began)
 	e.Broken = abridged(append(e.Broken, b.load.wrong...))

@@ -120,7 +120,8 @@ func respKind(err goredis.Error) (code string, kind error) {
 	switch code {
 	case "NOAUTH", "WRONGPASS", "NOPERM":
 		return code, store.ErrAuth
-	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY":
+	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY",
+		"UNBLOCKED": // of a WAIT, by a primary that became a replica
 		return code, store.ErrNotReady
 	case "MOVED", "ASK": // redirects are followed where a cluster is expected
 		return code, store.ErrMisconfigured
