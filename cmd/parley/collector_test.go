@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"parley/contracttest/otlptest"
-
 	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -18,6 +16,8 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"parley/contracttest/otlptest"
 )
 
 // collector is an OTLP receiver after the official protocol definitions, over

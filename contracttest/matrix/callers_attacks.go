@@ -45,7 +45,7 @@ func Attacks() []Attack {
 			ID: "unread", About: "opens 2,000 HTTP/2 streams for /metrics and a static file, and reads none of them",
 			Promise:  "who reads the file gets it",
 			Settings: []string{"ADMIN_PORT", ""},
-			OnRedis:  true, InMemory: true, Ratio: 3, PeakMB: togetherMB, run: (*assault).readNothing,
+			OnRedis:  true, InMemory: true, Ratio: 3, PeakMB: 256, run: (*assault).readNothing,
 		},
 		{
 			ID: "unknown-keys", About: "shows tokens of a key that nobody knows while the issuer hangs, 100 at a time",

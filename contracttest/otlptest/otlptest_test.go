@@ -64,7 +64,8 @@ func TestReceiver(t *testing.T) {
 	}
 	want := []otlptest.Point{
 		{"d", 1, map[string]string{"error.type": "full", "n": "7", "yes": "true", "half": "0.5"}},
-		{"s", 3, map[string]string{}}, {"g", 0.25, map[string]string{}},
+		{"s", 3, map[string]string{}},
+		{"g", 0.25, map[string]string{}},
 	}
 	if p := r.Points(); !reflect.DeepEqual(p, want) {
 		t.Errorf("points %+v", p)
