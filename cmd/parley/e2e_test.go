@@ -147,14 +147,22 @@ func TestSendCosts(t *testing.T) {
 		for i := range history {
 			send(fmt.Sprint("message ", i))
 		}
-		before := len(e.Requests())
-		proxy.Reset()
-		send("counted")
-		if all, scripts := proxy.Came(faultproxy.Data), proxy.Came(faultproxy.Scripts()); all != 2 || scripts != 2 {
-			t.Errorf("after %d turns, /send sent %d commands, %d of them scripts", history, all, scripts)
+		// The probe of health reads a key now and then, and not beside each of three.
+		least := 100
+		for range 3 {
+			before := len(e.Requests())
+			proxy.Reset()
+			send("counted")
+			all, scripts := proxy.Came(faultproxy.Data), proxy.Came(faultproxy.Scripts())
+			if least = min(least, all); scripts != 2 {
+				t.Errorf("after %d turns, /send ran %d scripts", history, scripts)
+			}
+			if n := len(e.Requests()) - before; n != 1 {
+				t.Errorf("after %d turns, /send asked the agent %d times", history, n)
+			}
 		}
-		if n := len(e.Requests()) - before; n != 1 {
-			t.Errorf("after %d turns, /send asked the agent %d times", history, n)
+		if least != 2 {
+			t.Errorf("after %d turns, /send sent %d commands", history, least)
 		}
 	}
 }
