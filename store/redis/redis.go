@@ -197,12 +197,16 @@ func (s *Store) Close() error {
 	return s.topology.close()
 }
 
-// keys names everything of one conversation in the order of the scripts' KEYS. Behind
-// their end, and within their capacity, is the one of the relay.
-//
-// They are parts of one text, because a text for each would be nine allocations for
-// each call.
+// keys names everything of one conversation in the order of the scripts' KEYS.
 func (s *Store) keys(o store.Owner, id string) []string {
+	keys, _ := s.allKeys(o, id)
+	return keys
+}
+
+// allKeys are keys, with room for one more, and the relay, which is the last of the KEYS
+// of scripts that need it. They are parts of one text, because a text for each would be
+// nine allocations for each call.
+func (s *Store) allKeys(o store.Owner, id string) (keys []string, relay string) {
 	tag := s.prefix + "{" + wire.OwnerTag(o) + "}:"
 	names := keyNames()
 	var text strings.Builder
@@ -220,7 +224,7 @@ func (s *Store) keys(o store.Owner, id string) []string {
 	for i, end := range ends {
 		all[i], begin = text.String()[begin:end], end
 	}
-	return all[:keyRelay]
+	return all[:keyRelay], all[keyRelay]
 }
 
 // Positions in keys.

@@ -13,7 +13,7 @@ import (
 // relayed adds the relay to a spot's keys: the list of what a turn publishes for
 // readers on other instances.
 func (at spot) relayed() spot {
-	at.keys = at.keys[:keyRelay+1]
+	at.keys = append(at.keys, at.relay)
 	return at
 }
 

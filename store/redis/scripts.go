@@ -92,12 +92,16 @@ type spot struct {
 	owner store.Owner
 	id    string
 	keys  []string
+	relay string
 	// replicas is how many must have what the script wrote; 0 if nobody waits for them.
 	replicas int
 }
 
 // at is a conversation's spot.
-func (s *Store) at(o store.Owner, id string) spot { return spot{owner: o, id: id, keys: s.keys(o, id)} }
+func (s *Store) at(o store.Owner, id string) spot {
+	keys, relay := s.allKeys(o, id)
+	return spot{owner: o, id: id, keys: keys, relay: relay}
+}
 
 // eval runs a script by name and, when the server does not know it (it was
 // restarted, or its script cache was flushed), by text: NOSCRIPT says that
