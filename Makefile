@@ -65,7 +65,7 @@ contract: ## Try every fault of Redis and of the agent on every route, of a Redi
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh && .ci/node.sh) && eval "$$env" && status=0 && \
 	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMutants$$' ./contracttest -args -contract.exact || status=1; \
-	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -parallel=4 -run='^TestMatrix$$' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
+	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix$$' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix(Shards|Mutants)$$' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestOnParley$$' ./cmd/parley-contract -args -contract.quick -contract.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestServerInAnotherLanguage$$' ./cmd/parley-contract || status=1; \

@@ -64,6 +64,8 @@ type ShardRow struct {
 	// Promotes says that the fault ends when a replica has become the primary; else
 	// it is healed.
 	Promotes bool
+	// Unnoticed says that nothing of the shard has to wait for the fault.
+	Unnoticed bool
 	// Noticed says that the other nodes have to notice the fault.
 	Noticed bool
 	// Back is how long the hurt shard may fail after that; Recovery if 0.

@@ -69,7 +69,7 @@ func (e *ShardEntry) judge(b *shardbed, when times) {
 			e.Settled = max(e.Settled, c.ended().Sub(when.ended))
 		}
 		limit := b.waited()
-		if b.row.Hurt == nil && b.row.Wait == 0 { // nothing fails that could be waited for
+		if b.row.Unnoticed {
 			limit = b.atOnce()
 		}
 		if c.took > limit {

@@ -146,7 +146,7 @@ func pairedRows() []ShardRow {
 			Hurt: gone, Promotes: true, Back: afterPromotion, Breaks: true, inject: stop, repair: goOn,
 		},
 		{
-			ID: "replica-hung", Fault: "the replica of a shard stands still, which nobody notices", On: Paired,
+			ID: "replica-hung", Fault: "the replica of a shard stands still, which nobody notices", On: Paired, Unnoticed: true,
 			inject: func(b *shardbed) { b.replica.Stop(b.tb) }, heal: func(b *shardbed) { b.replica.Continue(b.tb) },
 		},
 		{

@@ -137,10 +137,17 @@ func (c *client) excuse(err error, began time.Time) error {
 	if !ok || !ranOut(e) || unanswered(e.Cause, began) || !c.process.starved(began) {
 		return err
 	}
-	if (errors.Is(e.Kind, store.ErrPoolExhausted) || c.ranOutWaiting(e.Cause)) && !c.heardWithin(time.Since(began)) {
+	noConnection := errors.Is(e.Kind, store.ErrPoolExhausted) || c.ranOutWaiting(e.Cause) || ranOutDialing(e.Cause)
+	if noConnection && !c.heardWithin(time.Since(began)) {
 		return err
 	}
 	return &store.Error{Op: e.Op, Kind: store.ErrOverloaded, Reason: starved, Cause: e.Cause}
+}
+
+// ranOutDialing reports whether nothing answered to a connection that was tried.
+func ranOutDialing(cause error) bool {
+	op, ok := errors.AsType[*net.OpError](cause)
+	return ok && op.Op == "dial" && op.Timeout()
 }
 
 // ranOut reports whether a call failed for lack of time.

@@ -154,6 +154,8 @@ func TestExcuse(t *testing.T) {
 		"short of time, unheard":        {full, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrTimeout},
 		"short of time, heard":          {full, store.ErrTimeout, context.DeadlineExceeded, true, true, store.ErrOverloaded},
 		"short of time, free to dial":   {idle, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrOverloaded},
+		"nothing answers, unheard":      {idle, store.ErrTimeout, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true, false, store.ErrTimeout},
+		"nothing answers, heard":        {idle, store.ErrTimeout, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true, true, store.ErrOverloaded},
 		"refused, which took no time":   {idle, store.ErrUnreachable, io.EOF, true, false, store.ErrUnreachable},
 		"the breaker, which took none":  {idle, store.ErrTimeout, &openError{store.ErrTimeout}, true, false, store.ErrTimeout},
 		"an answer, however late it is": {idle, store.ErrFull, goredis.ErrPoolTimeout, true, true, store.ErrFull},
