@@ -137,8 +137,8 @@ func (c *client) excuse(err error, began time.Time) error {
 	if !ok || !ranOut(e) || unanswered(e.Cause, began) || !c.process.starved(began) {
 		return err
 	}
-	noConnection := errors.Is(e.Kind, store.ErrPoolExhausted) || c.ranOutWaiting(e.Cause) || ranOutDialing(e.Cause)
-	if noConnection && !c.heardWithin(time.Since(began)) {
+	unconnected := errors.Is(e.Kind, store.ErrPoolExhausted) || c.ranOutWaiting(e.Cause) || ranOutDialing(e.Cause)
+	if unconnected && !c.heardWithin(time.Since(began)) {
 		return err
 	}
 	return &store.Error{Op: e.Op, Kind: store.ErrOverloaded, Reason: starved, Cause: e.Cause}
