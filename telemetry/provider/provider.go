@@ -189,7 +189,7 @@ func (p *Provider) openMetrics(ctx context.Context, want, scrape bool, res *reso
 			return fmt.Errorf("METRICS_PROMETHEUS: %w", err)
 		}
 		options = append(options, sdkmetric.WithReader(reader))
-		p.Metrics = &scrapes{next: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}
+		p.Metrics = newScrapes(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	}
 	if len(options) > 1 {
 		meters := sdkmetric.NewMeterProvider(options...)

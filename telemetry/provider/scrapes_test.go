@@ -1,47 +1,71 @@
 package provider
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// Metrics are written once a second for all who ask alike, and a failure is not kept.
+// Metrics are written once for all who ask alike and wait, one at a time, and anew for
+// who asks after that.
 func TestScrapes(t *testing.T) {
+	const takes = time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		written, broken := 0, false
-		s := &scrapes{next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			written++
-			w.Header().Set("Content-Type", r.Header.Get("Accept"))
-			if broken {
-				w.WriteHeader(http.StatusInternalServerError)
+		written, writing := 0, 0
+		s := newScrapes(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if writing++; writing > 1 {
+				t.Error("two are written at once")
 			}
+			written++
+			time.Sleep(takes)
+			w.Header().Set("Content-Type", r.Header.Get("Accept"))
+			w.WriteHeader(http.StatusAccepted)
 			_, _ = fmt.Fprint(w, written)
-		})}
-		scraped := func(what, accept, want string, status int) {
-			t.Helper()
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+			writing--
+		}))
+		scrape := func(ctx context.Context, accept string) *httptest.ResponseRecorder {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil)
 			r.Header.Set("Accept", accept)
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, r)
-			if w.Body.String() != want || w.Code != status || w.Header().Get("Content-Type") != accept {
-				t.Errorf("%s: %d %q of %s, want %d %q", what, w.Code, w.Body, w.Header(), status, want)
+			return w
+		}
+		// One for the first and one for all who came while that was written; then one,
+		// because the first waits for the pause and the others come meanwhile.
+		for _, want := range [][]string{{"1", "2"}, {"3"}} {
+			var asking sync.WaitGroup
+			got := make([]*httptest.ResponseRecorder, 100)
+			for i := range got {
+				asking.Go(func() { got[i] = scrape(t.Context(), "text/a") })
+			}
+			asking.Wait()
+			for _, w := range got {
+				if w.Code != http.StatusAccepted || w.Header().Get("Content-Type") != "text/a" || !slices.Contains(want, w.Body.String()) {
+					t.Errorf("%d %v %s, want one of %q", w.Code, w.Header(), w.Body, want)
+				}
 			}
 		}
-		scraped("the first", "text/a", "1", http.StatusOK)
-		scraped("at once", "text/a", "1", http.StatusOK)
-		time.Sleep(scrapeAge - time.Millisecond)
-		scraped("within a second", "text/a", "1", http.StatusOK)
-		scraped("another form", "text/b", "2", http.StatusOK)
-		time.Sleep(scrapeAge)
-		scraped("after a second", "text/b", "3", http.StatusOK)
-		time.Sleep(scrapeAge)
-		broken = true
-		scraped("a failure", "text/b", "4", http.StatusInternalServerError)
-		broken = false
-		scraped("after a failure", "text/b", "5", http.StatusOK)
+		for n, accept := range []string{"text/a", "text/a", "text/b"} {
+			began := time.Now()
+			w := scrape(t.Context(), accept)
+			if took := time.Since(began); took > scrapePause || n == 2 && took > takes {
+				t.Errorf("number %d after that took %v", n, took)
+			}
+			if w.Body.String() != fmt.Sprint(4+n) || w.Header().Get("Content-Type") != accept {
+				t.Errorf("after that, number %d: %v %s", n, w.Header(), w.Body)
+			}
+		}
+		s.turn <- struct{}{}
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		if w := scrape(ctx, "text/a"); w.Body.Len() > 0 {
+			t.Error("who left gets an answer")
+		}
 	})
 }
