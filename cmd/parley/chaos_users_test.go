@@ -88,6 +88,7 @@ type heard struct {
 	} `json:"messages"`
 	Status  any
 	Stopped bool
+	Earlier int // the turn before which there is more; 0 for none
 }
 
 func (h heard) ids() []string {
@@ -263,6 +264,18 @@ func (c *crowd) look(r *rand.Rand, t *dialogue, s *saying) {
 	}
 }
 
+// whole reads a conversation, page by page: a turn without end that nobody could stop
+// for a while has more messages than a page.
+func (c *crowd) whole(base, id string) heard {
+	path := "/api/chat/conversations/" + id
+	all := c.ask(base, http.MethodGet, path, "", nil, false)
+	for earlier := all.Earlier; all.status == http.StatusOK && earlier > 0; {
+		page := c.ask(base, http.MethodGet, fmt.Sprintf("%s?before=%d", path, earlier), "", nil, false)
+		all.status, all.Message, earlier = page.status, append(page.Message, all.Message...), page.Earlier
+	}
+	return all
+}
+
 // check holds what the users were told against what is stored, when all is well
 // again.
 func (c *crowd) check(base string, agent *emulator.Emulator) {
@@ -273,7 +286,7 @@ func (c *crowd) check(base string, agent *emulator.Emulator) {
 		}
 	}
 	for _, t := range c.talks {
-		h := c.ask(base, http.MethodGet, "/api/chat/conversations/"+t.id, "", nil, false)
+		h := c.whole(base, t.id)
 		if h.status != http.StatusOK {
 			c.breaks("conversation %s: %d", t.id, h.status)
 			continue
