@@ -67,10 +67,12 @@ type clients struct {
 	process    *process
 	roleUntold atomic.Bool // see Store.RoleUntold
 
-	life    context.Context // ends with close
-	end     context.CancelFunc
-	mu      sync.Mutex // held to replace current, and to begin what close waits for
-	running sync.WaitGroup
+	life     context.Context // ends with close
+	end      context.CancelFunc
+	mu       sync.Mutex // held to replace current, and to begin what close waits for
+	retiring []*client  // replaced, and calls may still use them
+	gone     Pool       // what the pools of those before them have counted
+	running  sync.WaitGroup
 }
 
 func newClients(timeout time.Duration, p *process, told func(BreakerEvent), create func(*state) *goredis.Client) *clients {
@@ -108,6 +110,7 @@ func (c *clients) swap(old *client, next *goredis.Client, linger time.Duration) 
 	if c.life.Err() != nil || !c.current.CompareAndSwap(old, &client{next, old.state}) {
 		return false
 	}
+	c.retiring = append(c.retiring, old)
 	c.running.Go(func() { c.retireWithin(old, linger) })
 	return true
 }
@@ -117,22 +120,32 @@ func (c *clients) swap(old *client, next *goredis.Client, linger time.Duration) 
 func (c *clients) replace(next *client) (old *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.current.Swap(next)
+	old = c.current.Swap(next)
+	c.retiring = append(c.retiring, old)
+	return old
 }
 
 // retire closes a client that has been replaced, once the calls that began on it
 // must have ended.
 func (c *clients) retire(old *client) { c.retireWithin(old, c.timeout) }
 
-// retireWithin closes it after so long.
+// retireWithin closes it after so long. Calls that this ends still count what they
+// waited for.
 func (c *clients) retireWithin(old *client, linger time.Duration) {
-	timer := time.NewTimer(linger)
+	c.wait(linger)
+	_ = old.Close()
+	c.wait(c.timeout - linger)
+	c.settle(old)
+}
+
+// wait returns after d, or at close.
+func (c *clients) wait(d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-c.life.Done():
 	}
-	_ = old.Close()
 }
 
 // close ends all that runs in the background and closes the current client.

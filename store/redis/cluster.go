@@ -46,7 +46,8 @@ type cluster struct {
 	table   map[string]*node // by address; those of the map, and where redirects led
 	failure error            // why there is no map; nil before the first try
 	tried   chan struct{}    // closed by the first try
-	gone    Pool             // what nodes had counted when they left the table
+	leaving map[*node]bool   // not in the table any more, and calls may still use them
+	gone    Pool             // what the pools of those before them have counted
 
 	askers map[string]*asker // of the goroutine that makes the map
 	turn   int               // how many maps were made; decides who is asked
@@ -59,7 +60,7 @@ type cluster struct {
 func newCluster(m *maker, dial func(addr string) dialFunc, seeds []string) *cluster {
 	c := &cluster{
 		maker: m, dial: dial, seeds: seeds, timeout: m.timeout, doubted: make(chan struct{}, 1),
-		table: map[string]*node{}, tried: make(chan struct{}), askers: map[string]*asker{},
+		table: map[string]*node{}, leaving: map[*node]bool{}, tried: make(chan struct{}), askers: map[string]*asker{},
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.running.Go(c.keepMap)
@@ -263,17 +264,14 @@ func (c *cluster) adopt(b *ballot) {
 	for addr, n := range c.table {
 		if !used[n] && time.Since(n.led) > mapAge {
 			delete(c.table, addr)
-			counted := n.pool() // here, so that no count ever goes back
-			c.gone.Timeouts += counted.Timeouts
-			c.gone.Waits += counted.Waits
-			c.gone.Waited += counted.Waited
+			c.leaving[n] = true
 			c.running.Go(func() { c.retire(n) })
 		}
 	}
 	c.current.Store(m)
 }
 
-// retire closes a node that has left.
+// retire closes a node that has left. What its pools have counted stays counted.
 func (c *cluster) retire(n *node) {
 	linger := time.NewTimer(c.timeout)
 	defer linger.Stop()
@@ -282,6 +280,11 @@ func (c *cluster) retire(n *node) {
 	case <-c.life.Done():
 	}
 	_ = n.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, counted := n.counted()
+	c.gone = c.gone.add(counted)
+	delete(c.leaving, n)
 }
 
 // pool implements topology.
@@ -289,6 +292,10 @@ func (c *cluster) pool() Pool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sum := c.gone
+	for n := range c.leaving {
+		_, counted := n.counted()
+		sum = sum.add(counted)
+	}
 	for _, n := range c.table {
 		sum = sum.add(n.pool())
 	}

@@ -282,35 +282,6 @@ func TestNodesLeave(t *testing.T) {
 	}
 }
 
-// What a node has counted that leaves the map stays counted.
-func TestCountsOfANodeThatLeft(t *testing.T) {
-	t.Parallel()
-	nodes := startScripted(t, 2)
-	s := clusterOf(t, 10*time.Second, nodes[0])
-	if err := get(t.Context(), s, owner); err != nil {
-		t.Fatal(err)
-	}
-	left := s.one()
-	left.totals.mu.Lock()
-	left.totals.before = Pool{Timeouts: 1000, Waits: 2000, Waited: time.Hour}
-	left.totals.mu.Unlock()
-	counted := func() bool {
-		p := s.Pool()
-		return p.Timeouts >= 1000 && p.Waits >= 2000 && p.Waited >= time.Hour
-	}
-	if !counted() {
-		t.Fatalf("before: %+v", s.Pool())
-	}
-	for _, n := range nodes {
-		n.tells(slotsReply(nodes[1].addr))
-	}
-	c := s.topology.(*cluster)
-	eventually(t, "the map is made anew", func() bool { c.doubt(); return s.one() != left })
-	if !counted() {
-		t.Errorf("after: %+v", s.Pool())
-	}
-}
-
 // However many calls fail, the nodes are asked for the map ten times a second at most.
 func TestMapPace(t *testing.T) {
 	t.Parallel()

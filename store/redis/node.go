@@ -15,7 +15,6 @@ type node struct {
 	addr   string // host:port
 	signIn signIn
 	shard  atomic.Int32 // see BreakerEvent.Shard
-	totals totals
 	// doubt is told of each error of a call that may come from an old map.
 	doubt func(error)
 	led   time.Time // when a redirect led here last; the cluster's mu guards it

@@ -4,10 +4,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 )
 
 // Pool is how the connections of a Store are at one moment.
@@ -32,38 +29,43 @@ func (p Pool) add(q Pool) Pool {
 func (s *Store) Pool() Pool { return s.topology.pool() }
 
 func (n *node) pool() Pool {
-	client := n.current.Load().Client
+	client, sum := n.counted()
 	p, o := client.PoolStats(), client.Options()
-	return n.totals.add(client, Pool{
-		Used: max(0, int(p.TotalConns)-int(p.IdleConns)), Idle: int(p.IdleConns), Pending: int(p.PendingRequests),
-		Max: o.PoolSize, IdleMin: o.MinIdleConns,
-		Timeouts: int(p.Timeouts), Waits: int(p.WaitCount), Waited: time.Duration(p.WaitDurationNs),
-	})
+	sum.Used, sum.Idle = max(0, int(p.TotalConns)-int(p.IdleConns)), int(p.IdleConns)
+	sum.Pending, sum.Max, sum.IdleMin = int(p.PendingRequests), o.PoolSize, o.MinIdleConns
+	return sum
 }
 
-// totals carry what a pool has counted over to the one that takes its place, so
-// that no count ever goes back. What a pool counted after it was last asked, and
-// before it was replaced, is not in them.
-type totals struct {
-	mu           sync.Mutex
-	client       *goredis.Client
-	before, last Pool
-}
-
-func (t *totals) add(client *goredis.Client, p Pool) Pool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.client != client {
-		t.before.Timeouts += t.last.Timeouts
-		t.before.Waits += t.last.Waits
-		t.before.Waited += t.last.Waited
-		t.client = client
+// counted is the client in use, and what the pools of all clients have counted, those
+// that were replaced included: no count ever goes back, and none is lost.
+func (c *clients) counted() (current *client, sum Pool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	current = c.current.Load()
+	sum = c.gone.add(countedBy(current))
+	for _, old := range c.retiring {
+		sum = sum.add(countedBy(old))
 	}
-	t.last = p
-	p.Timeouts += t.before.Timeouts
-	p.Waits += t.before.Waits
-	p.Waited += t.before.Waited
-	return p
+	return current, sum
+}
+
+// countedBy is what the pool of one client has counted. The library counts a wait, and
+// its time, only if there was a connection at its end.
+func countedBy(c *client) Pool {
+	p := c.PoolStats()
+	return Pool{
+		Timeouts: int(p.Timeouts), Waits: int(p.WaitCount) + int(p.Timeouts),
+		Waited: time.Duration(p.WaitDurationNs) + time.Duration(p.Timeouts)*c.Options().PoolTimeout,
+	}
+}
+
+// settle is called when no call uses a replaced client any more: what its pool has
+// counted is final.
+func (c *clients) settle(old *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = c.gone.add(countedBy(old))
+	c.retiring = slices.DeleteFunc(c.retiring, func(other *client) bool { return other == old })
 }
 
 // BreakerOpen reports whether calls, to any primary, fail without being tried,

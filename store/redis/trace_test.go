@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	goredis "github.com/redis/go-redis/v9"
 
 	"parley/contracttest"
 	"parley/contracttest/redistest"
@@ -161,18 +160,5 @@ func TestTraceTellsOfFailures(t *testing.T) {
 	}
 	if host, port, database := s.Address(); net.JoinHostPort(host, strconv.Itoa(port)) != address || database != "3" {
 		t.Errorf("address %s %d %s", host, port, database)
-	}
-}
-
-// A pool that takes another's place begins at zero; the counts do not.
-func TestPoolCountsNeverGoBack(t *testing.T) {
-	first, second := goredis.NewClient(&goredis.Options{}), goredis.NewClient(&goredis.Options{})
-	defer func() { _, _ = first.Close(), second.Close() }()
-	var sum totals
-	sum.add(first, Pool{Waits: 3, Timeouts: 1, Waited: time.Second})
-	sum.add(first, Pool{Waits: 5, Timeouts: 2, Waited: 2 * time.Second})
-	p := sum.add(second, Pool{Waits: 1, Used: 4})
-	if p.Waits != 6 || p.Timeouts != 2 || p.Waited != 2*time.Second || p.Used != 4 {
-		t.Errorf("%+v", p)
 	}
 }
