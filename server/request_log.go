@@ -52,6 +52,9 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 		// made up.
 		attrs = append(attrs, slog.String("reason", string(e.Reason)))
 	}
+	if e, ok := errors.AsType[*store.Error](err); ok && e.BreakerOpen {
+		attrs = append(attrs, slog.String("breaker", "open")) // Redis was not asked
+	}
 	if d.Streamed {
 		// Explains a status of 200 beside a failure class.
 		attrs = append(attrs, slog.Bool("streamed", true), slog.Bool("joined", d.Joined))

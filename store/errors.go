@@ -74,7 +74,10 @@ type Error struct {
 	// Reason adds detail for operators, in fixed words and sizes in bytes, e.g.
 	// "connection refused"; may be empty.
 	Reason string
-	Cause  error // the client library's error; may contain host names, never shown to a client
+	// BreakerOpen says that the store was not asked: a circuit breaker is open, and
+	// Kind is that of the failure that opened it.
+	BreakerOpen bool
+	Cause       error // the client library's error; may contain host names, never shown to a client
 }
 
 // Transient reports whether the same call can succeed later although nobody

@@ -38,10 +38,10 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 		name += " " + r.Script
 	}
 	now := time.Now()
-	list := []attribute.KeyValue{keySystem.String(call.system), keyOperation.String(r.Command), keyStoreAttempt.Int64(n)}
+	list := append(call.method.attrs, keyOperation.String(r.Command), keyStoreAttempt.Int64(n))
 	list = peer(text(list, keyProcedure, r.Script), r.Peer)
 	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(now.Add(-r.Took)), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(list...))
-	t.markCall(span, t.class(r.Err))
+	call.method.failed(t, span, r.Err)
 	span.End(trace.WithTimestamp(now))
 }
 

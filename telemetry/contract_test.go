@@ -36,6 +36,12 @@ func class(err error) string {
 		return "not_found"
 	case errors.Is(err, store.ErrUnreachable):
 		return "store_unreachable"
+	case errors.Is(err, store.ErrTimeout):
+		return "store_timeout"
+	case errors.Is(err, store.ErrFull):
+		return "store_full"
+	case errors.Is(err, store.ErrOverloaded):
+		return "overloaded"
 	case errors.Is(err, errLeft):
 		return "client_canceled"
 	}
@@ -51,7 +57,10 @@ func newLab(t testing.TB) *lab {
 		Tracers: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(l.spans)),
 		Meters:  sdkmetric.NewMeterProvider(sdkmetric.WithReader(l.metrics)),
 		Class:   class,
-		Classes: []telemetry.Class{{Name: "not_found"}, {Name: "client_canceled"}, {Name: "store_unreachable", SpanError: true}, {Name: "internal", SpanError: true}},
+		Classes: []telemetry.Class{
+			{Name: "not_found"}, {Name: "client_canceled"}, {Name: "overloaded"}, {Name: "store_unreachable", SpanError: true},
+			{Name: "store_timeout", SpanError: true}, {Name: "store_full", SpanError: true}, {Name: "internal", SpanError: true},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

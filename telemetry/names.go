@@ -73,6 +73,7 @@ const (
 	keyStoreCorrupt   attribute.Key = "parley.store.corrupt_records"
 	keyStoreShard     attribute.Key = "parley.store.shard"   // number of the primary, from 0, in the order of the slots
 	keyStoreAttempt   attribute.Key = "parley.store.attempt" // number of the attempt, from 1
+	keyStoreBreaker   attribute.Key = "parley.store.breaker" // open, on a call that the circuit breaker refused
 	keyStreamEvents   attribute.Key = "parley.stream.events"
 )
 
@@ -135,4 +136,5 @@ const (
 	metricRefused        = "parley.connections.refused"
 	unitSeconds          = "s"
 	stateIdle, stateUsed = "idle", "used"
+	breakerOpen          = "open"
 )

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -67,24 +68,31 @@ var storeMethods = [...]string{
 
 // storeMethod is what is known about a call before it is made.
 type storeMethod struct {
-	name  string // of the span
-	start []trace.SpanStartOption
-	attrs []attribute.KeyValue
+	name  string                  // of the span
+	start []trace.SpanStartOption // with all attributes, because samplers see no later ones
 	key   storeSet
+	attrs []attribute.KeyValue // of the spans of its attempts
 }
 
 func (t *Telemetry) storeMethod(method string, o StoreOptions) storeMethod {
 	m := storeMethod{name: method, key: storeSet{system: o.System, operation: method, method: method, address: o.Address, port: o.Port}}
-	m.start = internal
+	kind := trace.SpanKindInternal
 	if o.Operation != nil {
-		m.start = clientKind
+		kind = trace.SpanKindClient
 		m.key.operation, m.key.script = o.Operation(method)
 		m.name = m.key.operation
 		if m.key.script != "" {
 			m.name += " " + m.key.script
 		}
 	}
-	m.attrs = text(m.key.attributes(), keyNamespace, o.Namespace)
+	attrs := text(m.key.attributes(), keyNamespace, o.Namespace)
+	m.start = []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attrs...)}
+	for _, a := range attrs {
+		if a.Key != keyOperation && a.Key != keyProcedure { // an attempt may be of another command
+			m.attrs = append(m.attrs, a)
+		}
+	}
+	m.attrs = slices.Clip(m.attrs)
 	return m
 }
 
@@ -123,14 +131,23 @@ type storeCall struct {
 	span   trace.Span
 }
 
-// attemptCounter travels with the context of a call and numbers its round trips.
+// attemptCounter is the context of a call, and numbers its round trips.
 type attemptCounter struct {
+	context.Context
 	span   trace.Span
-	system string
+	method *storeMethod
 	n      atomic.Int64
 }
 
 type attemptCounterKey struct{}
+
+// Value implements context.Context.
+func (a *attemptCounter) Value(key any) any {
+	if key == (attemptCounterKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
 
 // observedShards observes a store.Sharded, and is one. A store that is none must not
 // become one by being observed.
@@ -149,11 +166,10 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 	if !unasked || trace.SpanContextFromContext(ctx).IsValid() {
 		var span trace.Span
 		ctx, span = d.t.tracer.Start(ctx, c.method.name, c.method.start...)
-		span.SetAttributes(c.method.attrs...)
 		c.span = span
 	}
 	if d.counts && c.span.IsRecording() {
-		ctx = context.WithValue(ctx, attemptCounterKey{}, &attemptCounter{span: c.span, system: c.method.key.system})
+		ctx = &attemptCounter{Context: ctx, span: c.span, method: c.method}
 	}
 	return ctx, c
 }
@@ -162,18 +178,28 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 func (c storeCall) end(ctx context.Context, err error) {
 	key := c.method.key
 	if err != nil {
-		class := c.t.class(err)
-		key.errorType, key.outcome = c.t.callResult(class)
-		if e, ok := errors.AsType[*store.Error](err); ok {
-			key.code = e.Code
-		}
-		c.t.markCall(c.span, class)
-		if key.code != "" {
-			c.span.SetAttributes(keyDBStatus.String(key.code))
-		}
+		key.errorType, key.outcome, key.code = c.method.failed(c.t, c.span, err)
 	}
 	c.t.store.Record(ctx, time.Since(c.began).Seconds(), c.t.storeSets.of(key, storeSet.attributes).record...)
 	c.span.End()
+}
+
+// failed sets the result of the span of a call, or of one of its attempts, and returns
+// it; code is the prefix of the server's reply, "" if there was none.
+func (m *storeMethod) failed(t *Telemetry, span trace.Span, err error) (errorType, outcome, code string) {
+	err = store.AsTimeout(m.key.method, err) // as the caller says of it
+	class := t.class(err)
+	t.markCall(span, class)
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		if code = e.Code; code != "" {
+			span.SetAttributes(keyDBStatus.String(code))
+		}
+		if e.BreakerOpen {
+			span.SetAttributes(keyStoreBreaker.String(breakerOpen))
+		}
+	}
+	errorType, outcome = t.callResult(class)
+	return errorType, outcome, code
 }
 
 // BeginTurn implements store.Store.
