@@ -181,6 +181,7 @@ type answer struct {
 	Warnings       []string
 	Store          struct { // of /health
 		LastError     string
+		LatencyMs     float64
 		Shards, Slots struct{ Up, Served, Total int }
 	}
 }

@@ -37,7 +37,7 @@ func newProxied(t *testing.T) (*Store, *faultproxy.Proxy) {
 // isOpen reports whether a call was answered by the breaker.
 func isOpen(err error) bool {
 	e, ok := errors.AsType[*store.Error](err)
-	return ok && errors.Is(e.Cause, errOpen)
+	return ok && e.BreakerOpen && errors.Is(e.Cause, errOpen)
 }
 
 // trip has calls fail until the breaker is open.

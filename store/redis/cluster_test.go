@@ -178,6 +178,50 @@ func TestMapAfterAFailure(t *testing.T) {
 	}
 }
 
+// While the breaker of one shard is open, its calls say so and keep the kind of the
+// failure that opened it, also those that a redirect leads there; of the others, none does.
+func TestBreakerOfAShard(t *testing.T) {
+	t.Parallel()
+	nodes := startScripted(t, 3)
+	well, gone, third := nodes[0], nodes[1], nodes[2]
+	s := clusterOf(t, timeout, well)
+	for _, n := range nodes {
+		n.tells(slotsReply(well.addr, gone.addr, third.addr))
+	}
+	lost, led := ownerIn(1, 3).Owner, ownerIn(2, 3).Owner
+	if err := get(t.Context(), s, lost); err != nil {
+		t.Fatal(err)
+	}
+	well.will(func(_ int, args string) string {
+		if strings.HasPrefix(args, "hget") { // the probe's
+			return "$-1\r\n"
+		}
+		return "+OK\r\n"
+	})
+	third.will(always(moved(gone)))
+	gone.stop()
+	said := func(err error) (open bool) {
+		e, ok := errors.AsType[*store.Error](err)
+		if !ok || !errors.Is(err, store.ErrUnreachable) {
+			t.Fatalf("%v, want %v", err, store.ErrUnreachable)
+		}
+		return e.BreakerOpen
+	}
+	if said(get(t.Context(), s, lost)) {
+		t.Error("the first failure is said to be the breaker's")
+	}
+	eventually(t, "the breaker opens", func() bool { return said(get(t.Context(), s, lost)) })
+	if !said(get(t.Context(), s, led)) {
+		t.Error("a call that was redirected does not say so")
+	}
+	if !said(s.Shards(t.Context()).Worst) {
+		t.Error("nor does the probe of health")
+	}
+	if err := get(t.Context(), s, ownerIn(0, 3).Owner); err != nil {
+		t.Errorf("another shard: %v", err)
+	}
+}
+
 // When all addresses are others, the configured one still leads to them.
 func TestAllAddressesChange(t *testing.T) {
 	t.Parallel()
