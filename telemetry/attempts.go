@@ -29,7 +29,7 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 		return
 	}
 	n := call.n.Add(1)
-	call.span.SetAttributes(peer(nil, r.Peer)...)
+	call.span.SetAttributes(peer(make([]attribute.KeyValue, 0, 2), r.Peer)...)
 	if r.Err == nil {
 		return
 	}

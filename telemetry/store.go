@@ -129,6 +129,7 @@ type storeCall struct {
 	method *storeMethod
 	began  time.Time
 	span   trace.Span
+	also   trace.Span // in the trace of another request that waits for the call; or nil
 }
 
 // attemptCounter is the context of a call, and numbers its round trips.
@@ -168,6 +169,12 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 		ctx, span = d.t.tracer.Start(ctx, c.method.name, c.method.start...)
 		c.span = span
 	}
+	if method == callComplete || method == callFail { // only these are ever made late
+		if by := store.AwaitedBy(ctx); by != nil {
+			link := trace.WithLinks(trace.Link{SpanContext: c.span.SpanContext()})
+			_, c.also = d.t.tracer.Start(by, c.method.name, append(slices.Clone(c.method.start), link)...)
+		}
+	}
 	if d.counts && c.span.IsRecording() {
 		ctx = &attemptCounter{Context: ctx, span: c.span, method: c.method}
 	}
@@ -179,9 +186,15 @@ func (c storeCall) end(ctx context.Context, err error) {
 	key := c.method.key
 	if err != nil {
 		key.errorType, key.outcome, key.code = c.method.failed(c.t, c.span, err)
+		if c.also != nil {
+			c.method.failed(c.t, c.also, err)
+		}
 	}
 	c.t.store.Record(ctx, time.Since(c.began).Seconds(), c.t.storeSets.of(key, storeSet.attributes).record...)
 	c.span.End()
+	if c.also != nil {
+		c.also.End()
+	}
 }
 
 // failed sets the result of the span of a call, or of one of its attempts, and returns

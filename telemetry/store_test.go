@@ -94,6 +94,53 @@ func TestResultsOfTheStore(t *testing.T) {
 	}
 }
 
+// A late call that another request waits for is shown to both, in the trace of each: as
+// one span that links to the other. It is measured once.
+func TestAwaitedCall(t *testing.T) {
+	l := newLab(t)
+	away := &store.Error{Op: "CompleteTurn", Kind: store.ErrUnreachable}
+	s := l.Store(ends{err: away}, ofRedis)
+	request := func(n byte) context.Context {
+		sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{n}, SpanID: trace.SpanID{n}, TraceFlags: trace.FlagsSampled})
+		return trace.ContextWithSpanContext(t.Context(), sc)
+	}
+	for method, call := range map[string]func(context.Context) error{
+		"CompleteTurn": func(ctx context.Context) error { return s.CompleteTurn(ctx, store.Turn{}, store.Completion{}) },
+		"FailTurn":     func(ctx context.Context) error { return s.FailTurn(ctx, store.Turn{}, "internal") },
+	} {
+		before := l.measured(t, "db.client.operation.duration")
+		l.spans.Reset()
+		if err := call(store.Awaited(request(1), request(2))); !errors.Is(err, away) {
+			t.Fatal(err)
+		}
+		spans := l.spans.Ended()
+		if len(spans) != 2 {
+			t.Fatalf("%s: %d spans", method, len(spans))
+		}
+		for i, span := range spans {
+			if n := byte(i + 1); span.SpanContext().TraceID() != (trace.TraceID{n}) || span.Parent().SpanID() != (trace.SpanID{n}) {
+				t.Errorf("%s: span %d belongs to %v", method, i, span.Parent())
+			}
+			has(t, method, span.Attributes(), map[string]string{"error.type": "store_unreachable", "server.address": "cache.example", "parley.store.operation": method})
+		}
+		if links := spans[1].Links(); len(links) != 1 || links[0].SpanContext.SpanID() != spans[0].SpanContext().SpanID() {
+			t.Errorf("%s: links %v", method, links)
+		}
+		if n := l.measured(t, "db.client.operation.duration") - before; n != 1 {
+			t.Errorf("%s: measured %d times", method, n)
+		}
+	}
+}
+
+// ends is a store that takes no ends of turns.
+type ends struct {
+	store.Store
+	err error
+}
+
+func (e ends) CompleteTurn(context.Context, store.Turn, store.Completion) error { return e.err }
+func (e ends) FailTurn(context.Context, store.Turn, string) error               { return e.err }
+
 // durations are the points of the metric of the store's calls.
 func durations(t *testing.T, l *lab) []metricdata.HistogramDataPoint[float64] {
 	t.Helper()

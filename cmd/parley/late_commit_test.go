@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -12,71 +13,140 @@ import (
 	"parley/store"
 )
 
-// TEL-07: an answer that is stored after its request is over is stored in the trace of that
-// request: each attempt, and the line that says so. So whoever looks at the 503 finds
-// what became of the answer. That holds for an attempt of our own accord and for one
-// that the conversation's next request asks for.
+// lateEnd is an end of a turn that is stored late: an answer, or that there is none.
+type lateEnd struct {
+	text   string // what the user says
+	method string // what stores it
+	class  string // of the request
+}
+
+var lateEnds = map[string]lateEnd{
+	"an answer": {"hello", "CompleteTurn", "store_unreachable"},
+	"a failure": {"/status 500", "FailTurn", "upstream_error"},
+}
+
+// takesNone has the store take no ends of turns until it is told to.
+func (w *watched) takesNone() (attempts *atomic.Int64, take func()) {
+	attempts = new(atomic.Int64)
+	var taken atomic.Bool
+	end := func(context.Context) error {
+		if attempts.Add(1); !taken.Load() {
+			return &store.Error{Op: "test", Kind: store.ErrUnreachable}
+		}
+		return nil
+	}
+	w.store.complete, w.store.fail = end, end
+	return attempts, func() { taken.Store(true) }
+}
+
+// briefly has a request wait for the store no longer than a test may.
+func briefly(c *config, _ *seams) { c.redisTimeout = 50 * time.Millisecond }
+
+// TEL-07: an end of a turn that is stored after its request is over is stored in the trace
+// of that request: each attempt, and the line that says so. So whoever looks at the failure
+// finds what became of the answer. That holds for an attempt of our own accord and for one
+// that the conversation's next request asks for, in whose trace that one is seen as well.
 func TestLateCommitBelongsToItsRequest(t *testing.T) {
-	for name, next := range map[string]func(w *watched, id string) (trace string){
-		"of its own accord": func(w *watched, _ string) string {
-			waitFor(w.t, func() bool { return w.server.PendingCommits() == 0 })
-			return ""
-		},
-		"for the next request": func(w *watched, id string) string {
-			a := w.send(id, "again")
-			if a.status != http.StatusOK {
-				w.t.Fatalf("the next request: %d %s", a.status, a.body)
-			}
-			return traceOfAnswer(a)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := watch(t, "http/protobuf", func(c *config, _ *seams) { c.redisTimeout = 50 * time.Millisecond })
-			id := w.start()
-			var attempts atomic.Int64
-			var away atomic.Bool
-			away.Store(true)
-			w.store.complete = func(context.Context) error {
-				if attempts.Add(1); away.Load() {
-					return &store.Error{Op: "CompleteTurn", Kind: store.ErrUnreachable}
+	for what, late := range lateEnds {
+		for name, asked := range map[string]bool{"of its own accord": false, "for the next request": true} {
+			t.Run(what+" "+name, func(t *testing.T) {
+				w := watch(t, "http/protobuf", briefly)
+				id := w.start()
+				attempts, take := w.takesNone()
+				failed := w.send(id, late.text)
+				if failed.Class != late.class || w.server.PendingCommits() != 1 {
+					t.Fatalf("send: %d %s", failed.status, failed.body)
 				}
-				return nil
+				inRequest := attempts.Load()
+				waitFor(t, func() bool { return attempts.Load() > inRequest }) // one fails late
+				next := ""
+				if asked {
+					if a := w.send(id, "again"); a.status != http.StatusServiceUnavailable || a.Class != "store_unreachable" {
+						t.Fatalf("the next request, too early: %d %s", a.status, a.body)
+					} else {
+						next = a.TraceID
+					}
+				}
+				take()
+				want := 0
+				if asked {
+					if a := w.send(id, "again"); a.status != http.StatusOK {
+						t.Fatalf("the next request: %d %s", a.status, a.body)
+					}
+					want-- // the end of its own turn
+				}
+				waitFor(t, func() bool { return w.server.PendingCommits() == 0 })
+				w.end()
+
+				mine, red := 0, 0
+				for _, s := range w.collector.named(late.method) {
+					switch s.trace {
+					case failed.TraceID:
+						mine++
+					case next:
+						if s.attrs["error.type"] == "store_unreachable" && s.failed {
+							red++
+						}
+					}
+					if s.parent == "" {
+						t.Errorf("an attempt in a trace of its own: %+v", s)
+					}
+				}
+				if want += int(attempts.Load()); mine != want {
+					t.Errorf("%d attempts are in the request's trace, want %d", mine, want)
+				}
+				if asked && red == 0 {
+					t.Error("the trace of the next request does not show what failed")
+				}
+				line := lineOf(t, w.log.String(), "end of a turn stored late")
+				if line.TraceID != failed.TraceID {
+					t.Errorf("the line that says so is of trace %s, the request of %s", line.TraceID, failed.TraceID)
+				}
+			})
+		}
+	}
+}
+
+// However many ends of turns wait and however often each is tried, the guide's query for
+// their class finds each request that failed, once, and nothing else; sampled or not.
+func TestOneFailureIsOneResult(t *testing.T) {
+	for _, sampler := range []string{"always_on", "always_off"} {
+		t.Run(sampler, func(t *testing.T) {
+			t.Setenv("OTEL_TRACES_SAMPLER", sampler)
+			w := watch(t, "http/protobuf", briefly)
+			ids := []string{w.start(), w.start(), w.start()}
+			attempts, take := w.takesNone()
+			want := map[string]bool{} // traces of requests that failed
+			for _, id := range ids {
+				for _, late := range lateEnds { // the second finds the end of the first waiting
+					want[w.send(id, late.text).TraceID] = true
+				}
 			}
-			failed := w.send(id, "hello")
-			if failed.status != http.StatusServiceUnavailable || w.server.PendingCommits() != 1 {
-				t.Fatalf("send: %d %s", failed.status, failed.body)
-			}
-			inRequest := attempts.Load()
-			waitFor(t, func() bool { return attempts.Load() > inRequest }) // one fails late
-			away.Store(false)
-			other := next(w, id)
+			before := attempts.Load()
+			waitFor(t, func() bool { return attempts.Load() >= before+4 })
+			take()
+			waitFor(t, func() bool { return w.server.PendingCommits() == 0 })
 			w.end()
 
-			mine, want := 0, int(attempts.Load())
-			if other != "" {
-				want-- // the one of its own
-			}
-			for _, s := range w.collector.named("CompleteTurn") {
-				if s.parent == "" {
-					t.Errorf("an attempt in a trace of its own: %+v", s)
+			found, spans := map[string]bool{}, 0
+			for _, s := range w.collector.spans {
+				if s.parent == "" && s.kind != "SPAN_KIND_SERVER" {
+					t.Errorf("a trace that is no request's: %+v", s)
 				}
-				if s.trace == failed.TraceID {
-					mine++
+				if s.attrs["error.type"] == "store_unreachable" {
+					found[s.trace] = true
+					spans++
 				}
 			}
-			if mine != want {
-				t.Errorf("%d attempts are in the request's trace, want %d", mine, want)
+			if !maps.Equal(found, want) {
+				t.Errorf("%d traces have the class, %d requests failed", len(found), len(want))
 			}
-			line := lineOf(t, w.log.String(), "end of a turn stored late")
-			if line.TraceID != failed.TraceID {
-				t.Errorf("the line that says so is of trace %s, the request of %s", line.TraceID, failed.TraceID)
+			if spans < len(want)+4 {
+				t.Errorf("only %d spans of attempts", spans)
 			}
 		})
 	}
 }
-
-// traceOfAnswer is the trace that an answer names.
-func traceOfAnswer(a told) string { return strings.Split(a.header.Get("Traceparent"), "-")[1] }
 
 // loggedLine is what tests want to know of a line of the log.
 type loggedLine struct {

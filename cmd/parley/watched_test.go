@@ -52,10 +52,10 @@ func (s *sharedBuffer) String() string {
 	return s.b.String()
 }
 
-// failingStore fails, or does anything else, when a turn begins or completes.
+// failingStore fails, or does anything else, when a turn begins, completes or fails.
 type failingStore struct {
 	store.Store
-	begin, complete func(context.Context) error
+	begin, complete, fail func(context.Context) error
 }
 
 func (s *failingStore) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error) {
@@ -74,6 +74,15 @@ func (s *failingStore) CompleteTurn(ctx context.Context, t store.Turn, c store.C
 		}
 	}
 	return s.Store.CompleteTurn(ctx, t, c)
+}
+
+func (s *failingStore) FailTurn(ctx context.Context, t store.Turn, class string) error {
+	if s.fail != nil {
+		if err := s.fail(ctx); err != nil {
+			return err
+		}
+	}
+	return s.Store.FailTurn(ctx, t, class)
 }
 
 // verdict is a Verifier that always decides the same.

@@ -176,7 +176,7 @@ func (o *outbox) flush(ctx context.Context, at conversationKey) error {
 	if e == nil {
 		return nil
 	}
-	return o.try(ctx, e)
+	return o.try(ctx, e, true)
 }
 
 // work retries until nothing waits. A pass ends at the first failure, because the
@@ -194,7 +194,7 @@ func (o *outbox) work(idle chan<- struct{}) {
 				o.giveUp(e, "age")
 				continue
 			}
-			if err := o.try(o.life, e); err != nil {
+			if err := o.try(o.life, e, false); err != nil {
 				break
 			}
 			wait = firstPause
@@ -217,10 +217,14 @@ func (o *outbox) next() *entry {
 }
 
 // try makes one attempt. Writes are idempotent, so a request and the worker may try
-// at the same time. The error is nil unless the entry still waits.
-func (o *outbox) try(ctx context.Context, e *entry) error {
+// at the same time. The error is nil unless the entry still waits. asked says whether
+// ctx is that of another request, which fails if the attempt does.
+func (o *outbox) try(ctx context.Context, e *entry, asked bool) error {
 	attempt, cancel := context.WithTimeout(attemptContext{ctx, e.request}, o.cfg.CommitTimeout)
 	defer cancel()
+	if asked {
+		attempt = store.Awaited(attempt, ctx)
+	}
 	err := e.write(attempt, o.cfg.Store)
 	o.mu.Lock()
 	defer o.mu.Unlock()
