@@ -49,6 +49,7 @@ func (a *adapter) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 	x := &exchange{
 		route:       rt.pattern,
 		isTurn:      rt.turn,
+		aside:       rt.aside,
 		requestID:   r.Header.Get("X-Request-Id"),
 		traceparent: a.cfg.Traceparent(r.Context()),
 		began:       a.cfg.Now(),

@@ -16,7 +16,7 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	if s.cfg.CORSOrigin == "" {
 		return next
 	}
-	preflight := s.adapter.adapt(route{open: true, handle: func(w http.ResponseWriter, _ *http.Request) error {
+	preflight := s.adapter.adapt(route{open: true, aside: true, handle: func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}})

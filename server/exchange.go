@@ -18,6 +18,7 @@ type Done struct {
 	Status   int        // 499 when the client had left
 	Class    string     // failure class; "" on success
 	Stage    turn.Stage // where the failure happened; "" when there was none
+	API      bool       // the request counts among those of the API: it is no probe, preflight or file of the front end
 	Turn     bool       // the route is one that runs a turn, even if none was begun
 	Duration time.Duration
 
@@ -40,6 +41,7 @@ type exchange struct {
 	turn.Progress
 	route       string
 	isTurn      bool
+	aside       bool // not counted among the requests of the API
 	streamed    bool
 	told        bool // the failure was sent as the stream's last event
 	cut         bool // the client may have only a part of the answer

@@ -15,6 +15,22 @@ type route struct {
 	handle  func(http.ResponseWriter, *http.Request) error
 	open    bool // needs no authentication
 	turn    bool // runs a turn
+	aside   bool // its requests are none of the API's users: not counted among them
+}
+
+// Route is a method and a path of the API.
+type Route struct{ Method, Pattern string }
+
+// Routes are the routes of the API's users: those whose requests have Done.API. Probes
+// and documents are not among them.
+func Routes() []Route {
+	var all []Route
+	for _, rt := range new(Server).routes() { // what they are does not depend on a configuration
+		if !rt.aside {
+			all = append(all, Route{rt.method, rt.pattern})
+		}
+	}
+	return all
 }
 
 // routes is the whole API.
@@ -32,10 +48,10 @@ func (s *Server) routes() []route {
 		{method: "GET", pattern: "/api/chat/conversations/{id}/stream", handle: s.chat.resume},
 		{method: "POST", pattern: "/api/chat/conversations/{id}/stop", handle: s.chat.stop},
 
-		{method: "GET", pattern: "/health", handle: s.probes.health, open: true},
-		{method: "GET", pattern: "/livez", handle: s.probes.livez, open: true},
-		{method: "GET", pattern: "/readyz", handle: s.probes.readyz, open: true},
-		{method: "GET", pattern: "/openapi.yaml", handle: openAPI, open: true},
+		{method: "GET", pattern: "/health", handle: s.probes.health, open: true, aside: true},
+		{method: "GET", pattern: "/livez", handle: s.probes.livez, open: true, aside: true},
+		{method: "GET", pattern: "/readyz", handle: s.probes.readyz, open: true, aside: true},
+		{method: "GET", pattern: "/openapi.yaml", handle: openAPI, open: true, aside: true},
 	}
 }
 
@@ -44,11 +60,13 @@ func (s *Server) routes() []route {
 // would answer those in plain text.
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
+	aside := map[string]bool{}
 	for _, rt := range s.routes() {
+		aside[rt.pattern] = rt.aside
 		mux.Handle(rt.method+" "+rt.pattern, s.adapter.adapt(rt))
 	}
 	for pattern, allow := range allowed(s.routes()) {
-		mux.Handle(pattern, s.adapter.adapt(route{pattern: pattern, open: true, handle: func(http.ResponseWriter, *http.Request) error {
+		mux.Handle(pattern, s.adapter.adapt(route{pattern: pattern, open: true, aside: aside[pattern], handle: func(http.ResponseWriter, *http.Request) error {
 			return &requestError{kind: errMethod, header: http.Header{"Allow": {allow}}}
 		}}))
 	}
@@ -74,6 +92,7 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 	// What is unclean when it is decoded is another path to each that reads it: it
 	// could lead below /api after all.
 	if s.cfg.Static != nil && !unclean(r.URL.Path) && !below(r.URL.Path, "/api") {
+		of(r).aside = true
 		return staticFiles{s.cfg.Static}.serve(w, r)
 	}
 	return errNoRoute

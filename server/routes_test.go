@@ -268,3 +268,21 @@ func TestStatic(t *testing.T) {
 		t.Error(rec.Header())
 	}
 }
+
+// Whoever adds a route has its requests counted, unless it is one of these.
+func TestRoutesThatAreNotCounted(t *testing.T) {
+	beside := []string{"/health", "/livez", "/readyz", "/openapi.yaml"}
+	w := newHarness(t, nil)
+	for _, rt := range w.server.routes() {
+		counts := !slices.Contains(beside, rt.pattern)
+		for _, method := range []string{rt.method, "PROPFIND"} {
+			w.do(call{Method: method, Path: strings.ReplaceAll(rt.pattern, "{id}", unknown)})
+			if got := w.lastDone().API; got != counts {
+				t.Errorf("%s %s: counted is %v", method, rt.pattern, got)
+			}
+		}
+		if slices.Contains(Routes(), Route{rt.method, rt.pattern}) != counts {
+			t.Errorf("Routes and Done.API differ about %s %s", rt.method, rt.pattern)
+		}
+	}
+}

@@ -17,6 +17,7 @@ type Outcome struct {
 	Status       int    // 499 when the client had left
 	Class        string // failure class, "" when all went well
 	Stage        string // where the failure happened, or ""
+	API          bool   // the request counts among those of the API
 	Turn         bool   // the request asked for a turn
 	Conversation string // id, or ""
 	OwnerHash    string // as OwnerHash gives it, or ""
@@ -59,7 +60,7 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 		active.Add(1)
 		ctx, options := t.caller(hr)
 		ctx, span := t.tracer.Start(ctx, method, options...)
-		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError}}
+		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError, API: true}}
 		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
 		defer func() {
 			o := &r.outcome
@@ -71,6 +72,9 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 			set := t.requestSets.of(requestSet{method, o.Route, scheme, errType, o.Status}, requestSet.attributes)
 			// On the span's own context, so that an exemplar leads to it.
 			t.requests.Record(ctx, time.Since(began).Seconds(), set.record...)
+			if o.API {
+				t.outcomes.Add(ctx, 1, t.outcomeSets.of(outcomeSet{method, o.Route, outcomeOf(o.Class)}, outcomeSet.attributes).add...)
+			}
 			if o.Turn {
 				t.turns.Add(ctx, 1, t.turnSets.of(outcomeOf(o.Class), turnAttributes).add...)
 			}
@@ -227,6 +231,13 @@ type requestSet struct {
 func (s requestSet) attributes() []attribute.KeyValue {
 	list := []attribute.KeyValue{keyMethod.String(s.method), keyScheme.String(s.scheme), keyStatus.Int(s.status)}
 	return text(text(list, keyRoute, s.route), keyErrorType, s.class)
+}
+
+// outcomeSet are the attributes of a request in the count by outcome.
+type outcomeSet struct{ method, route, outcome string }
+
+func (s outcomeSet) attributes() []attribute.KeyValue {
+	return text([]attribute.KeyValue{keyMethod.String(s.method), keyOutcome.String(s.outcome)}, keyRoute, s.route)
 }
 
 type activeSet struct{ method, scheme string }

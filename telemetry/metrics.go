@@ -14,6 +14,7 @@ import (
 // export are in observe.go.
 type instruments struct {
 	requests   metric.Float64Histogram
+	outcomes   metric.Int64Counter
 	turns      metric.Int64Counter
 	dropped    metric.Int64Counter
 	store      metric.Float64Histogram
@@ -26,6 +27,7 @@ type instruments struct {
 	asking upDownCounter[struct{}]
 
 	requestSets sets[requestSet]
+	outcomeSets sets[outcomeSet]
 	storeSets   sets[storeSet]
 	agentSets   sets[agentSet]
 	attemptSets sets[attemptSet]
@@ -35,9 +37,10 @@ type instruments struct {
 }
 
 // Bucket bounds in seconds. Those of HTTP and databases are the ones that the
-// semantic conventions advise. An agent takes longer.
+// semantic conventions advise. An agent takes longer, and so does a request that asks
+// it: without the bounds above 10 all slow turns would be in one bucket.
 var (
-	httpBuckets  = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
+	httpBuckets  = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 30, 60, 120}
 	storeBuckets = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}
 	agentBuckets = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120}
 )
@@ -56,6 +59,8 @@ func (i *instruments) open(m metric.Meter) error {
 	i.firstEvent = histogram(metricFirstEvent, "Time from a call of the agent to the first event of its answer.", agentBuckets)
 	i.attempts = histogram(metricAttempts, "Time of one HTTP request to the agent, to the end of its body.", agentBuckets)
 	var err error
+	i.outcomes, err = m.Int64Counter(metricOutcomes, metric.WithUnit("{request}"), metric.WithDescription("Requests to the API, by route and outcome."))
+	errs = append(errs, err)
 	i.turns, err = m.Int64Counter(metricTurns, metric.WithUnit("{turn}"), metric.WithDescription("Requests for a turn, by outcome."))
 	errs = append(errs, err)
 	i.dropped, err = m.Int64Counter(metricDropped, metric.WithUnit("{turn}"), metric.WithDescription("Turns whose end was dropped without being stored, by the cause."))
@@ -66,9 +71,15 @@ func (i *instruments) open(m metric.Meter) error {
 	return errors.Join(errs...)
 }
 
-// countFromZero exports every series of the counters of turns from the start, at
+// countFromZero exports every series of the counters by outcome from the start, at
 // zero. A rate over a series that appears with its first failure would miss it.
-func (i *instruments) countFromZero(classes []Class) {
+func (i *instruments) countFromZero(classes []Class, routes []Route) {
+	for _, r := range routes {
+		i.outcomes.Add(context.Background(), 0, i.outcomeSets.of(outcomeSet{r.Method, r.Pattern, outcomeOK}, outcomeSet.attributes).add...)
+		for _, c := range classes {
+			i.outcomes.Add(context.Background(), 0, i.outcomeSets.of(outcomeSet{r.Method, r.Pattern, c.Name}, outcomeSet.attributes).add...)
+		}
+	}
 	i.turns.Add(context.Background(), 0, i.turnSets.of(outcomeOK, turnAttributes).add...)
 	for _, c := range classes {
 		i.turns.Add(context.Background(), 0, i.turnSets.of(c.Name, turnAttributes).add...)

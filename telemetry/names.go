@@ -117,6 +117,7 @@ const (
 
 // Instruments of our own.
 const (
+	metricOutcomes       = "parley.requests"
 	metricTurns          = "parley.turns"
 	metricAgent          = "parley.agent.duration"
 	metricFirstEvent     = "parley.agent.time_to_first_event"

@@ -31,6 +31,9 @@ type Class struct {
 	SpanError bool // whether spans that end with it get the status Error
 }
 
+// Route is a route of the API: a method, and a pattern without it.
+type Route struct{ Method, Pattern string }
+
 // Options configure a Telemetry. Class and Classes are required.
 type Options struct {
 	Tracers trace.TracerProvider // nil for none
@@ -41,6 +44,9 @@ type Options struct {
 	Class func(error) string
 	// Classes are all classes that Class may return.
 	Classes []Class
+	// Routes are the routes of the API. Their requests are counted from zero, for every
+	// outcome.
+	Routes []Route
 	// OwnerKey is the key of the hash by which an owner appears on spans and in the
 	// log. Without it owners do not appear. All replicas must use the same key.
 	OwnerKey []byte
@@ -105,7 +111,7 @@ func New(o Options) (*Telemetry, error) {
 	if err := t.open(t.meter); err != nil {
 		return nil, err
 	}
-	t.countFromZero(o.Classes)
+	t.countFromZero(o.Classes, o.Routes)
 	return t, nil
 }
 

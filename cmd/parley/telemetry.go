@@ -23,7 +23,7 @@ func openTelemetry(ctx context.Context, c config, log io.Writer) (*telemetry.Tel
 	}
 	tel, err := telemetry.New(telemetry.Options{
 		Tracers: p.Tracers, Meters: p.Meters, Version: version(),
-		Class: server.Class, Classes: classes(), OwnerKey: []byte(c.ownerKey), Trust: c.traceTrust,
+		Class: server.Class, Classes: classes(), Routes: routes(), OwnerKey: []byte(c.ownerKey), Trust: c.traceTrust,
 	})
 	return tel, p, err
 }
@@ -37,13 +37,22 @@ func classes() []telemetry.Class {
 	return all
 }
 
+// routes are the routes whose requests telemetry counts from zero.
+func routes() []telemetry.Route {
+	var all []telemetry.Route
+	for _, r := range server.Routes() {
+		all = append(all, telemetry.Route{Method: r.Method, Pattern: r.Pattern})
+	}
+	return all
+}
+
 // observeAPI has a server report to telemetry what its requests come to.
 func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 	cfg.Traceparent, cfg.OwnerHash = tel.Traceparent, tel.OwnerHash
 	cfg.OnCommitDropped = tel.CommitDropped
 	cfg.OnDone = func(ctx context.Context, d server.Done) {
 		tel.Done(ctx, telemetry.Outcome{
-			Route: d.Route, Status: d.Status, Class: d.Class, Stage: string(d.Stage), Turn: d.Turn,
+			Route: d.Route, Status: d.Status, Class: d.Class, Stage: string(d.Stage), API: d.API, Turn: d.Turn,
 			Conversation: d.Conversation, OwnerHash: d.OwnerHash,
 			Replayed: d.Replayed, Restarted: d.Restarted, AgentError: d.AgentError,
 		})
