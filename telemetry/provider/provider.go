@@ -17,11 +17,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/bridges/otelslog"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/contrib/instrumentation/runtime"
 	"go.opentelemetry.io/otel"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
@@ -29,7 +29,6 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -91,14 +90,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		return p, nil
 	}
 	p.handleSDKErrors()
-	res, err := resource.New(ctx,
-		resource.WithTelemetrySDK(),
-		resource.WithAttributes(semconv.ServiceName(ServiceName), semconv.ServiceVersion(o.Version), semconv.ServiceInstanceID(uuid.NewString())),
-		resource.WithFromEnv(), // wins over what stands above
-	)
+	res, err := newResource(ctx, o.Version)
 	if err != nil {
-		p.Shutdown(ctx)
-		return nil, errors.New("OTEL_RESOURCE_ATTRIBUTES: cannot be read; expected name=value, separated by commas")
+		p.own.LogAttrs(ctx, slog.LevelWarn, "telemetry does not say everything about this process", slog.String("error", short(err)))
 	}
 	err = errors.Join(p.openTraces(ctx, want.traces, res), p.openMetrics(ctx, want.metrics, o.Prometheus, res), p.openLogs(ctx, want.logs, res, lines))
 	if err != nil {
@@ -176,6 +170,7 @@ func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Reso
 func (p *Provider) openMetrics(ctx context.Context, want, scrape bool, res *resource.Resource) error {
 	options := []sdkmetric.Option{sdkmetric.WithResource(res)}
 	if want {
+		exportProcess()
 		reader, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
 			return fmt.Errorf("OTEL_METRICS_EXPORTER: %w", err)
@@ -185,17 +180,20 @@ func (p *Provider) openMetrics(ctx context.Context, want, scrape bool, res *reso
 	if scrape {
 		registry := prometheus.NewRegistry()
 		reader, err := promexporter.New(promexporter.WithRegisterer(registry), promexporter.WithoutScopeInfo())
-		if err != nil {
+		if err = errors.Join(err, registry.Register(processCollector())); err != nil {
 			return fmt.Errorf("METRICS_PROMETHEUS: %w", err)
 		}
 		options = append(options, sdkmetric.WithReader(reader))
-		p.Metrics = newScrapes(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+		p.Metrics = newScrapes(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+			EnableOpenMetrics: true, // the one format that has exemplars
+		}))
 	}
-	if len(options) > 1 {
-		meters := sdkmetric.NewMeterProvider(options...)
-		p.Meters, p.ends = meters, append(p.ends, meters.Shutdown)
+	if len(options) == 1 {
+		return nil
 	}
-	return nil
+	meters := sdkmetric.NewMeterProvider(options...)
+	p.Meters, p.ends = meters, append(p.ends, meters.Shutdown)
+	return runtime.Start(runtime.WithMeterProvider(meters))
 }
 
 func (p *Provider) openLogs(ctx context.Context, want bool, res *resource.Resource, lines slog.Handler) error {
