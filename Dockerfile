@@ -4,7 +4,10 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /parley ./cmd/parley
+# What parley_build_info says: --build-arg VERSION=v1.2.3 --build-arg COMMIT=$(git rev-parse HEAD).
+# The build's context has no repository to find it in.
+ARG VERSION="" COMMIT=""
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.builtVersion=$VERSION -X main.builtCommit=$COMMIT" -o /parley ./cmd/parley
 
 # Holds CA certificates, a user that is not root, and no shell.
 FROM gcr.io/distroless/static-debian12:nonroot

@@ -75,6 +75,8 @@ const (
 	keyStoreAttempt   attribute.Key = "parley.store.attempt" // number of the attempt, from 1
 	keyStoreBreaker   attribute.Key = "parley.store.breaker" // open, on a call that the circuit breaker refused
 	keyStreamEvents   attribute.Key = "parley.stream.events"
+	keyVersion        attribute.Key = "version" // of parley.build.info, as Prometheus' own build info has it
+	keyCommit         attribute.Key = "commit"
 )
 
 // failedStatus is the status of a span that failed. It never has a description,
@@ -132,6 +134,7 @@ const (
 	metricLogsDropped    = "parley.logs.dropped"
 	metricPoolWaits      = "parley.store.pool.waits"
 	metricPoolWaitTime   = "parley.store.pool.wait_time"
+	metricBuild          = "parley.build.info"
 	metricAgentActive    = "parley.agent.active_calls"
 	metricConnections    = "parley.connections.open"
 	metricRefused        = "parley.connections.refused"

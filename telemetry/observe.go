@@ -118,6 +118,17 @@ func (t *Telemetry) ObserveShards(ask func() store.Shards) error {
 	return err
 }
 
+// ObserveBuild registers the metric that says what the process was built from.
+func (t *Telemetry) ObserveBuild(version, commit string) error {
+	set := metric.WithAttributes(keyVersion.String(version), keyCommit.String(commit))
+	_, err := t.meter.Int64ObservableGauge(metricBuild, metric.WithDescription("1; the labels say what this process was built from."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(1, set)
+			return nil
+		}))
+	return err
+}
+
 // ObserveCommits registers the metric of finished turns that wait to be stored. It
 // calls pending at each export.
 func (t *Telemetry) ObserveCommits(pending func() int) error {

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -78,7 +77,7 @@ func run(ctx context.Context, args []string, env environment, stdout, stderr io.
 	case err != nil:
 		return errUsage
 	case *showVersion:
-		fmt.Fprintf(stdout, "parley %s\n", version())
+		fmt.Fprintf(stdout, "parley %s (commit %s)\n", built().version, built().commit)
 		return nil
 	}
 	if *envFile != "" {
@@ -118,12 +117,4 @@ func run(ctx context.Context, args []string, env environment, stdout, stderr io.
 	}
 	limitMemory(memlimit.FromCgroup)
 	return serve(ctx, c, seams{}, stdout, stderr)
-}
-
-// version is what the binary was built from.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
 }

@@ -83,7 +83,7 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 		return nil, err
 	}
 	if err = errors.Join(s.tel.ObserveStore(s.health.StoreAlive), s.tel.ObserveShards(s.health.Shards), s.tel.ObserveCommits(s.api.PendingCommits),
-		s.tel.ObserveLogs(s.provider.DroppedLines)); err != nil {
+		s.tel.ObserveLogs(s.provider.DroppedLines), s.tel.ObserveBuild(built().version, built().commit)); err != nil {
 		return nil, err
 	}
 	var handler http.Handler = s.api
