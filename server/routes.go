@@ -55,6 +55,17 @@ func (s *Server) routes() []route {
 	}
 }
 
+// Patterns are the paths of all routes, with {id} for the id of a conversation.
+func Patterns() []string {
+	var all []string
+	for _, rt := range new(Server).routes() {
+		if !slices.Contains(all, rt.pattern) {
+			all = append(all, rt.pattern)
+		}
+	}
+	return all
+}
+
 // mux registers the routes. From the same list it registers handlers for 405 (the
 // pattern without its method) and 404 (everything else), because the mux itself
 // would answer those in plain text.

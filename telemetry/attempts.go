@@ -77,6 +77,5 @@ func peer(list []attribute.KeyValue, address string) []attribute.KeyValue {
 // Options of spans. They are variables so that no call has to allocate them.
 var (
 	clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
-	serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 	internal   = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal)}
 )

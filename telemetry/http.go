@@ -52,28 +52,26 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		began := time.Now()
-		method, scheme := knownMethod(hr.Method), "http"
-		if hr.TLS != nil {
-			scheme = "https"
-		}
-		active := t.active.of(activeSet{method, scheme})
+		s := t.startOf(hr)
+		active := t.active.of(activeSet{s.method, s.scheme})
 		active.Add(1)
-		ctx, options := t.caller(hr)
-		ctx, span := t.tracer.Start(ctx, method, options...)
-		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError, API: true}}
+		start := t.starts.of(s, t.address)
+		ctx, options := t.caller(hr, start.options)
+		ctx, span := t.tracer.Start(ctx, start.name, options...)
+		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError, Route: s.route, API: true}}
 		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
 		defer func() {
 			o := &r.outcome
-			t.describe(span, inner, method, scheme, r)
+			t.describe(span, inner, s, r)
 			errType := o.Class
 			if errType == classCanceled {
 				errType = ""
 			}
-			set := t.requestSets.of(requestSet{method, o.Route, scheme, errType, o.Status}, requestSet.attributes)
+			set := t.requestSets.of(requestSet{s.method, o.Route, s.scheme, errType, o.Status}, requestSet.attributes)
 			// On the span's own context, so that an exemplar leads to it.
 			t.requests.Record(ctx, time.Since(began).Seconds(), set.record...)
 			if o.API {
-				t.outcomes.Add(ctx, 1, t.outcomeSets.of(outcomeSet{method, o.Route, outcomeOf(o.Class)}, outcomeSet.attributes).add...)
+				t.outcomes.Add(ctx, 1, t.outcomeSets.of(outcomeSet{s.method, o.Route, outcomeOf(o.Class)}, outcomeSet.attributes).add...)
 			}
 			if o.Turn {
 				t.turns.Add(ctx, 1, t.turnSets.of(outcomeOf(o.Class), turnAttributes).add...)
@@ -87,22 +85,22 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 
 // caller returns the context and the options with which the span of a request starts:
 // in the caller's trace, or in one of our own.
-func (t *Telemetry) caller(hr *http.Request) (context.Context, []trace.SpanStartOption) {
+func (t *Telemetry) caller(hr *http.Request, options []trace.SpanStartOption) (context.Context, []trace.SpanStartOption) {
 	ctx := hr.Context()
 	if t.trust == TrustNone {
-		return ctx, serverKind
+		return ctx, options
 	}
 	theirs := t.propagator.Extract(ctx, carrier(hr.Header))
 	if t.trust == TrustParent {
-		return theirs, serverKind
+		return theirs, options
 	}
 	sc := trace.SpanContextFromContext(theirs)
 	if !sc.IsRemote() {
-		return ctx, serverKind
+		return ctx, options
 	}
 	// Only the ids: a stranger's flags and tracestate must not reach an exporter.
 	link := trace.NewSpanContext(trace.SpanContextConfig{TraceID: sc.TraceID(), SpanID: sc.SpanID(), Remote: true})
-	return ctx, []trace.SpanStartOption{serverKind[0], trace.WithLinks(trace.Link{SpanContext: link})}
+	return ctx, append(options, trace.WithLinks(trace.Link{SpanContext: link}))
 }
 
 // propagate only reads the trace context of a caller that is trusted, so that it
@@ -147,19 +145,21 @@ func canonical(key string) string {
 	return http.CanonicalHeaderKey(key)
 }
 
-// describe sets the attributes of the span. The query, the client's address, its
+// describe sets the attributes of the span that were not known at its start. The query, the client's address, its
 // user agent and an unknown method are left out on purpose: they are personal data,
 // or may hold secrets.
-func (t *Telemetry) describe(span trace.Span, hr *http.Request, method, scheme string, r *request) {
+func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, r *request) {
 	if !span.IsRecording() {
 		return
 	}
 	o := &r.outcome
-	list := append(r.list[:0], keyMethod.String(method), keyScheme.String(scheme), keyPath.String(path(hr, o)),
-		keyStatus.Int(o.Status), keyProtocol.String(protocol(hr)), keyOutcome.String(outcomeOf(o.Class)))
-	if o.Route != "" {
+	list := append(r.list[:0], keyStatus.Int(o.Status), keyOutcome.String(outcomeOf(o.Class)))
+	if o.Route != "" && o.Route != s.route {
 		list = append(list, keyRoute.String(o.Route))
-		span.SetName(method + " " + o.Route)
+		span.SetName(s.name(o.Route))
+	}
+	if p := path(hr, o); p != s.path() {
+		list = append(list, keyPath.String(p))
 	}
 	list = text(list, keyStage, o.Stage)
 	list = text(list, keyConversation, o.Conversation)
@@ -177,6 +177,9 @@ func (t *Telemetry) describe(span trace.Span, hr *http.Request, method, scheme s
 	}
 }
 
+// redacted stands for a path that is not told. The word is the semantic conventions'.
+const redacted = "REDACTED"
+
 func outcomeOf(class string) string {
 	if class == "" {
 		return outcomeOK
@@ -190,7 +193,7 @@ func outcomeOf(class string) string {
 func path(hr *http.Request, o *Outcome) string {
 	switch {
 	case o.Route == "":
-		return "REDACTED" // the word that the semantic conventions use
+		return redacted
 	case o.Conversation != "" && hr.PathValue("id") == o.Conversation:
 		return hr.URL.Path
 	}

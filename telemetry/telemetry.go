@@ -44,12 +44,19 @@ type Options struct {
 	Class func(error) string
 	// Classes are all classes that Class may return.
 	Classes []Class
+	// Address is the name or address by which this server is known, as its configuration
+	// says; "" for none.
+	Address string
+	// Patterns are the paths that the API has routes for, with wildcards such as {id}.
+	Patterns []string
 	// Routes are the routes of the API. Their requests are counted from zero, for every
 	// outcome.
 	Routes []Route
 	// OwnerKey is the key of the hash by which an owner appears on spans and in the
 	// log. Without it owners do not appear. All replicas must use the same key.
 	OwnerKey []byte
+	// NoPropagation has trace contexts neither read nor sent.
+	NoPropagation bool
 	// Trust says what the trace context of a request is taken for; "" is TrustLink.
 	Trust Trust
 }
@@ -78,6 +85,10 @@ type Telemetry struct {
 	failed     map[string]bool // by class: whether a span gets the status Error
 	ownerKey   []byte
 	trust      Trust
+	address    string
+	patterns   patterns
+	starts     starts
+	silent     bool // no trace context is sent
 	off        bool // nothing is recorded; only a trusted caller's trace context is propagated
 
 	instruments
@@ -90,6 +101,9 @@ func New(o Options) (*Telemetry, error) {
 		return nil, errors.New("telemetry: Class and Classes are missing")
 	}
 	off := o.Tracers == nil && o.Meters == nil
+	if o.NoPropagation {
+		o.Trust = TrustNone
+	}
 	if o.Tracers == nil {
 		o.Tracers = tracenoop.NewTracerProvider()
 	}
@@ -103,6 +117,9 @@ func New(o Options) (*Telemetry, error) {
 		failed:   map[string]bool{},
 		ownerKey: o.OwnerKey,
 		trust:    cmp.Or(o.Trust, TrustLink),
+		address:  o.Address,
+		patterns: patternsOf(o.Patterns),
+		silent:   o.NoPropagation,
 		off:      off,
 	}
 	for _, c := range o.Classes {

@@ -78,7 +78,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // inject puts the trace context into a copy of a request: an http.RoundTripper must
 // not change the caller's.
 func (t *Telemetry) inject(ctx context.Context, req *http.Request) *http.Request {
-	if !trace.SpanContextFromContext(ctx).IsValid() {
+	if t.silent || !trace.SpanContextFromContext(ctx).IsValid() {
 		return req
 	}
 	sent := req.WithContext(ctx)

@@ -24,7 +24,7 @@ const (
 // trusting sends a request of a caller that has a trace, sampled or not, through a
 // Telemetry that trusts it so far. It gives the span of the request, the headers
 // that the agent gets, and what the answer would name.
-func trusting(t *testing.T, trust telemetry.Trust, off bool, flags string) (s sdktrace.ReadOnlySpan, sent http.Header, named string) {
+func trusting(t *testing.T, trust telemetry.Trust, off bool, flags string, changes ...func(*telemetry.Options)) (s sdktrace.ReadOnlySpan, sent http.Header, named string) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
 	o := telemetry.Options{Class: class, Classes: []telemetry.Class{{Name: "internal", SpanError: true}}, Trust: trust}
@@ -35,6 +35,9 @@ func trusting(t *testing.T, trust telemetry.Trust, off bool, flags string) (s sd
 			root = sdktrace.NeverSample()
 		}
 		o.Tracers = sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysRecord(sdktrace.ParentBased(root))), sdktrace.WithSpanProcessor(spans))
+	}
+	for _, change := range changes {
+		change(&o)
 	}
 	tel, err := telemetry.New(o)
 	if err != nil {
@@ -117,6 +120,22 @@ func TestTrustedTrace(t *testing.T) {
 		}
 		if _, sent, named := trusting(t, telemetry.TrustParent, true, flags); sent.Get("Traceparent") != named || named != "00-"+theirTrace+"-"+theirSpan+"-"+flags {
 			t.Errorf("flags %s, nothing exported: the agent gets %v, the answer names %s", flags, sent, named)
+		}
+	}
+}
+
+// With propagation turned off, whatever is trusted and exported, no context is read from a
+// caller or sent to the agent. The answer names the trace all the same.
+func TestNoPropagation(t *testing.T) {
+	for _, trust := range []telemetry.Trust{telemetry.TrustLink, telemetry.TrustParent, telemetry.TrustNone} {
+		for _, off := range []bool{false, true} {
+			s, sent, named := trusting(t, trust, off, "01", func(o *telemetry.Options) { o.NoPropagation = true })
+			if sent.Get("Traceparent") != "" || sent.Get("Tracestate") != "" || off != (named == "") {
+				t.Errorf("%s, off %v: the agent gets %v, the answer names %q", trust, off, sent, named)
+			}
+			if !off && (s.SpanContext().TraceID().String() == theirTrace || s.Parent().IsValid() || len(s.Links()) != 0) {
+				t.Errorf("%s: span %+v of %+v, links %+v", trust, s.SpanContext(), s.Parent(), s.Links())
+			}
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"os"
 	"time"
 
 	"parley/server"
@@ -23,9 +25,19 @@ func openTelemetry(ctx context.Context, c config, log io.Writer) (*telemetry.Tel
 	}
 	tel, err := telemetry.New(telemetry.Options{
 		Tracers: p.Tracers, Meters: p.Meters, Version: version(),
-		Class: server.Class, Classes: classes(), Routes: routes(), OwnerKey: []byte(c.ownerKey), Trust: c.traceTrust,
+		Class: server.Class, Classes: classes(), Routes: routes(), Patterns: server.Patterns(), Address: serverAddress(c.host), NoPropagation: !p.Propagates, OwnerKey: []byte(c.ownerKey), Trust: c.traceTrust,
 	})
 	return tel, p, err
+}
+
+// serverAddress is the name or address by which this server is known: what HOST says, or
+// else the host's own name.
+func serverAddress(host string) string {
+	if ip, err := netip.ParseAddr(host); host != "" && (err != nil || !ip.IsUnspecified()) {
+		return host
+	}
+	name, _ := os.Hostname() // without one, spans do not say
+	return name
 }
 
 // classes is what telemetry has to know of the table of failures.

@@ -20,6 +20,11 @@ const (
 	logs    = "LOGS"
 )
 
+// propagatesNothing is the value of OTEL_PROPAGATORS that has trace contexts neither read
+// nor sent. The only other value is W3C Trace Context: nothing here reads or writes another
+// form, and a stranger's baggage must not reach the agent.
+const propagatesNothing = "none"
+
 // disabled reports whether OTEL_SDK_DISABLED turns telemetry off. Its value has no
 // case (OpenTelemetry specification, "Boolean value").
 func disabled(getenv func(string) string) bool {
@@ -56,7 +61,7 @@ func Variables() []string {
 // variables says what each variable must be; nil is anything.
 func variables(getenv func(string) string) map[string]func(string) error {
 	table := map[string]func(string) error{
-		"OTEL_SDK_DISABLED": boolean, "OTEL_SERVICE_NAME": nil, "OTEL_RESOURCE_ATTRIBUTES": attributes, "OTEL_PROPAGATORS": nil,
+		"OTEL_SDK_DISABLED": boolean, "OTEL_SERVICE_NAME": nil, "OTEL_RESOURCE_ATTRIBUTES": attributes, "OTEL_PROPAGATORS": oneOf("tracecontext", propagatesNothing),
 		"OTEL_TRACES_SAMPLER": nil, "OTEL_TRACES_SAMPLER_ARG": nil, // read together
 		"OTEL_METRIC_EXPORT_INTERVAL": from(1), "OTEL_METRIC_EXPORT_TIMEOUT": from(1),
 		"OTEL_METRICS_EXEMPLAR_FILTER": oneOf("always_on", "always_off", "trace_based"), "OTEL_METRICS_PRODUCERS": listOf("none", "prometheus"),

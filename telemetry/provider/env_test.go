@@ -54,6 +54,7 @@ func TestVariables(t *testing.T) {
 		{"OTEL_METRIC_EXPORT_INTERVAL", []string{"60000"}, []string{"60s", "0", mark}},
 		{"OTEL_METRICS_EXEMPLAR_FILTER", []string{"trace_based"}, []string{"on", mark}},
 		{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", []string{"128", "-1"}, []string{"few", mark}},
+		{"OTEL_PROPAGATORS", []string{"tracecontext", "none"}, []string{"tracecontext,baggage", "b3", "baggage", "TraceContext", mark}},
 		{"OTEL_SERVICE_NAME", []string{"anything at all"}, nil},
 	} {
 		only := func(v string) func(string) string {

@@ -57,6 +57,10 @@ type Provider struct {
 	// Metrics answers scrapes by Prometheus; nil unless asked for.
 	Metrics http.Handler
 
+	// Propagates says whether OTEL_PROPAGATORS wants trace contexts read and sent. That
+	// does not depend on OTEL_SDK_DISABLED (OpenTelemetry specification).
+	Propagates bool
+
 	lines *LineQueue
 	own   *slog.Logger // for errors of the SDK; never exported
 	ends  []func(context.Context) error
@@ -82,7 +86,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	queue := NewLineQueue(o.Log)
 	lines := slog.NewJSONHandler(queue, &slog.HandlerOptions{Level: o.Level})
 	p := &Provider{
-		lines: queue, Logs: traceHandler{lines},
+		lines: queue, Logs: traceHandler{lines}, Propagates: os.Getenv("OTEL_PROPAGATORS") != propagatesNothing,
 		own: slog.New(&throttle{next: discreet{lines, secrets(os.Getenv)}, every: time.Minute, now: time.Now}),
 	}
 	want := wanted()

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"parley/server"
+)
+
+// The span of a request names the route that the API took it for, however its path is
+// written, and the server as the configuration knows it.
+func TestSpansOfRequests(t *testing.T) {
+	w := watch(t, "http/protobuf", func(c *config, _ *seams) { c.host, c.corsOrigin = "0.0.0.0", "https://chat.example" })
+	base, err := url.Parse(w.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const conversation = "/api/chat/conversations/{id}"
+	id := w.start()
+	type want struct{ name, route, path string }
+	var wants []want
+	ask := func(method, path string, expected want, header ...string) {
+		wants = append(wants, expected)
+		w.ask(method, path, "", header...)
+	}
+	for _, r := range server.Routes() {
+		pattern := strings.ReplaceAll(r.Pattern, "{id}", id)
+		ask(r.Method, pattern, want{r.Method + " " + r.Pattern, r.Pattern, pattern})
+	}
+	for _, path := range server.Patterns() {
+		ask("PROPFIND", strings.ReplaceAll(path, "{id}", "alice"), want{"_OTHER " + path, path, path})
+	}
+	ask("GET", "/api/chat/conversations/alice", want{"GET " + conversation, conversation, conversation})
+	ask("GET", "/api/chat/conversations/a%2Fb", want{"GET " + conversation, conversation, conversation})
+	ask("GET", "/api/chat/conversations/"+strings.Replace(id, "-", "%2D", 1), want{"GET " + conversation, conversation, "/api/chat/conversations/" + id})
+	ask("GET", "/liv%65z", want{"GET /livez", "/livez", "/livez"})
+	for _, path := range []string{"/alice", "/api/chat/conversations/", "/api/chat/conversations/..", "/api//chat/send", "/api%2Fchat/send", "/api/chat/conversations/a/b/c"} {
+		ask("GET", path, want{"GET", "", "REDACTED"})
+	}
+	ask("OPTIONS", "/api/chat/send", want{"OPTIONS", "", "REDACTED"}, "Origin", "https://chat.example", "Access-Control-Request-Method", "POST")
+	w.end()
+	host, _ := os.Hostname()
+	spans := w.collector.server()[1:] // the first began the conversation
+	if len(spans) != len(wants) {
+		t.Fatalf("%d spans, want %d", len(spans), len(wants))
+	}
+	for i, s := range spans {
+		if got := (want{s.name, s.attrs["http.route"], s.attrs["url.path"]}); got != wants[i] {
+			t.Errorf("%+v, want %+v", got, wants[i])
+		}
+		if s.attrs["server.address"] != host || s.attrs["server.port"] != base.Port() || s.attrs["network.protocol.version"] != "1.1" || s.attrs["url.scheme"] != "http" {
+			t.Errorf("%s: %v", s.name, s.attrs)
+		}
+	}
+}
+
+func TestServerAddress(t *testing.T) {
+	host, _ := os.Hostname()
+	for setting, want := range map[string]string{"": host, "0.0.0.0": host, "::": host, "127.0.0.1": "127.0.0.1", "parley.example": "parley.example", "::1": "::1"} {
+		if got := serverAddress(setting); got != want {
+			t.Errorf("HOST=%s: %s, want %s", setting, got, want)
+		}
+	}
+}
