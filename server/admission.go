@@ -49,7 +49,7 @@ func newAdmission(cfg *Config) *admission {
 		verifier: cfg.Auth, required: cfg.AuthRequired, dev: cfg.DevOwner,
 		open: newPlaces(maxOpenRequests), problems: newPlaces(maxOpenRequests),
 		verifying: semaphore.NewWeighted(verifying),
-		requests:  turn.NewLimiter(cfg.MaxRequests, cfg.MaxRequestsPerOwner),
+		requests:  turn.NewLimiter(cfg.MaxRequests, cfg.MaxRequestsPerOwner, string(reasonRequests), string(reasonRequestsOfUser)),
 		bodies:    semaphore.NewWeighted(int64(orUnbounded(cfg.MaxBodyBytes))),
 		answers:   semaphore.NewWeighted(int64(orUnbounded(cfg.MaxAnswerBytes))),
 	}
@@ -69,7 +69,7 @@ func (a *admission) enter(rt route, w *statusWriter, r *http.Request) (leave fun
 		return a.open.enter(w), nil
 	}
 	if !a.verifying.TryAcquire(1) {
-		return nil, turn.ErrOverloaded
+		return nil, overloaded(reasonSignIns)
 	}
 	err = a.identify(r)
 	a.verifying.Release(1)
@@ -83,7 +83,7 @@ func (a *admission) enter(rt route, w *statusWriter, r *http.Request) (leave fun
 	size := bodySize(r)
 	if !a.bodies.TryAcquire(size) {
 		a.requests.Leave(x.owner)
-		return nil, turn.ErrOverloaded
+		return nil, overloaded(reasonBodies)
 	}
 	x.releaseBody = sync.OnceFunc(func() { a.bodies.Release(size) })
 	reserved := int64(0)
@@ -92,7 +92,7 @@ func (a *admission) enter(rt route, w *statusWriter, r *http.Request) (leave fun
 			ctx, cancel := context.WithTimeout(r.Context(), answerWait)
 			defer cancel()
 			if a.answers.Acquire(ctx, int64(n)) != nil {
-				return turn.ErrOverloaded
+				return overloaded(reasonAnswers)
 			}
 		}
 		reserved += int64(n)
@@ -104,6 +104,9 @@ func (a *admission) enter(rt route, w *statusWriter, r *http.Request) (leave fun
 		a.requests.Leave(x.owner)
 	}, nil
 }
+
+// overloaded says of what there is too much.
+func overloaded(reason Reason) error { return &turn.OverloadedError{Reason: string(reason)} }
 
 // bodySize is how many bytes of a request's body may be read.
 func bodySize(r *http.Request) int64 {
@@ -134,7 +137,9 @@ func (a *admission) identify(r *http.Request) error {
 	}
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
-		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {challenge(header, err)}}, reason: reasonOf(header, err)}
+		return &requestError{kind: err, header: http.Header{"Www-Authenticate": {challenge(header, err)}}, reason: Reason(signInReason(header, err))}
+	case errors.Is(err, auth.ErrForbidden):
+		return &requestError{kind: err, reason: forbiddenReason(err)}
 	case err != nil:
 		return err
 	}
@@ -164,9 +169,9 @@ func challenge(header string, err error) string {
 	return `Bearer error="invalid_token"`
 }
 
-// reasonOf is why a caller is not signed in. A verifier that gives no reason is one
+// signInReason is why a caller is not signed in. A verifier that gives no reason is one
 // that found no way to read what was shown.
-func reasonOf(header string, err error) auth.Reason {
+func signInReason(header string, err error) auth.Reason {
 	if e, ok := errors.AsType[*auth.TokenError](err); ok {
 		return e.Reason
 	}
@@ -174,4 +179,13 @@ func reasonOf(header string, err error) auth.Reason {
 		return auth.ReasonMissing
 	}
 	return auth.ReasonMalformed
+}
+
+// forbiddenReason is why a caller may not come in. A verifier that gives no reason has
+// not granted it.
+func forbiddenReason(err error) Reason {
+	if e, ok := errors.AsType[*auth.ForbiddenError](err); ok {
+		return Reason(e.Reason)
+	}
+	return Reason(auth.ReasonGrant)
 }

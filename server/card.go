@@ -29,14 +29,14 @@ func (p cardPolicy) allow(submit json.RawMessage) error {
 	}
 	action, err := o.string("action")
 	if err != nil || !slices.Contains(p.actions, action) {
-		return &requestError{kind: errForbidden, field: "submitData.action", detail: "submitData.action is not an allowed action."}
+		return &requestError{kind: errForbidden, reason: reasonAction, field: "submitData.action", detail: "submitData.action is not an allowed action."}
 	}
 	if action != openURL {
 		return nil
 	}
 	target, err := o.string("url")
 	if err != nil || !p.allowURL(target) {
-		return &requestError{kind: errForbidden, field: "submitData.url", detail: "submitData.url does not lead to an allowed domain."}
+		return &requestError{kind: errForbidden, reason: reasonDomain, field: "submitData.url", detail: "submitData.url does not lead to an allowed domain."}
 	}
 	return nil
 }

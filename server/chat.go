@@ -106,7 +106,7 @@ func (c *chatRoutes) cardAction(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if req.Value, err = withCardID(submit, card); err != nil {
-		return invalid("submitData", "is malformed")
+		return invalid(reasonBodyNotJSON, "submitData", "is malformed")
 	}
 	req.Text, req.CardID = summary, card
 	req.Fingerprint = turn.Fingerprint(req.Kind, nil, card, summary, turn.Canonical(submit))
@@ -208,8 +208,10 @@ func readObject(w http.ResponseWriter, r *http.Request, known ...string) (object
 	if err != nil {
 		return object{}, err
 	}
-	if len(body) == 0 && !isJSON(r.Header) {
-		return object{}, errMediaType
+	if len(body) == 0 {
+		if err := checkType(r.Header); err != nil {
+			return object{}, err
+		}
 	}
 	return parseBody(body, known...)
 }

@@ -85,7 +85,7 @@ func (c *conversationRoutes) list(w http.ResponseWriter, r *http.Request) error 
 		return err
 	})
 	if errors.Is(err, store.ErrCursor) {
-		return &requestError{kind: err, field: "cursor", detail: "cursor is not one that this list gave."}
+		return &requestError{kind: err, reason: reasonCursor, field: "cursor", detail: "cursor is not one that this list gave."}
 	}
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func partOf(r *http.Request) (store.Range, error) {
 	after, hasAfter := params["after"]
 	before, hasBefore := params["before"]
 	if hasAfter && hasBefore {
-		return part, invalid("before", "cannot be used together with after")
+		return part, invalid(reasonQueryConflict, "before", "cannot be used together with after")
 	}
 	if hasAfter {
 		n, err := number("after", after, 0, math.MaxInt32)
@@ -188,7 +188,7 @@ func (c *conversationRoutes) patch(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	if st := store.Status(status); st != store.StatusCompleted && st != store.StatusAbandoned {
-		return invalid("status", "must be completed or abandoned")
+		return invalid(reasonFieldRange, "status", "must be completed or abandoned")
 	}
 	var found store.Conversation
 	err = c.timed(&x.Store, func() error {

@@ -36,27 +36,34 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		// Not the context's error, although net/http cancels it now: half a body may
 		// also come from a client that is still connected, slow or broken.
-		return nil, invalid("body", "ended early")
+		return nil, invalid(reasonBodyIncomplete, "body", "ended early")
 	}
 	if len(body) == 0 {
 		return nil, nil
 	}
-	if !isJSON(r.Header) {
-		return nil, errMediaType
-	}
-	return body, nil
+	return body, checkType(r.Header)
 }
 
-// isJSON reports whether a body is declared as JSON in UTF-8. Being strict also
+// checkType reports a body that is not declared as JSON in UTF-8. Being strict also
 // blocks cross-site form posts, which cannot send this type.
-func isJSON(h http.Header) bool {
+func checkType(h http.Header) error {
+	wrong := func(reason Reason) error { return &requestError{kind: errMediaType, reason: reason} }
 	types := h.Values("Content-Type")
-	if len(types) != 1 || h.Get("Content-Encoding") != "" {
-		return false
+	switch {
+	case h.Get("Content-Encoding") != "":
+		return wrong(reasonEncoding)
+	case len(types) == 0:
+		return wrong(reasonTypeMissing)
 	}
 	media, params, err := mime.ParseMediaType(types[0])
 	charset, has := params["charset"]
-	return err == nil && media == "application/json" && (!has || strings.EqualFold(charset, "utf-8"))
+	switch {
+	case len(types) > 1, err != nil, media != "application/json":
+		return wrong(reasonTypeOther)
+	case has && !strings.EqualFold(charset, "utf-8"):
+		return wrong(reasonCharset)
+	}
+	return nil
 }
 
 // object is a JSON object split into its known members.
@@ -70,16 +77,16 @@ type object struct {
 // two readers of one request disagree about what it says.
 func parseBody(body []byte, known ...string) (object, error) {
 	if len(body) == 0 {
-		return object{}, invalid("body", "is missing")
+		return object{}, invalid(reasonBodyMissing, "body", "is missing")
 	}
 	if !utf8.Valid(body) {
-		return object{}, invalid("body", "is not valid UTF-8")
+		return object{}, invalid(reasonBodyNotUTF8, "body", "is not valid UTF-8")
 	}
 	if tooDeep(body) {
-		return object{}, invalid("body", fmt.Sprintf("nests deeper than %d levels", maxDepth))
+		return object{}, invalid(reasonBodyTooDeep, "body", fmt.Sprintf("nests deeper than %d levels", maxDepth))
 	}
 	if !json.Valid(body) {
-		return object{}, invalid("body", "is not one JSON value")
+		return object{}, invalid(reasonBodyNotJSON, "body", "is not one JSON value")
 	}
 	return parseObject("", body, known...)
 }
@@ -90,23 +97,23 @@ func parseObject(path string, raw json.RawMessage, known ...string) (object, err
 	o := object{path: path, fields: map[string]json.RawMessage{}}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
-		return object{}, invalid(o.whole(), "must be an object")
+		return object{}, invalid(reasonFieldType, o.whole(), "must be an object")
 	}
 	for dec.More() {
 		name, err := dec.Token()
 		if err != nil {
-			return object{}, invalid(o.whole(), "is malformed")
+			return object{}, invalid(reasonBodyNotJSON, o.whole(), "is malformed")
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return object{}, invalid(o.whole(), "is malformed")
+			return object{}, invalid(reasonBodyNotJSON, o.whole(), "is malformed")
 		}
 		key, _ := name.(string)
 		if !slices.Contains(known, key) {
 			continue
 		}
 		if _, twice := o.fields[key]; twice {
-			return object{}, invalid(o.at(key), "occurs twice")
+			return object{}, invalid(reasonFieldTwice, o.at(key), "occurs twice")
 		}
 		o.fields[key] = value
 	}
@@ -136,12 +143,12 @@ func (o object) has(name string) bool { return o.fields[name] != nil }
 func (o object) string(name string) (string, error) {
 	raw, ok := o.fields[name]
 	if !ok {
-		return "", invalid(o.at(name), "is missing")
+		return "", invalid(reasonFieldMissing, o.at(name), "is missing")
 	}
 	var s string
 	// A null would leave s empty without an error.
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return "", invalid(o.at(name), "must be a string")
+		return "", invalid(reasonFieldType, o.at(name), "must be a string")
 	}
 	return s, nil
 }
@@ -156,11 +163,11 @@ func (o object) text(name string, limit int) (string, error) {
 	case err != nil:
 		return "", err
 	case strings.TrimFunc(s, isSpace) == "":
-		return "", invalid(o.at(name), "must not be empty")
+		return "", invalid(reasonFieldEmpty, o.at(name), "must not be empty")
 	case utf8.RuneCountInString(s) > limit:
-		return "", invalid(o.at(name), fmt.Sprintf("must not be longer than %d characters", limit))
+		return "", invalid(reasonFieldTooLong, o.at(name), fmt.Sprintf("must not be longer than %d characters", limit))
 	case strings.ContainsRune(s, 0):
-		return "", invalid(o.at(name), "must not contain NUL")
+		return "", invalid(reasonFieldForm, o.at(name), "must not contain NUL")
 	}
 	return s, nil
 }
@@ -174,9 +181,9 @@ func (o object) object(name string) (json.RawMessage, error) {
 	raw, ok := o.fields[name]
 	switch {
 	case !ok:
-		return nil, invalid(o.at(name), "is missing")
+		return nil, invalid(reasonFieldMissing, o.at(name), "is missing")
 	case raw[0] != '{':
-		return nil, invalid(o.at(name), "must be an object")
+		return nil, invalid(reasonFieldType, o.at(name), "must be an object")
 	}
 	return raw, nil
 }
@@ -189,12 +196,12 @@ func (o object) strings(name string) ([]string, error) {
 	}
 	var items []*string
 	if raw[0] != '[' || json.Unmarshal(raw, &items) != nil || slices.Contains(items, nil) {
-		return nil, invalid(o.at(name), "must be a list of strings")
+		return nil, invalid(reasonFieldType, o.at(name), "must be a list of strings")
 	}
 	list := make([]string, 0, len(items))
 	for _, s := range items {
 		if strings.ContainsRune(*s, 0) {
-			return nil, invalid(o.at(name), "must not contain NUL")
+			return nil, invalid(reasonFieldForm, o.at(name), "must not contain NUL")
 		}
 		list = append(list, *s)
 	}

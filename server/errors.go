@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-
-	"parley/server/auth"
 )
 
 // Failures that begin in this package.
@@ -24,7 +22,7 @@ type requestError struct {
 	field  string // the field of the request that is at fault, or ""
 	detail string // public; "" for the row's own
 	header http.Header
-	reason auth.Reason // of a 401, else ""
+	reason Reason // one of Reasons, or ""
 }
 
 // Error implements error.
@@ -40,6 +38,6 @@ func (e *requestError) Unwrap() error { return e.kind }
 
 // invalid is a 400 that names the field and says what is wrong with it. The
 // sentence must not repeat what the caller sent.
-func invalid(field, sentence string) error {
-	return &requestError{kind: errInvalid, field: field, detail: field + " " + sentence + "."}
+func invalid(reason Reason, field, sentence string) error {
+	return &requestError{kind: errInvalid, reason: reason, field: field, detail: field + " " + sentence + "."}
 }

@@ -17,6 +17,7 @@ type Done struct {
 	Route    string     // the pattern without its method; "" where no route matched
 	Status   int        // 499 when the client had left
 	Class    string     // failure class; "" on success
+	Reason   Reason     // one of Reasons of the class; "" where it says all
 	Stage    turn.Stage // where the failure happened; "" when there was none
 	API      bool       // the request counts among those of the API: it is no probe, preflight or file of the front end
 	Turn     bool       // the route is one that runs a turn, even if none was begun

@@ -43,6 +43,9 @@ const (
 // The classes this package names in code; all others occur in the table only.
 const (
 	classInvalid          = "invalid_request"
+	classUnauthenticated  = "unauthenticated"
+	classForbidden        = "forbidden"
+	classMediaType        = "unsupported_media_type"
 	classClientCanceled   = "client_canceled"
 	classOverloaded       = "overloaded"
 	classStoreRejected    = "store_rejected"
@@ -83,13 +86,13 @@ var failures = [...]Failure{
 		Message: "This could not be sent as it is.",
 	},
 	{
-		Class: "unauthenticated", Meaning: "no token, or a bad one; `reason` and `WWW-Authenticate` say which",
+		Class: classUnauthenticated, Meaning: "no token, or a bad one; `reason` and `WWW-Authenticate` say which",
 		Status: http.StatusUnauthorized, Level: slog.LevelInfo, is: []error{auth.ErrUnauthenticated},
 		Title: "Not signed in", Detail: "A valid bearer token is required.",
 		Message: "Please sign in again.",
 	},
 	{
-		Class: "forbidden", Meaning: "the tenant, the token's scope or role, the card action, the page that asks or the `Host` is not allowed",
+		Class: classForbidden, Meaning: "the tenant, the token's scope or role, the card action, the page that asks or the `Host` is not allowed",
 		Status: http.StatusForbidden, Level: slog.LevelInfo, is: []error{auth.ErrForbidden, errForbidden},
 		Title: "Not allowed", Detail: "You may not do this.",
 		Message: "You are not allowed to do this.",
@@ -131,7 +134,7 @@ var failures = [...]Failure{
 		Message: "This is too long to be sent.",
 	},
 	{
-		Class: "unsupported_media_type", Meaning: "the body is not `application/json`",
+		Class: classMediaType, Meaning: "the body is not `application/json`",
 		Status: http.StatusUnsupportedMediaType, Level: slog.LevelInfo, is: []error{errMediaType},
 		Title: "Unsupported media type", Detail: "Bodies must be application/json in UTF-8.",
 		Message: "This could not be sent as it is.",

@@ -189,7 +189,7 @@ func provoked(f Failure) error {
 	case classInternal:
 		return errors.New(secret)
 	case classInvalid:
-		return invalid("text", "is missing")
+		return invalid(reasonFieldMissing, "text", "is missing")
 	case "turn_conflict":
 		return &store.BusyError{Turn: 3, RetryAfter: 1200 * time.Millisecond}
 	case "method_not_allowed":
@@ -210,6 +210,7 @@ func TestEveryClassHasItsAnswer(t *testing.T) {
 				rec = w.do(send(w.start(), "hello"))
 			} else {
 				w = newHarness(t, nil)
+				w.bare = true
 				rec = w.provoke(f)
 			}
 			golden(t, "failures/"+f.Class+".json", goldenOf(t, rec))

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,9 @@ type harness struct {
 	store  *countingStore
 	health *Health
 	logs   *lockedBuffer
+	// bare says that a test makes up errors of classes that have several reasons, without
+	// one.
+	bare bool
 
 	mu   sync.Mutex
 	done []Done
@@ -89,6 +93,9 @@ func newHarness(t *testing.T, agent *fakeAgent, change ...func(*Config)) *harnes
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.done = append(w.done, d)
+			if reasons := Reasons()[d.Class]; (len(reasons) > 0 && !w.bare || d.Reason != "") && !slices.Contains(reasons, d.Reason) {
+				t.Errorf("%s for the reason %q", d.Class, d.Reason)
+			}
 		},
 	}
 	for _, f := range change {

@@ -39,12 +39,12 @@ func (p *pages) check(r *http.Request) error {
 		return nil
 	}
 	if p.cross.Check(r) != nil {
-		return &requestError{kind: errForbidden, detail: "Pages of other sites may not ask for this. CORS_ORIGIN names the one that may."}
+		return &requestError{kind: errForbidden, reason: reasonOrigin, detail: "Pages of other sites may not ask for this. CORS_ORIGIN names the one that may."}
 	}
 	// A page whose own name its author has come to mean this machine (DNS
 	// rebinding) is of the same origin to the browser; the name gives it away.
 	if p.hosts && !p.ours(r.Host) {
-		return &requestError{kind: errForbidden, detail: "The Host header does not name this machine."}
+		return &requestError{kind: errForbidden, reason: reasonHost, detail: "The Host header does not name this machine."}
 	}
 	return nil
 }

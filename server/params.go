@@ -21,7 +21,7 @@ const maxKey = 255
 func conversationID(s string) (string, error) {
 	id, err := uuid.Parse(s)
 	if err != nil || len(s) != 36 {
-		return "", invalid("conversationId", "must be a UUID")
+		return "", invalid(reasonFieldForm, "conversationId", "must be a UUID")
 	}
 	return id.String(), nil
 }
@@ -33,9 +33,9 @@ func idempotencyKey(h http.Header) (string, error) {
 	case len(values) == 0:
 		return "", nil
 	case len(values) > 1:
-		return "", invalid("Idempotency-Key", "occurs twice")
+		return "", invalid(reasonFieldTwice, "Idempotency-Key", "occurs twice")
 	case !isVisible(values[0], maxKey):
-		return "", invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+		return "", invalid(reasonFieldForm, "Idempotency-Key", "must be 1 to 255 visible ASCII characters")
 	}
 	return values[0], nil
 }
@@ -63,7 +63,7 @@ func startID(o store.Owner, key string) string {
 func query(r *http.Request, names ...string) (map[string]string, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, invalid("query", "is malformed")
+		return nil, invalid(reasonQueryMalformed, "query", "is malformed")
 	}
 	found := map[string]string{}
 	for _, name := range names {
@@ -72,7 +72,7 @@ func query(r *http.Request, names ...string) (map[string]string, error) {
 		case 1:
 			found[name] = of[0]
 		default:
-			return nil, invalid(name, "occurs twice")
+			return nil, invalid(reasonFieldTwice, name, "occurs twice")
 		}
 	}
 	return found, nil
@@ -82,7 +82,7 @@ func query(r *http.Request, names ...string) (map[string]string, error) {
 func number(name, s string, low, high int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high || strings.HasPrefix(s, "+") {
-		return 0, invalid(name, "must be a number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high))
+		return 0, invalid(reasonFieldRange, name, "must be a number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high))
 	}
 	return n, nil
 }

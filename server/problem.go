@@ -43,7 +43,10 @@ func problemOf(r *http.Request, err error) problem {
 		if e.detail != "" {
 			p.Detail = e.detail
 		}
-		p.Field, p.Reason = e.field, e.reason
+		p.Field = e.field
+		if f.Class == classUnauthenticated {
+			p.Reason = auth.Reason(e.reason) // who is refused for another cause finds it in detail
+		}
 	}
 	if e, ok := errors.AsType[*store.BusyError](err); ok && e.Turn > 0 {
 		p.Turn = &e.Turn

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"parley/server/auth"
 	"parley/server/turn"
 	"parley/store"
 )
@@ -26,7 +25,7 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	switch {
 	case err != nil:
 		f := failureOf(r, err)
-		d.Class, d.Stage, level = f.Class, x.Stage, f.Level
+		d.Class, d.Reason, d.Stage, level = f.Class, reasonOf(err), x.Stage, f.Level
 		if lacksDescriptors(err) {
 			lacks = "this process can open no more files: raise its limit of open files, or lower MAX_CONNECTIONS and MAX_TURNS"
 		}
@@ -47,10 +46,10 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	if d.OwnerHash != "" {
 		attrs = append(attrs, slog.String("owner_hash", d.OwnerHash))
 	}
-	if e, ok := errors.AsType[*auth.TokenError](err); ok {
-		// All that is said of who showed a bad token: a fixed word. The rest may be
-		// made up.
-		attrs = append(attrs, slog.String("reason", string(e.Reason)))
+	if d.Reason != "" {
+		// All that is said of who showed a bad token, or of a bad request: a fixed word.
+		// The rest may be made up.
+		attrs = append(attrs, slog.String("reason", string(d.Reason)))
 	}
 	if e, ok := errors.AsType[*store.Error](err); ok && e.BreakerOpen {
 		attrs = append(attrs, slog.String("breaker", "open")) // Redis was not asked

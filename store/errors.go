@@ -50,6 +50,13 @@ var (
 	ErrOverloaded = errors.New("store: this service has too much to do at once")
 )
 
+// What an Error of kind ErrOverloaded has for a Reason.
+const (
+	NoConnection = "all connections for it are in use, and Redis answers"
+	NoProcessor  = "this process waits for a processor"
+	PagesWait    = "large pages wait for a processor"
+)
+
 // BusyError says that another turn holds the conversation. It matches ErrBusy.
 type BusyError struct {
 	Turn       int           // the number of the turn that runs

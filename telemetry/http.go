@@ -16,6 +16,7 @@ type Outcome struct {
 	Route        string // pattern without its method; "" where no route matched
 	Status       int    // 499 when the client had left
 	Class        string // failure class, "" when all went well
+	Reason       string // why, where the class has more than one; a fixed word
 	Stage        string // where the failure happened, or ""
 	API          bool   // the request counts among those of the API
 	Turn         bool   // the request asked for a turn
@@ -161,6 +162,7 @@ func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, 
 	if p := path(hr, o); p != s.path() {
 		list = append(list, keyPath.String(p))
 	}
+	list = text(list, keyReason, o.Reason)
 	list = text(list, keyStage, o.Stage)
 	list = text(list, keyConversation, o.Conversation)
 	list = text(list, keyAgentError, o.AgentError)

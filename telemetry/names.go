@@ -62,7 +62,7 @@ const (
 	// that is no failure of that system; a failure is the span's error.type.
 	keyOutcome        attribute.Key = "parley.outcome"
 	keyStage          attribute.Key = "parley.failure.stage"  // auth, begin, upstream or complete
-	keyReason         attribute.Key = "parley.failure.reason" // of a failed call of the agent, in fixed words
+	keyReason         attribute.Key = "parley.failure.reason" // on a request, one word of server.Reasons; on a failed call of the agent, fixed words
 	keyConversation   attribute.Key = "parley.conversation.id"
 	keyOwnerHash      attribute.Key = "parley.owner.hash" // keyed, see Options.OwnerKey
 	keyReplayed       attribute.Key = "parley.replayed"

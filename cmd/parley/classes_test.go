@@ -198,6 +198,9 @@ func (w *watched) check(f server.Failure, p provoked, answer told) {
 			if l["trace_id"] != request.trace || l["span_id"] != request.id || l["level"] != f.Level.String() {
 				t.Errorf("line: %v", l)
 			}
+			if reason, _ := l["reason"].(string); reason != request.attrs["parley.failure.reason"] || (reason == "") != (len(server.Reasons()[f.Class]) == 0) {
+				t.Errorf("the reason is %q in the line, and %q on the span", reason, request.attrs["parley.failure.reason"])
+			}
 		}
 	}
 	for _, l := range w.collector.requests() {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,27 @@ func TestGuideHasEveryClass(t *testing.T) {
 	}
 	if i != len(rows) {
 		t.Errorf("%d rows for %d classes", len(rows), i)
+	}
+}
+
+// The guide lists the reasons of each class, and no others.
+func TestGuideHasEveryReason(t *testing.T) {
+	_, rest, _ := strings.Cut(readTelemetry(t, "README.md"), "<!-- reasons -->")
+	table, _, _ := strings.Cut(rest, "<!-- /reasons -->")
+	found := map[string][]server.Reason{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (.*) \\|$").FindAllStringSubmatch(table, -1) {
+		for _, word := range regexp.MustCompile("`([a-z_0-9]+)`").FindAllStringSubmatch(row[2], -1) {
+			found[row[1]] = append(found[row[1]], server.Reason(word[1]))
+		}
+	}
+	for class, reasons := range server.Reasons() {
+		if !slices.Equal(found[class], reasons) {
+			t.Errorf("of %s the guide has %v, and there are %v", class, found[class], reasons)
+		}
+		delete(found, class)
+	}
+	if len(found) > 0 {
+		t.Errorf("the guide has reasons of %v", found)
 	}
 }
 

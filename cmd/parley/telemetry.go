@@ -64,7 +64,7 @@ func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 	cfg.OnCommitDropped = tel.CommitDropped
 	cfg.OnDone = func(ctx context.Context, d server.Done) {
 		tel.Done(ctx, telemetry.Outcome{
-			Route: d.Route, Status: d.Status, Class: d.Class, Stage: string(d.Stage), API: d.API, Turn: d.Turn,
+			Route: d.Route, Status: d.Status, Class: d.Class, Reason: string(d.Reason), Stage: string(d.Stage), API: d.API, Turn: d.Turn,
 			Conversation: d.Conversation, OwnerHash: d.OwnerHash,
 			Replayed: d.Replayed, Restarted: d.Restarted, AgentError: d.AgentError,
 		})

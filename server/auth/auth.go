@@ -50,6 +50,12 @@ func Reasons() []Reason {
 	}
 }
 
+// Why a token of the issuer lets nobody in, likewise.
+const (
+	ReasonTenant Reason = "tenant_not_allowed" // claim tid
+	ReasonGrant  Reason = "grant_missing"      // a scope or role that it would need
+)
+
 // TokenError is an ErrUnauthenticated that says why.
 type TokenError struct {
 	Reason Reason
@@ -67,7 +73,10 @@ func (e *TokenError) Unwrap() error { return ErrUnauthenticated }
 // ForbiddenError is an ErrForbidden that knows who was turned away: the tenant and
 // user of a token whose signature is right. It is for the record only. Of a token that
 // is not valid nothing is told, because its content may be made up.
-type ForbiddenError struct{ Tenant, User string }
+type ForbiddenError struct {
+	Tenant, User string
+	Reason       Reason // ReasonTenant or ReasonGrant
+}
 
 // Error implements error. It names nobody.
 func (e *ForbiddenError) Error() string { return ErrForbidden.Error() }

@@ -181,13 +181,13 @@ func (b *Bearer) admit(token string, header map[string]any, claims jwt.MapClaims
 	if iss, _ := claims["iss"].(string); iss == "" || iss != of(issuer, tenant) {
 		return Principal{}, refused(ReasonIssuer, "The token is from another issuer.")
 	}
-	err := b.grants.check(header, claims)
+	err, reason := b.grants.check(header, claims), ReasonGrant
 	if err == nil && !slices.Contains(b.tenants, tenant) {
-		err = ErrForbidden
+		err, reason = ErrForbidden, ReasonTenant
 	}
 	switch {
 	case errors.Is(err, ErrForbidden):
-		return Principal{}, &ForbiddenError{Tenant: tenant, User: user}
+		return Principal{}, &ForbiddenError{Tenant: tenant, User: user, Reason: reason}
 	case err != nil:
 		return Principal{}, err
 	}

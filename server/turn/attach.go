@@ -26,7 +26,7 @@ func (r *Runner) Attach(ctx context.Context, p *Progress, o store.Owner, id stri
 	var j *joinedTurn
 	if t := r.running.get(key); t != nil && !t.held.New {
 		if j = t.join(); j == nil {
-			return Answer{}, false, ErrOverloaded
+			return Answer{}, false, &OverloadedError{ReasonReaders}
 		}
 	} else if j, err = r.joinElsewhere(ctx, p, key, KindSend); err != nil || j == nil {
 		if err == nil {

@@ -9,13 +9,15 @@ import (
 
 func TestLimiter(t *testing.T) {
 	ann, bob := store.Owner{Tenant: "t", User: "ann"}, store.Owner{Tenant: "t", User: "bob"}
-	l := NewLimiter(3, 2)
+	l := NewLimiter(3, 2, "all", "one")
 	for _, step := range []struct {
-		owner store.Owner
-		want  error
-	}{{ann, nil}, {ann, nil}, {ann, ErrOverloaded}, {bob, nil}, {bob, ErrOverloaded}} {
-		if err := l.Enter(step.owner); !errors.Is(err, step.want) {
-			t.Fatalf("%v: %v, want %v", step.owner, err, step.want)
+		owner  store.Owner
+		want   error
+		reason string
+	}{{ann, nil, ""}, {ann, nil, ""}, {ann, ErrOverloaded, "one"}, {bob, nil, ""}, {bob, ErrOverloaded, "all"}, {ann, ErrOverloaded, "one"}} {
+		err := l.Enter(step.owner)
+		if e, ok := errors.AsType[*OverloadedError](err); !errors.Is(err, step.want) || ok != (step.reason != "") || ok && e.Reason != step.reason {
+			t.Fatalf("%v: %v, want %v for %q", step.owner, err, step.want, step.reason)
 		}
 	}
 	l.Leave(ann)

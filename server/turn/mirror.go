@@ -95,7 +95,7 @@ func (r *Runner) joinMirror(key conversationKey, kind Kind, now store.Relayed) (
 		}()
 	}
 	if !m.feed.join() {
-		return nil, ErrOverloaded
+		return nil, &OverloadedError{ReasonReaders}
 	}
 	return &joinedTurn{feed: m.feed, leave: func() { r.leaveMirror(m) }}, nil
 }

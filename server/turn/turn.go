@@ -16,9 +16,9 @@ import (
 
 // Failures that begin in this package.
 var (
-	// ErrOverloaded says that the limit of running turns is reached, in total or for
-	// one owner.
-	ErrOverloaded = errors.New("turn: too many turns at once")
+	// ErrOverloaded says that a limit of what runs at once is reached. OverloadedError
+	// says which.
+	ErrOverloaded = errors.New("turn: too much at once")
 	// ErrShuttingDown says that this process is stopping: it refused a turn, or ended
 	// one that was still running when ShutdownTimeout was over.
 	ErrShuttingDown = errors.New("turn: shutting down")
@@ -89,7 +89,7 @@ type Runner struct {
 // New makes a Runner. Call Shutdown to end its goroutines.
 func New(cfg Config) *Runner {
 	r := &Runner{
-		cfg: cfg, limiter: NewLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner),
+		cfg: cfg, limiter: NewLimiter(cfg.MaxTurns, cfg.MaxTurnsPerOwner, ReasonTurns, ReasonTurnsOfUser),
 		running: running{turns: map[conversationKey]*runningTurn{}},
 		mirrors: mirrors{byConv: map[conversationKey]*mirror{}},
 		queue:   queue{waiting: map[conversationKey][]*waiter{}}, outbox: newOutbox(cfg),

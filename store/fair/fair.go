@@ -81,7 +81,7 @@ func (p *Places) Work(ctx context.Context, op string, o store.Owner, bytes int) 
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("store: %s: %w", op, ctx.Err())
 	}
-	return nil, &store.Error{Op: op, Kind: store.ErrOverloaded, Reason: "large pages wait for a processor", Cause: err}
+	return nil, &store.Error{Op: op, Kind: store.ErrOverloaded, Reason: store.PagesWait, Cause: err}
 }
 
 // ask takes a place, or returns what is closed when one is granted.

@@ -89,7 +89,7 @@ func classify(ctx, budget context.Context, op string, err error) error {
 func (c *client) classify(ctx, budget context.Context, op string, began time.Time, err error) error {
 	err = c.excuse(classify(ctx, budget, op, err), began)
 	if e, ok := errors.AsType[*store.Error](err); ok && c.busy(e.Cause) {
-		return &store.Error{Op: op, Kind: store.ErrOverloaded, Reason: "all connections for it are in use, and Redis answers", Cause: e.Cause}
+		return &store.Error{Op: op, Kind: store.ErrOverloaded, Reason: store.NoConnection, Cause: e.Cause}
 	}
 	return err
 }

@@ -24,7 +24,7 @@ const (
 )
 
 // starved is the Reason of errors that come of this process.
-const starved = "this process waits for a processor"
+const starved = store.NoProcessor
 
 // process knows how long work of this process waited for a processor lately. A call's
 // time passes meanwhile, and that is no fault of Redis. It is safe for use from many
