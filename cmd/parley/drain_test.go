@@ -116,7 +116,12 @@ func goesAway(ctx context.Context, address string, fields []string, body string)
 			return false, err
 		}
 	}
-	if err := f.WriteSettings(); err != nil {
+	// Room for any answer: a page of metrics is larger than the 64 KB of the beginning.
+	const room = 1 << 20
+	if err := f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: room}); err != nil {
+		return false, err
+	}
+	if err := f.WriteWindowUpdate(0, room); err != nil {
 		return false, err
 	}
 	if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: body == ""}); err != nil {

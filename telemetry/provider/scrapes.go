@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// scrapePause is between two answers to those who ask alike. Who asks within it waits for
-// its end.
+// scrapePause is between two answers that are written. Who asks within it waits for its
+// end.
 const scrapePause = 50 * time.Millisecond
 
 // scrapes writes the metrics one at a time, and once for all who ask alike and wait: to
@@ -54,11 +54,11 @@ func (s *scrapes) since(asked time.Time, r *http.Request) *scrape {
 		return nil
 	}
 	accepted := r.Method + "\n" + r.Header.Get("Accept") + "\n" + r.Header.Get("Accept-Encoding") + "\n" + r.URL.RawQuery
-	alike := s.last != nil && s.last.accepted == accepted
-	if alike && s.last.began.After(asked) {
+	if s.last != nil && s.last.accepted == accepted && s.last.began.After(asked) {
 		return s.last
 	}
-	if alike && !pass(r.Context(), time.Until(s.last.began.Add(scrapePause))) {
+	// Also before another form: a caller can ask for any number of them.
+	if s.last != nil && !pass(r.Context(), time.Until(s.last.began.Add(scrapePause))) {
 		return nil
 	}
 	s.last = &scrape{began: time.Now(), accepted: accepted, status: http.StatusOK, header: http.Header{}}

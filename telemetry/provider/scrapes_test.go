@@ -54,12 +54,20 @@ func TestScrapes(t *testing.T) {
 		for n, accept := range []string{"text/a", "text/a", "text/b"} {
 			began := time.Now()
 			w := scrape(t.Context(), accept)
-			if took := time.Since(began); took > scrapePause || n == 2 && took > takes {
+			if took := time.Since(began); took > scrapePause+takes {
 				t.Errorf("number %d after that took %v", n, took)
 			}
 			if w.Body.String() != fmt.Sprint(4+n) || w.Header().Get("Content-Type") != accept {
 				t.Errorf("after that, number %d: %v %s", n, w.Header(), w.Body)
 			}
+		}
+		// A caller who asks in ever another way has nothing written more often.
+		began, before := time.Now(), written
+		for n := range 20 {
+			scrape(t.Context(), fmt.Sprint("text/", n))
+		}
+		if most := int(time.Since(began)/scrapePause) + 1; written-before > most {
+			t.Errorf("%d were written in %v", written-before, time.Since(began))
 		}
 		s.turn <- struct{}{}
 		ctx, leave := context.WithCancel(t.Context())
