@@ -25,6 +25,7 @@ type Done struct {
 
 	Conversation string // "" where there is none
 	TraceID      string
+	RequestID    string // the front end's X-Request-Id, or one that was made up here
 	OwnerHash    string // of who asked, as Config.OwnerHash gives it; "" where that is not known
 
 	Replayed   bool   // answered with the stored answer of an earlier request

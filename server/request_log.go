@@ -15,7 +15,7 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	x := of(r)
 	d := Done{
 		Method: r.Method, Route: x.route, API: !x.aside, Turn: x.isTurn, Status: w.status, Duration: a.cfg.Now().Sub(x.began),
-		Conversation: x.Conversation, TraceID: x.traceID(),
+		Conversation: x.Conversation, TraceID: x.traceID(), RequestID: x.requestID,
 		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.Joined, Restarted: x.Restarted, AgentError: x.AgentError,
 	}
 	if x.owner != (store.Owner{}) {

@@ -21,6 +21,7 @@ type Outcome struct {
 	API          bool   // the request counts among those of the API
 	Turn         bool   // the request asked for a turn
 	Conversation string // id, or ""
+	RequestID    string // at most 128 bytes of visible ASCII
 	OwnerHash    string // as OwnerHash gives it, or ""
 	Replayed     bool
 	Restarted    bool
@@ -166,6 +167,7 @@ func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, 
 	list = text(list, keyStage, o.Stage)
 	list = text(list, keyConversation, o.Conversation)
 	list = text(list, keyAgentError, o.AgentError)
+	list = text(list, keyRequestID, o.RequestID)
 	list = text(list, keyOwnerHash, o.OwnerHash)
 	if o.Replayed {
 		list = append(list, keyReplayed.Bool(true))

@@ -64,6 +64,7 @@ const (
 	keyStage          attribute.Key = "parley.failure.stage"  // auth, begin, upstream or complete
 	keyReason         attribute.Key = "parley.failure.reason" // on a request, one word of server.Reasons; on a failed call of the agent, fixed words
 	keyConversation   attribute.Key = "parley.conversation.id"
+	keyRequestID      attribute.Key = "parley.request.id" // the front end's X-Request-Id, or ours
 	keyOwnerHash      attribute.Key = "parley.owner.hash" // keyed, see Options.OwnerKey
 	keyReplayed       attribute.Key = "parley.replayed"
 	keyRestarted      attribute.Key = "parley.conversation.restarted"

@@ -64,3 +64,40 @@ func TestServerAddress(t *testing.T) {
 		}
 	}
 }
+
+// The id that a front end gives a request is on its span, in its line, in its answer and in
+// what the agent is asked. Instead of one that is not safe to pass on there is one of ours.
+func TestRequestID(t *testing.T) {
+	w := watch(t, "http/protobuf")
+	id := w.start()
+	long := strings.Repeat("x", 128)
+	for i, theirs := range []string{"front-end/7f3a", long, "", long + "x", "two words", "schlüssel"} {
+		before := len(w.emulator.Requests())
+		a := w.ask("POST", "/api/chat/send", bodyFor(server.Route{Pattern: "/api/chat/send"}, id), "X-Request-Id", theirs)
+		got, kept := a.header.Get("X-Request-Id"), i < 2
+		if kept && got != theirs || !kept && (got == theirs || len(got) != 32) {
+			t.Errorf("%q: the answer has %q", theirs, got)
+		}
+		if asked := w.emulator.Requests()[before:]; len(asked) != 1 || asked[0].RequestID != got {
+			t.Errorf("%q: the agent is asked %+v", theirs, asked)
+		}
+		if lines := w.lines(); lines[len(lines)-1]["request_id"] != got {
+			t.Errorf("%q: line %v", theirs, lines[len(lines)-1])
+		}
+	}
+	w.ask("POST", "/api/chat/orchestrate", `{"query":"hello"}`, "X-Request-Id", "both")
+	asked := w.emulator.Requests()
+	if n := len(asked); asked[n-1].RequestID != "both" || asked[n-2].RequestID != "both" {
+		t.Errorf("the agent is asked %+v", asked[n-2:])
+	}
+	w.end()
+	ids := map[string]int{}
+	for _, s := range w.collector.server() {
+		ids[s.attrs["parley.request.id"]]++
+	}
+	for _, l := range w.lines() {
+		if request, _ := l["request_id"].(string); ids[request] != 1 {
+			t.Errorf("%d spans of %q", ids[request], request)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 	cfg.OnDone = func(ctx context.Context, d server.Done) {
 		tel.Done(ctx, telemetry.Outcome{
 			Route: d.Route, Status: d.Status, Class: d.Class, Reason: string(d.Reason), Stage: string(d.Stage), API: d.API, Turn: d.Turn,
-			Conversation: d.Conversation, OwnerHash: d.OwnerHash,
+			Conversation: d.Conversation, RequestID: d.RequestID, OwnerHash: d.OwnerHash,
 			Replayed: d.Replayed, Restarted: d.Restarted, AgentError: d.AgentError,
 		})
 	}

@@ -41,6 +41,10 @@ type Identity struct {
 // Start asks for a new conversation.
 type Start struct {
 	Identity Identity
+	// RequestID is a name of the caller's own for what it asks, of visible ASCII; empty
+	// for none. It is sent as X-Request-Id, for both sides' logs: the protocol has no
+	// field for it, and what the platform would take for one is not known.
+	RequestID string
 	// Silent opens the conversation without the agent's greeting.
 	Silent bool
 }
@@ -48,6 +52,7 @@ type Start struct {
 // Turn is one input to the agent.
 type Turn struct {
 	Identity       Identity
+	RequestID      string          // as of Start
 	ConversationID string          // as the agent gave it; never empty
 	Text           string          // what the user says
 	Value          json.RawMessage // data of a submitted card; a JSON object or empty

@@ -101,6 +101,9 @@ func (a *attempts) once(token string) (*http.Response, *sending, error) {
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Accept-Encoding", "identity") // a compressed stream would arrive in lumps
 	req.Header.Set("User-Agent", c.client.opts.UserAgent)
+	if c.requestID != "" {
+		req.Header.Set("X-Request-Id", c.requestID)
+	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

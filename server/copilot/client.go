@@ -33,7 +33,7 @@ func (c *Client) CloseIdleConnections() {
 
 // Start implements Agent.
 func (c *Client) Start(ctx context.Context, s Start) iter.Seq2[Event, error] {
-	cl := call{client: c, op: "start", identity: s.Identity, url: c.base.url("")}
+	cl := call{client: c, op: "start", identity: s.Identity, requestID: s.RequestID, url: c.base.url("")}
 	var err error
 	cl.body, err = startBody(s)
 	return cl.events(ctx, err)
@@ -42,7 +42,7 @@ func (c *Client) Start(ctx context.Context, s Start) iter.Seq2[Event, error] {
 // Turn implements Agent. A conversation id that cannot be one, and a value that
 // is not a JSON object, are ErrRejected without asking the agent.
 func (c *Client) Turn(ctx context.Context, t Turn) iter.Seq2[Event, error] {
-	cl := call{client: c, op: "turn", identity: t.Identity, sent: t.ConversationID}
+	cl := call{client: c, op: "turn", identity: t.Identity, requestID: t.RequestID, sent: t.ConversationID}
 	var err error
 	if validID(t.ConversationID) {
 		cl.url = c.base.url(t.ConversationID)
@@ -76,12 +76,13 @@ func validID(s string) bool {
 
 // call is one call of the agent.
 type call struct {
-	client   *Client
-	op       string
-	identity Identity
-	sent     string // id of the conversation, empty for a start
-	url      string
-	body     []byte
+	client    *Client
+	op        string
+	identity  Identity
+	requestID string
+	sent      string // id of the conversation, empty for a start
+	url       string
+	body      []byte
 }
 
 // events is the iterator of the call. Invalid is what is wrong with its input.

@@ -102,7 +102,7 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 			greeted = f // of a turn, the greeting is not part of the answer
 		}
 		var err error
-		re.greeting, err = r.collect(ctx, &re, r.cfg.Agent.Start(ctx, copilot.Start{Identity: req.Identity, Silent: !req.Kind.starts()}), 0, greeted)
+		re.greeting, err = r.collect(ctx, &re, r.cfg.Agent.Start(ctx, copilot.Start{Identity: req.Identity, RequestID: req.RequestID, Silent: !req.Kind.starts()}), 0, greeted)
 		if err != nil {
 			return re, err
 		}
@@ -114,7 +114,7 @@ func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f
 	if req.Kind.talks() {
 		var err error
 		re.messages, err = r.collect(ctx, &re, r.cfg.Agent.Turn(ctx, copilot.Turn{
-			Identity: req.Identity, ConversationID: re.upstreamID, Text: req.Workflow.prefix(req.Text), Value: req.Value,
+			Identity: req.Identity, RequestID: req.RequestID, ConversationID: re.upstreamID, Text: req.Workflow.prefix(req.Text), Value: req.Value,
 		}), turnNumber(req, held), f)
 		if err != nil {
 			re.millis = r.cfg.Now().Sub(began).Milliseconds()

@@ -32,9 +32,10 @@ const MaxCardID = 512
 
 // Request asks for one turn.
 type Request struct {
-	Kind     Kind
-	Owner    store.Owner
-	Identity copilot.Identity // on whose behalf the agent is asked
+	Kind      Kind
+	Owner     store.Owner
+	Identity  copilot.Identity // on whose behalf the agent is asked
+	RequestID string           // for the agent; see copilot.Start
 	// Conversation is the id of the conversation; for a kind that starts one, the id
 	// that it will get.
 	Conversation string

@@ -62,8 +62,9 @@ type Request struct {
 	Text         string          // cut to 8 KiB
 	Value        json.RawMessage // left out above 8 KiB
 	Locale       string
-	Silent       bool // a start without a greeting
-	Authorized   bool // it had a bearer token, right or wrong
+	Silent       bool   // a start without a greeting
+	RequestID    string // the header X-Request-Id
+	Authorized   bool   // it had a bearer token, right or wrong
 }
 
 // Emulator is the stand-in. It is safe for use from many goroutines.
@@ -132,7 +133,7 @@ const (
 
 // ServeHTTP implements http.Handler.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	req := Request{Kind: KindInvalid, Path: r.URL.Path}
+	req := Request{Kind: KindInvalid, Path: r.URL.Path, RequestID: r.Header.Get("X-Request-Id")}
 	bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	req.Authorized = ok && bearer != ""
 	refuse := func(status int, code, why string) {
