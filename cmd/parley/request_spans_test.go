@@ -65,6 +65,25 @@ func TestServerAddress(t *testing.T) {
 	}
 }
 
+// A scrape leads from what a request took, and from what it came to, to its trace.
+func TestScrapesLeadToTraces(t *testing.T) {
+	w := watch(t, "http/protobuf", func(c *config, _ *seams) { c.prometheus = true })
+	answer := w.ask("POST", "/api/chat/send", `{}`)
+	page := string(w.ask("GET", "/metrics", "", "Accept", "application/openmetrics-text;version=1.0.0").body)
+	for _, series := range []string{
+		`http_server_request_duration_seconds_bucket{error_type="invalid_request",`,
+		`parley_requests_total{http_request_method="POST",http_route="/api/chat/send",parley_outcome="invalid_request"} 1`,
+	} {
+		found := false
+		for line := range strings.Lines(page) {
+			found = found || strings.HasPrefix(line, series) && strings.Contains(line, `trace_id="`+answer.TraceID+`"`)
+		}
+		if !found {
+			t.Errorf("nothing leads from %s to %s", series, answer.TraceID)
+		}
+	}
+}
+
 // The id that a front end gives a request is on its span, in its line, in its answer and in
 // what the agent is asked. Instead of one that is not safe to pass on there is one of ours.
 func TestRequestID(t *testing.T) {
