@@ -70,7 +70,7 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 				errType = ""
 			}
 			set := t.requestSets.of(requestSet{s.method, o.Route, s.scheme, errType, o.Status}, requestSet.attributes)
-			// On the span's own context, so that an exemplar leads to it.
+			ctx := measured(ctx, span, errType)
 			t.requests.Record(ctx, time.Since(began).Seconds(), set.record...)
 			if o.API {
 				t.outcomes.Add(ctx, 1, t.outcomeSets.of(outcomeSet{s.method, o.Route, outcomeOf(o.Class)}, outcomeSet.attributes).add...)

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // instruments are recorded as things happen. The instruments that are read at each
@@ -101,6 +102,17 @@ func droppedAttributes(class string) []attribute.KeyValue {
 // Class is the failure class of what kept it from being stored.
 func (t *Telemetry) CommitDropped(class string) {
 	t.dropped.Add(context.Background(), 1, t.droppedSets.of(class, droppedAttributes).add...)
+}
+
+// measured is the context for what is measured of a span, so that exemplars lead to it.
+// Exemplars are of sampled traces only. One that is recorded without being sampled is
+// exported all the same if it has a failure, which is when somebody wants to see it.
+func measured(ctx context.Context, span trace.Span, errorType string) context.Context {
+	sc := span.SpanContext()
+	if errorType == "" || sc.IsSampled() || !span.IsRecording() {
+		return ctx
+	}
+	return trace.ContextWithSpanContext(ctx, sc.WithTraceFlags(sc.TraceFlags().WithSampled(true)))
 }
 
 // sets caches the attribute sets of an instrument, because making one costs more

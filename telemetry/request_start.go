@@ -36,8 +36,9 @@ func (t *Telemetry) startOf(hr *http.Request) requestStart {
 }
 
 // name is the name of the span. Without a route the conventions want the method alone.
-// The exporter to Azure puts the method in front of a name without a route, so that such
-// a request would be "GET GET" there: collector.yaml gives it a route on that way.
+// The Collector's exporter to Azure Monitor puts the method in front of the name where there
+// is no http.route, so such a request is "GET GET" there, unless a processor before it sets
+// one. To set it here would name a route that there is not, to all who read the span.
 func (s requestStart) name(route string) string {
 	if route == "" {
 		return s.method

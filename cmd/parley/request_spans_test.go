@@ -65,22 +65,46 @@ func TestServerAddress(t *testing.T) {
 	}
 }
 
-// A scrape leads from what a request took, and from what it came to, to its trace.
+// A scrape leads from what a request took, and from what it came to, to its trace: if that
+// is sampled, and of a failure also if it is not, because it is exported then as well.
 func TestScrapesLeadToTraces(t *testing.T) {
-	w := watch(t, "http/protobuf", func(c *config, _ *seams) { c.prometheus = true })
-	answer := w.ask("POST", "/api/chat/send", `{}`)
-	page := string(w.ask("GET", "/metrics", "", "Accept", "application/openmetrics-text;version=1.0.0").body)
-	for _, series := range []string{
-		`http_server_request_duration_seconds_bucket{error_type="invalid_request",`,
-		`parley_requests_total{http_request_method="POST",http_route="/api/chat/send",parley_outcome="invalid_request"} 1`,
-	} {
-		found := false
-		for line := range strings.Lines(page) {
-			found = found || strings.HasPrefix(line, series) && strings.Contains(line, `trace_id="`+answer.TraceID+`"`)
-		}
-		if !found {
-			t.Errorf("nothing leads from %s to %s", series, answer.TraceID)
-		}
+	for _, sampler := range []string{"always_on", "always_off"} {
+		t.Run(sampler, func(t *testing.T) {
+			t.Setenv("OTEL_TRACES_SAMPLER", sampler)
+			w := watch(t, "http/protobuf", func(c *config, _ *seams) { c.prometheus = true })
+			failed, well := w.ask("POST", "/api/chat/send", `{}`), w.ask("GET", "/api/chat/conversations", "")
+			page := string(w.ask("GET", "/metrics", "", "Accept", "application/openmetrics-text;version=1.0.0").body)
+			traceOf := func(a told) string { return strings.Split(a.header.Get("Traceparent"), "-")[1] }
+			leads := func(series string, a told) bool {
+				for line := range strings.Lines(page) {
+					if strings.HasPrefix(line, series) && strings.Contains(line, `trace_id="`+traceOf(a)+`"`) {
+						return true
+					}
+				}
+				return false
+			}
+			for series, c := range map[string]struct {
+				to   told
+				want bool
+			}{
+				`http_server_request_duration_seconds_bucket{error_type="invalid_request",`:                                        {failed, true},
+				`parley_requests_total{http_request_method="POST",http_route="/api/chat/send",parley_outcome="invalid_request"} 1`: {failed, true},
+				`http_server_request_duration_seconds_bucket{http_request_method="GET",http_response_status_code="200",`:           {well, sampler == "always_on"},
+				`parley_requests_total{http_request_method="GET",http_route="/api/chat/conversations",parley_outcome="ok"} 1`:      {well, sampler == "always_on"},
+			} {
+				if leads(series, c.to) != c.want {
+					t.Errorf("that %s leads to %s is %v", series, traceOf(c.to), !c.want)
+				}
+			}
+			w.end()
+			exported := false
+			for _, s := range w.collector.server() {
+				exported = exported || s.trace == failed.TraceID
+			}
+			if !exported {
+				t.Error("the trace of the failure is not exported")
+			}
+		})
 	}
 }
 
