@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -21,14 +20,10 @@ func (t *Telemetry) Agent(a copilot.Agent, address string) copilot.Agent {
 	if t.off {
 		return a
 	}
-	d := &observedAgent{t: t, next: a}
-	d.attrs = []attribute.KeyValue{
+	attrs := append([]attribute.KeyValue{
 		keyGenOperation.String(genInvokeAgent), keyGenProvider.String(genProvider),
-	}
-	if u, err := url.Parse(address); err == nil && u.Host != "" {
-		d.attrs = append(d.attrs, keyServerAddress.String(u.Hostname()), keyServerPort.Int(portOf(u)))
-	}
-	return d
+	}, serverOf(address)...)
+	return &observedAgent{t: t, next: a, start: []trace.SpanStartOption{clientKind[0], trace.WithAttributes(attrs...)}}
 }
 
 // The calls of an agent.
@@ -40,7 +35,7 @@ const (
 type observedAgent struct {
 	t     *Telemetry
 	next  copilot.Agent
-	attrs []attribute.KeyValue // of every span
+	start []trace.SpanStartOption // of every span
 }
 
 var _ copilot.Agent = (*observedAgent)(nil)
@@ -58,7 +53,6 @@ func (d *observedAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copi
 // agentCall is a call in progress.
 type agentCall struct {
 	t        *Telemetry
-	attrs    []attribute.KeyValue
 	span     trace.Span
 	op       string
 	began    time.Time
@@ -71,8 +65,8 @@ type agentCall struct {
 	restarted    bool
 	code         string // of a platform error inside the answer
 	err          error
-	list         [13]attribute.KeyValue // room for the span's attributes
-	returned     bool                   // false if the agent or its consumer panicked
+	list         [9]attribute.KeyValue // room for the span's attributes
+	returned     bool                  // false if the agent or its consumer panicked
 }
 
 type agentCallKey struct{}
@@ -81,8 +75,8 @@ type agentCallKey struct{}
 // path: its end, an error, a caller that stops reading, a panic.
 func (d *observedAgent) observe(ctx context.Context, op string, call func(context.Context) iter.Seq2[copilot.Event, error]) iter.Seq2[copilot.Event, error] {
 	return func(yield func(copilot.Event, error) bool) {
-		c := &agentCall{t: d.t, attrs: d.attrs, op: op, began: time.Now(), caller: ctx}
-		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, clientKind...)
+		c := &agentCall{t: d.t, op: op, began: time.Now(), caller: ctx}
+		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, d.start...)
 		c.span = span
 		d.t.asking.of(struct{}{}).Add(1)
 		defer c.end(ctx)
@@ -140,7 +134,7 @@ func (c *agentCall) end(ctx context.Context) {
 		class = classAgentError
 	}
 	if c.span.IsRecording() {
-		list := append(append(c.list[:0], c.attrs...), keyAgentOperation.String(c.op), keyStreamEvents.Int(c.events))
+		list := append(c.list[:0], keyAgentOperation.String(c.op), keyStreamEvents.Int(c.events))
 		if c.events > 0 {
 			list = append(list, keyGenFirstChunk.Float64(c.first))
 		}

@@ -205,11 +205,11 @@ func path(hr *http.Request, o *Outcome) string {
 }
 
 // protocol returns the version of HTTP without allocating.
-func protocol(hr *http.Request) string {
+func protocol(major, minor int) string {
 	switch {
-	case hr.ProtoMajor == 2:
+	case major == 2:
 		return "2"
-	case hr.ProtoMajor == 1 && hr.ProtoMinor == 0:
+	case major == 1 && minor == 0:
 		return "1.0"
 	}
 	return "1.1"

@@ -22,7 +22,7 @@ type requestStart struct {
 
 // startOf reads a request.
 func (t *Telemetry) startOf(hr *http.Request) requestStart {
-	s := requestStart{method: knownMethod(hr.Method), scheme: "http", protocol: protocol(hr)}
+	s := requestStart{method: knownMethod(hr.Method), scheme: "http", protocol: protocol(hr.ProtoMajor, hr.ProtoMinor)}
 	if hr.TLS != nil {
 		s.scheme = "https"
 	}

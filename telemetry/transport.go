@@ -38,15 +38,12 @@ func (tr *transport) CloseIdleConnections() {
 
 // attempt is one request to the agent.
 type attempt struct {
-	t     *Telemetry
-	ctx   context.Context
-	call  *agentCall // the call that it belongs to; nil if unknown
-	span  trace.Span
-	began time.Time
-	key   attemptSet
-	url   *url.URL
-	// resends is how many requests the call had made before.
-	resends       int64
+	t             *Telemetry
+	ctx           context.Context
+	call          *agentCall // the call that it belongs to; nil if unknown
+	span          trace.Span
+	began         time.Time
+	key           attemptSet
 	ended         atomic.Bool
 	list          [6]attribute.KeyValue // room for the span's attributes
 	io.ReadCloser                       // the body of the answer
@@ -59,18 +56,21 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return tr.next.RoundTrip(t.inject(req.Context(), req))
 	}
 	a := &attempt{t: t, began: time.Now(), key: attemptSet{method: req.Method, address: req.URL.Hostname(), port: portOf(req.URL)}}
-	ctx, span := t.tracer.Start(req.Context(), req.Method, clientKind...)
-	a.ctx, a.span = ctx, span
-	if c, ok := ctx.Value(agentCallKey{}).(*agentCall); ok {
-		a.call, a.resends = c, c.requests.Add(1)-1
+	start := requestAttributes(a.list[:0], req)
+	if c, ok := req.Context().Value(agentCallKey{}).(*agentCall); ok {
+		a.call = c
+		if resends := c.requests.Add(1) - 1; resends > 0 {
+			start = append(start, keyResend.Int64(resends))
+		}
 	}
-	a.url = req.URL
+	ctx, span := t.tracer.Start(req.Context(), req.Method, clientKind[0], trace.WithAttributes(start...))
+	a.ctx, a.span = ctx, span
 	resp, err := tr.next.RoundTrip(t.inject(ctx, req))
 	if err != nil {
 		a.end(a.broken(err))
 		return nil, err
 	}
-	a.key.status = resp.StatusCode
+	a.key.status, a.key.protocol = resp.StatusCode, protocol(resp.ProtoMajor, resp.ProtoMinor)
 	a.ReadCloser, resp.Body = resp.Body, a
 	return resp, nil
 }
@@ -92,7 +92,9 @@ func (a *attempt) end(class string) {
 	if a.ended.Swap(true) {
 		return
 	}
-	a.describe()
+	if a.key.status != 0 {
+		a.span.SetAttributes(keyStatus.Int(a.key.status), keyProtocol.String(a.key.protocol))
+	}
 	if class == "" && a.key.status >= http.StatusBadRequest {
 		// As the semantic conventions require. The span of the call has the class.
 		class = strconv.Itoa(a.key.status)
@@ -104,20 +106,11 @@ func (a *attempt) end(class string) {
 	a.span.End()
 }
 
-// describe sets the attributes of the span.
-func (a *attempt) describe() {
-	if !a.span.IsRecording() {
-		return
-	}
-	list := append(a.list[:0], keyMethod.String(a.key.method), keyServerAddress.String(a.key.address),
-		keyServerPort.Int(a.key.port), keyFullURL.String(address(a.url)))
-	if a.key.status != 0 {
-		list = append(list, keyStatus.Int(a.key.status))
-	}
-	if a.resends > 0 {
-		list = append(list, keyResend.Int64(a.resends))
-	}
-	a.span.SetAttributes(list...)
+// requestAttributes appends what is known of a request before it is sent. A sampler
+// sees it, because the span starts with it.
+func requestAttributes(list []attribute.KeyValue, req *http.Request) []attribute.KeyValue {
+	return append(list, keyMethod.String(req.Method), keyServerAddress.String(req.URL.Hostname()),
+		keyServerPort.Int(portOf(req.URL)), keyFullURL.String(address(req.URL)))
 }
 
 // broken returns the class of a request whose connection failed. It returns "" if
@@ -185,6 +178,15 @@ func address(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
+// serverOf are the host and the port of a URL; none of one that is unknown.
+func serverOf(address string) []attribute.KeyValue {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	return []attribute.KeyValue{keyServerAddress.String(u.Hostname()), keyServerPort.Int(portOf(u))}
+}
+
 func portOf(u *url.URL) int {
 	if n, err := strconv.Atoi(u.Port()); err == nil {
 		return n
@@ -197,8 +199,8 @@ func portOf(u *url.URL) int {
 
 // attemptSet are the attributes of a request's duration.
 type attemptSet struct {
-	method, address, class string
-	port, status           int
+	method, address, protocol, class string
+	port, status                     int
 }
 
 func (s attemptSet) attributes() []attribute.KeyValue {
@@ -206,5 +208,5 @@ func (s attemptSet) attributes() []attribute.KeyValue {
 	if s.status != 0 {
 		list = append(list, keyStatus.Int(s.status))
 	}
-	return text(list, keyErrorType, s.class)
+	return text(text(list, keyProtocol, s.protocol), keyErrorType, s.class)
 }
