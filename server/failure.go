@@ -30,7 +30,7 @@ type Failure struct {
 	is     []error // sentinels that mean this row
 }
 
-// origin keeps the rows of the store and of the agent apart. An error of one is
+// origin keeps the rows of the store and of the agent's side apart. An error of one is
 // never looked up as a failure of the other, whatever it wraps.
 type origin int
 
@@ -228,6 +228,12 @@ var failures = [...]Failure{
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, is: []error{auth.ErrUnavailable},
 		Title: "Sign-in unavailable", Detail: "Tokens cannot be verified right now. Repeat the request.",
 		Message: "Your sign-in cannot be checked right now; please try again in a moment.",
+	},
+	{
+		Class: "token_unavailable", Meaning: "the issuer of our own tokens is away, slow or refuses us; the agent was not asked",
+		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrToken},
+		Title: "No token for the agent", Detail: "The agent was not asked, because no token for it can be had right now. Repeat the request.",
+		Message: sayAgentRetry,
 	},
 	{
 		Class: "upstream_timeout", Meaning: "the agent did not finish within `COPILOT_TIMEOUT`",

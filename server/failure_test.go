@@ -33,7 +33,7 @@ var sentinels = map[string]error{
 	"store.ErrProtocol": store.ErrProtocol, "store.ErrRejected": store.ErrRejected, "store.ErrCorrupt": store.ErrCorrupt, "store.ErrLost": store.ErrLost,
 	"copilot.ErrTimeout": copilot.ErrTimeout, "copilot.ErrUnreachable": copilot.ErrUnreachable,
 	"copilot.ErrThrottled": copilot.ErrThrottled, "copilot.ErrRejected": copilot.ErrRejected,
-	"copilot.ErrServer": copilot.ErrServer, "copilot.ErrProtocol": copilot.ErrProtocol,
+	"copilot.ErrServer": copilot.ErrServer, "copilot.ErrProtocol": copilot.ErrProtocol, "copilot.ErrToken": copilot.ErrToken,
 	"copilot.ErrInterrupted":  copilot.ErrInterrupted,
 	"auth.ErrUnauthenticated": auth.ErrUnauthenticated, "auth.ErrForbidden": auth.ErrForbidden,
 	"auth.ErrUnavailable": auth.ErrUnavailable,
@@ -141,11 +141,11 @@ func TestStoreAndAgentKeepTheirStatus(t *testing.T) {
 			t.Errorf("%s is %d", f.Class, f.Status)
 		case f.origin == ofAgent && f.Status != 502 && f.Status != 504:
 			t.Errorf("%s is %d", f.Class, f.Status)
-		case strings.HasPrefix(f.Class, "store_") != (f.origin == ofStore), strings.HasPrefix(f.Class, "upstream_") != (f.origin == ofAgent):
+		case strings.HasPrefix(f.Class, "store_") != (f.origin == ofStore), (strings.HasPrefix(f.Class, "upstream_") || f.Class == "token_unavailable") != (f.origin == ofAgent):
 			t.Errorf("%s has the wrong origin", f.Class)
 		}
 	}
-	if len(seen) != 40 {
+	if len(seen) != 41 {
 		t.Errorf("%d classes in the table", len(seen))
 	}
 }
@@ -179,7 +179,7 @@ func provoked(f Failure) error {
 		return &store.Error{Op: "BeginTurn", Kind: f.is[0], Code: "CODE", Cause: errors.New(secret)}
 	case ofAgent:
 		e := &copilot.Error{Op: "turn", Kind: f.is[0], Cause: errors.New(secret)}
-		if errors.Is(e, copilot.ErrThrottled) {
+		if errors.Is(e, copilot.ErrThrottled) || errors.Is(e, copilot.ErrToken) {
 			e.RetryAfter = 6500 * time.Millisecond
 		}
 		return e
@@ -225,7 +225,7 @@ func TestEveryClassHasItsAnswer(t *testing.T) {
 				t.Errorf("no line in the log: %s", w.logs)
 			}
 			advised := rec.Header().Get("Retry-After") != ""
-			wantAdvice := f.Retryable && (f.Status == 503 || f.Status == 429 || f.Status == 409 || f.Class == "upstream_throttled")
+			wantAdvice := f.Retryable && (f.Status == 503 || f.Status == 429 || f.Status == 409 || f.Class == "upstream_throttled" || f.Class == "token_unavailable")
 			if advised != wantAdvice {
 				t.Errorf("Retry-After is %q", rec.Header().Get("Retry-After"))
 			}

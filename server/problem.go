@@ -87,7 +87,7 @@ func retryAfter(f *Failure, stage turn.Stage, err error) int {
 		return 0
 	}
 	if e, ok := errors.AsType[*copilot.Error](err); ok && f.origin == ofAgent {
-		return wholeSeconds(e.RetryAfter) // only a throttled agent says
+		return wholeSeconds(e.RetryAfter) // only a throttled agent says, and who gives us tokens
 	}
 	switch f.Status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusConflict:

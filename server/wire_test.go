@@ -44,7 +44,6 @@ func TestBehindTheRealClient(t *testing.T) {
 	defer srv.Close()
 	client, err := copilot.NewClient(copilot.Options{
 		Endpoint: copilot.Endpoint{DirectConnectURL: srv.URL + "/copilotstudio/x/conversations?api-version=2022-03-01-preview"},
-		Tokens:   copilot.StaticToken("stub"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,8 @@ type instruments struct {
 	agent      metric.Float64Histogram
 	firstEvent metric.Float64Histogram
 	attempts   metric.Float64Histogram
+	tokens     metric.Float64Histogram
+	keys       metric.Float64Histogram
 
 	active upDownCounter[activeSet]
 	asking upDownCounter[struct{}]
@@ -59,6 +61,8 @@ func (i *instruments) open(m metric.Meter) error {
 	i.agent = histogram(metricAgent, "Time of a call of the agent, to the end of its stream.", agentBuckets)
 	i.firstEvent = histogram(metricFirstEvent, "Time from a call of the agent to the first event of its answer.", agentBuckets)
 	i.attempts = histogram(metricAttempts, "Time of one HTTP request to the agent, to the end of its body.", agentBuckets)
+	i.tokens = histogram(metricToken, "Time to fetch a token of this service's own from its issuer.", agentBuckets)
+	i.keys = histogram(metricKeys, "Time to fetch the signing keys of the issuer of callers' tokens.", agentBuckets)
 	var err error
 	i.outcomes, err = m.Int64Counter(metricOutcomes, metric.WithUnit("{request}"), metric.WithDescription("Requests to the API, by route and outcome."))
 	errs = append(errs, err)

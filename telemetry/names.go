@@ -61,8 +61,8 @@ const (
 	// call of the store or the agent it is there only when the call came to a class
 	// that is no failure of that system; a failure is the span's error.type.
 	keyOutcome        attribute.Key = "parley.outcome"
-	keyStage          attribute.Key = "parley.failure.stage"  // auth, begin, upstream or complete
-	keyReason         attribute.Key = "parley.failure.reason" // on a request, one word of server.Reasons; on a failed call of the agent, fixed words
+	keyStage          attribute.Key = "parley.failure.stage"  // auth, begin, token, upstream or complete
+	keyReason         attribute.Key = "parley.failure.reason" // on a request, one word of server.Reasons; on a failed call of the agent or fetch of a token, fixed words
 	keyConversation   attribute.Key = "parley.conversation.id"
 	keyRequestID      attribute.Key = "parley.request.id" // the front end's X-Request-Id, or ours
 	keyOwnerHash      attribute.Key = "parley.owner.hash" // keyed, see Options.OwnerKey
@@ -78,6 +78,9 @@ const (
 	keyStreamEvents   attribute.Key = "parley.stream.events"
 	keyVersion        attribute.Key = "version" // of parley.build.info, as Prometheus' own build info has it
 	keyCommit         attribute.Key = "commit"
+	keyTokenFor       attribute.Key = "parley.token.for"        // agent or redis
+	keyTokenCode      attribute.Key = "parley.token.error_code" // the issuer's, such as AADSTS7000215
+	keyFetchShared    attribute.Key = "parley.fetch.shared"     // true where nothing was sent for this call: another's fetch failed
 )
 
 // failedStatus is the status of a span that failed. It never has a description,
@@ -97,6 +100,12 @@ const classPanic = "panic"
 
 // classAgentError is the class of an answer that is itself an error message.
 const classAgentError = "agent_error"
+
+// Spans of what is fetched from an issuer of tokens.
+const (
+	spanFetchToken = "fetch_token"
+	spanFetchKeys  = "fetch_signing_keys"
+)
 
 // Span events. Each stream has these two, however long it is.
 const (
@@ -137,6 +146,9 @@ const (
 	metricPoolWaitTime   = "parley.store.pool.wait_time"
 	metricBuild          = "parley.build.info"
 	metricAgentActive    = "parley.agent.active_calls"
+	metricToken          = "parley.token.duration"
+	metricKeys           = "parley.signing_keys.duration"
+	metricKeysAge        = "parley.signing_keys.age"
 	metricConnections    = "parley.connections.open"
 	metricRefused        = "parley.connections.refused"
 	unitSeconds          = "s"

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -166,6 +167,20 @@ func (t *Telemetry) ObserveConnections(ask func() (open, refused int64)) error {
 		o.ObserveInt64(refused, before)
 		return nil
 	}, open, refused)
+	return err
+}
+
+// ObserveSigningKeys registers the metric of the age of the signing keys. It calls age
+// at each export; without keys there is no measurement.
+func (t *Telemetry) ObserveSigningKeys(age func() (_ time.Duration, known bool)) error {
+	_, err := t.meter.Float64ObservableGauge(metricKeysAge, metric.WithUnit(unitSeconds),
+		metric.WithDescription("Time since the signing keys of the issuer of callers' tokens were fetched."),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			if d, known := age(); known {
+				o.Observe(d.Seconds())
+			}
+			return nil
+		}))
 	return err
 }
 

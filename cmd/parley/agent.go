@@ -40,7 +40,7 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 	case c.stubToken != "":
 		tokens, name = copilot.StaticToken(c.stubToken), "Copilot Studio, with COPILOT_STUB_TOKEN for everybody"
 	default:
-		s, err := newTokens(c)
+		s, err := newTokens(c, with, tel)
 		if err != nil {
 			return agentClient{}, fmt.Errorf("COPILOT_AUTHORITY: %w", err)
 		}
@@ -55,7 +55,7 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		transport.TLSClientConfig = &tls.Config{RootCAs: with.agentRoots, MinVersion: tls.VersionTLS12}
 	}
 	client, err := copilot.NewClient(copilot.Options{
-		Endpoint: endpoint, Tokens: tokens, UserAgent: "parley/" + version(),
+		Endpoint: endpoint, UserAgent: "parley/" + version(),
 		Transport: tel.Transport(transport),
 		// A turn has one budget, COPILOT_TIMEOUT; silence within it is the agent's right.
 		Timeouts: copilot.Timeouts{FirstEvent: c.copilotTimeout, Idle: c.copilotTimeout},
@@ -72,7 +72,9 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		agent = with.agent(agent)
 	}
 	address, _ := endpoint.URL("") // NewClient has checked it
-	return agentClient{Agent: tel.Agent(agent, address), name: name, close: func() {
+	// The tokens are outside of what is observed: to wait for one, or to get none, is no
+	// call of the agent.
+	return agentClient{Agent: copilot.WithTokens(tel.Agent(agent, address), tokens), name: name, close: func() {
 		client.CloseIdleConnections()
 		stop()
 	}}, nil
@@ -86,15 +88,29 @@ func (c *config) flow() entra.Flow {
 	return entra.OnBehalfOf
 }
 
+// tokenLimit bounds the time that a turn waits for its token.
+const tokenLimit = 15 * time.Second
+
 // newTokens makes what fetches tokens for the agent.
-func newTokens(c config) (*entra.Source, error) {
+func newTokens(c config, with seams, tel *telemetry.Telemetry) (*entra.Source, error) {
 	scope, err := c.endpoint.TokenScope()
 	if err != nil {
 		return nil, err
 	}
+	transport := copilot.NewTransport()
+	transport.DialContext = newLookups().dialing(copilot.NewDialer())
+	if with.issuers != nil {
+		with.issuers(transport)
+	}
+	authority := strings.TrimSuffix(c.copilotAuthority, "/") + "/" + c.copilotTenant
+	watched := tel.TokenIssuer(telemetry.TokenForAgent, authority, copilot.ErrToken)
 	return entra.New(entra.Options{
-		Authority: strings.TrimSuffix(c.copilotAuthority, "/") + "/" + c.copilotTenant,
+		Authority: authority,
 		ClientID:  c.copilotApp, Secret: c.copilotSecret, Scope: scope, Flow: c.flow(),
+		Transport: watched.Transport(transport), Trace: entra.Trace{Fetch: watched.Fetch, Failed: watched.Failed},
+		// What is left of the turn is the agent's: it must not run out of time for a slow
+		// issuer, and be blamed.
+		Limit: min(tokenLimit, c.copilotTimeout/2),
 	})
 }
 

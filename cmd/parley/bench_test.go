@@ -62,16 +62,14 @@ func startSink(b *testing.B) string {
 // limits of the program.
 func bare(b *testing.B) (base string) {
 	b.Helper()
-	client, err := copilot.NewClient(copilot.Options{
-		Endpoint: copilot.Endpoint{DirectConnectURL: benchAgent(b)}, Tokens: copilot.StaticToken("stub"),
-	})
+	client, err := copilot.NewClient(copilot.Options{Endpoint: copilot.Endpoint{DirectConnectURL: benchAgent(b)}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(client.CloseIdleConnections)
 	kept := memory.New(memory.Options{})
 	api, err := server.New(server.Config{
-		Store: kept, Agent: client, Health: server.NewHealth(server.HealthConfig{Backend: "memory", Ping: kept.Ping}),
+		Store: kept, Agent: copilot.WithTokens(client, copilot.StaticToken("stub")), Health: server.NewHealth(server.HealthConfig{Backend: "memory", Ping: kept.Ping}),
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -75,6 +75,10 @@ func provocations() map[string]provoked {
 			return start(w)
 		}},
 		"instance_lost": beginFails(turn.ErrAbandoned),
+		"token_unavailable": {change: func(c *config, _ *seams) {
+			c.stubToken, c.endpoint.Scope = "", "scope"
+			c.copilotAuthority, c.copilotTenant, c.copilotApp, c.copilotSecret = "https://127.0.0.1:1", "tenant", "app", "secret"
+		}, ask: start, origin: "fetch_token"},
 		"upstream_unreachable": {ask: func(w *watched) told {
 			w.unplug()
 			return start(w)

@@ -32,6 +32,7 @@ type seams struct {
 	api        func(http.Handler) http.Handler   // wraps the API, likewise
 	verifier   auth.Verifier                     // replaces the configured one
 	agentRoots *x509.CertPool                    // trusted by the agent's client; the system's if nil
+	issuers    func(*http.Transport)             // changes how issuers of tokens are reached
 	clock      func() time.Time                  // what this instance takes for the time; time.Now if nil
 }
 

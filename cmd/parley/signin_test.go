@@ -100,7 +100,7 @@ func TestOnBehalfOfTheUser(t *testing.T) {
 	// for a while.
 	refused := key.Token(issuer.Claims().With("oid", "refused"))
 	refuses.Store(true)
-	if a := callAs(t, refused, base+"/api/chat/start", m{}); a.Status != 502 || a.Class != "upstream_rejected" || a.Header.Get("WWW-Authenticate") != "" {
+	if a := callAs(t, refused, base+"/api/chat/start", m{}); a.Status != 502 || a.Class != "token_unavailable" || a.Header.Get("WWW-Authenticate") != "" {
 		t.Errorf("refused: %+v", a)
 	}
 	if n := len(e.Requests()); n != 0 {
@@ -115,7 +115,7 @@ func TestOnBehalfOfTheUser(t *testing.T) {
 	tokens.CloseClientConnections()
 	tokens.Close()
 	another := key.Token(issuer.Claims().With("oid", "another"))
-	if a := callAs(t, another, base+"/api/chat/start", m{}); a.Status != 502 || a.Class != "upstream_unreachable" {
+	if a := callAs(t, another, base+"/api/chat/start", m{}); a.Status != 502 || a.Class != "token_unavailable" {
 		t.Errorf("with nobody there: %+v", a)
 	}
 	if a := callAs(t, mine, base+"/api/chat/send", m{"conversationId": started.ConversationID, "text": "hello"}); a.Status != 200 {

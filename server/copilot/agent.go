@@ -36,6 +36,9 @@ type Identity struct {
 	// Assertion is the caller's own access token, to be exchanged for one the
 	// agent accepts; empty when nobody is signed in.
 	Assertion string
+	// Token is the bearer token that the agent is shown, in visible ASCII; empty for
+	// none. WithTokens sets it.
+	Token string
 }
 
 // Start asks for a new conversation.
@@ -120,22 +123,3 @@ type Message struct {
 func (m Message) Empty() bool {
 	return strings.TrimSpace(m.Text) == "" && len(m.Attachments) == 0
 }
-
-// TokenSource gives the bearer token for a request. Implementations cache.
-type TokenSource interface {
-	// Token returns a token the agent accepts for id. An error that is not an
-	// *Error is reported as ErrRejected.
-	Token(ctx context.Context, id Identity) (string, error)
-}
-
-// TokenRejecter is a TokenSource that wants to hear of tokens that were no good.
-type TokenRejecter interface {
-	// Reject is called when the agent has answered 401 to a token of id's.
-	Reject(id Identity, token string)
-}
-
-// StaticToken is a TokenSource that always gives the same token.
-type StaticToken string
-
-// Token implements TokenSource.
-func (s StaticToken) Token(context.Context, Identity) (string, error) { return string(s), nil }

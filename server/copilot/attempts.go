@@ -41,20 +41,10 @@ func (a *attempts) send() (*http.Response, *Error) {
 	if a.parent.Err() != nil {
 		return nil, a.failure(a.parent.Err(), 0)
 	}
-	token := ""
-	if tokens := c.client.opts.Tokens; tokens != nil {
-		var err error
-		if token, err = tokens.Token(a.ctx, c.identity); err != nil {
-			return nil, a.tokenFailure(err)
-		}
-		if !isToken(token) {
-			return nil, a.error(ErrRejected, 0, errors.New("token cannot stand in a header"))
-		}
-	}
 	reconnected, resends, throttled := false, 0, false
 	for {
 		a.idle = newIdleTimer(c.client.opts.Timeouts, a.cancel)
-		resp, s, err := a.once(token)
+		resp, s, err := a.once()
 		switch {
 		case err != nil:
 			if failed := a.givenUp(err, 0); failed != nil {
@@ -77,9 +67,6 @@ func (a *attempts) send() (*http.Response, *Error) {
 			return resp, nil
 		}
 		failed := a.refused(resp)
-		if tokens, ok := c.client.opts.Tokens.(TokenRejecter); ok && failed.Status == http.StatusUnauthorized {
-			tokens.Reject(c.identity, token)
-		}
 		if throttled || !errors.Is(failed, ErrThrottled) || !a.waitThrottled(failed.RetryAfter) {
 			return nil, failed
 		}
@@ -88,7 +75,7 @@ func (a *attempts) send() (*http.Response, *Error) {
 }
 
 // once sends the request.
-func (a *attempts) once(token string) (*http.Response, *sending, error) {
+func (a *attempts) once() (*http.Response, *sending, error) {
 	c, s := a.call, &sending{body: bytes.NewReader(a.call.body)}
 	ctx := httptrace.WithClientTrace(a.ctx, s.trace())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, http.NoBody)
@@ -104,7 +91,7 @@ func (a *attempts) once(token string) (*http.Response, *sending, error) {
 	if c.requestID != "" {
 		req.Header.Set("X-Request-Id", c.requestID)
 	}
-	if token != "" {
+	if token := c.identity.Token; token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	a.idle.wait()
@@ -157,18 +144,6 @@ func (a *attempts) refused(resp *http.Response) *Error {
 		e.RetryAfter = RetryAfter(resp.Header.Get("Retry-After"), time.Now(), time.Minute)
 	}
 	return e
-}
-
-func (a *attempts) tokenFailure(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		own := *e // the source may keep and repeat its error
-		own.Op = a.call.op
-		return &own
-	}
-	if failed := a.givenUp(err, 0); failed != nil {
-		return failed
-	}
-	return a.error(ErrRejected, 0, err)
 }
 
 // failure makes an error of what went wrong after the request was sent: a call
@@ -235,15 +210,4 @@ func transportCause(err error) error {
 		err = inner
 	}
 	return fmt.Errorf("%T", err)
-}
-
-// isToken reports whether s can stand in a header. The error for one that
-// cannot must not repeat it, so it is not left to the transport.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
 }

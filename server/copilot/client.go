@@ -91,7 +91,7 @@ func (c *call) events(ctx context.Context, invalid error) iter.Seq2[Event, error
 	return func(yield func(Event, error) bool) {
 		switch {
 		case used.Swap(true):
-			yield(Event{}, &Error{Op: c.op, Kind: ErrRejected, Cause: errors.New("iterated twice")})
+			yield(Event{}, errIteratedTwice(c.op))
 		case invalid != nil:
 			yield(Event{}, &Error{Op: c.op, Kind: ErrRejected, Cause: invalid})
 		default:
@@ -101,6 +101,11 @@ func (c *call) events(ctx context.Context, invalid error) iter.Seq2[Event, error
 			}
 		}
 	}
+}
+
+// errIteratedTwice is for an iterator that was ranged over before.
+func errIteratedTwice(op string) *Error {
+	return &Error{Op: op, Kind: ErrRejected, Cause: errors.New("iterated twice")}
 }
 
 // run sends the request and yields the answer. It returns a nil error, untyped,

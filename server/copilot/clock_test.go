@@ -185,8 +185,8 @@ func TestSlowCallers(t *testing.T) {
 
 func TestLeaving(t *testing.T) {
 	overBoth(t, func(t *testing.T, _, piped connect) {
-		leave := map[string]func(t *testing.T, c *copilot.Client, id string){
-			"break": func(t *testing.T, c *copilot.Client, id string) {
+		leave := map[string]func(t *testing.T, c copilot.Agent, id string){
+			"break": func(t *testing.T, c copilot.Agent, id string) {
 				for _, err := range c.Turn(t.Context(), turn(id, "/stall")) {
 					if err != nil {
 						t.Error(err)
@@ -194,7 +194,7 @@ func TestLeaving(t *testing.T) {
 					break
 				}
 			},
-			"break late": func(t *testing.T, c *copilot.Client, id string) {
+			"break late": func(t *testing.T, c copilot.Agent, id string) {
 				n := 0
 				for _, err := range c.Turn(t.Context(), turn(id, "/endless 1s")) {
 					if n++; n == 5 || err != nil {
@@ -202,7 +202,7 @@ func TestLeaving(t *testing.T) {
 					}
 				}
 			},
-			"cancel": func(t *testing.T, c *copilot.Client, id string) {
+			"cancel": func(t *testing.T, c copilot.Agent, id string) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(time.Second, cancel)
 				began := time.Now()
@@ -212,7 +212,7 @@ func TestLeaving(t *testing.T) {
 					t.Errorf("error = %+v", got.err)
 				}
 			},
-			"cancel before headers": func(t *testing.T, c *copilot.Client, id string) {
+			"cancel before headers": func(t *testing.T, c copilot.Agent, id string) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(time.Second, cancel)
 				if got := collect(t, c.Turn(ctx, turn(id, "/nothing"))); got.err == nil || !errors.Is(got.err, copilot.ErrInterrupted) {

@@ -117,7 +117,7 @@ func TestEveryCommand(t *testing.T) {
 	})
 }
 
-func (w want) check(t *testing.T, emu *emulator.Emulator, c *copilot.Client) {
+func (w want) check(t *testing.T, emu *emulator.Emulator, c copilot.Agent) {
 	id := open(t, c)
 	before := sent(emu, emulator.KindTurn)
 	got := collect(t, c.Turn(t.Context(), turn(id, w.say)))

@@ -3,6 +3,7 @@ package copilot
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,25 @@ var (
 	ErrServer      = errors.New("copilot: agent's server failed")
 	ErrProtocol    = errors.New("copilot: answer not understood")
 	ErrInterrupted = errors.New("copilot: answer ended before its end")
+	// ErrToken is the fault of the issuer of our own tokens, or of our settings for
+	// it: the agent was not asked.
+	ErrToken = errors.New("copilot: no token for the agent")
+)
+
+// The Reason of an ErrToken is one of these words, or empty. The first five are the
+// issuer's, or of the way to it; ReasonClientRefused is for whoever deploys this
+// service to mend, and ReasonUserRefused for the user or the administrator of the
+// user's tenant.
+const (
+	ReasonName          = "name_not_found" // a name server knows no address, or does not answer
+	ReasonTLS           = "tls_failed"     // the certificate is not trusted, or what answers speaks no TLS
+	ReasonUnreachable   = "unreachable"    // the connection is refused, reset or cut
+	ReasonTimeout       = "timeout"        // no answer in time
+	ReasonIssuerFailed  = "issuer_failed"  // a 5xx
+	ReasonThrottled     = "throttled"      // 429
+	ReasonNotUnderstood = "not_understood" // an answer that is none of OAuth 2.0
+	ReasonClientRefused = "client_refused" // our client id, secret or scope (RFC 6749, section 5.2)
+	ReasonUserRefused   = "user_refused"   // the user's sign-in is too old, or lacks a consent or a second factor
 )
 
 // Error is a failed call of the agent. The foreign cause is kept for the log
@@ -26,23 +46,25 @@ type Error struct {
 	Status     int           // HTTP status of the agent's response, 0 if there was none
 	Code       string        // the agent's own error code, e.g. "Forbidden", or the token endpoint's; letters, digits, dots and underscores, at most 64
 	Reason     string        // more detail in fixed words; may be empty
-	RetryAfter time.Duration // of ErrThrottled, 0 if the agent did not say
+	RetryAfter time.Duration // of ErrThrottled, 0 if the agent did not say; of ErrToken, until the issuer is asked again
 	Cause      error         // may name hosts; never shown to a client
 }
 
 // Error implements error. It carries neither the cause's text nor any body.
 func (e *Error) Error() string {
-	switch {
-	case e.Reason != "":
-		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, e.Reason)
-	case e.Code != "" && e.Status == 0:
-		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, e.Code)
-	case e.Code != "":
-		return fmt.Sprintf("%s: %v (status %d, %s)", e.Op, e.Kind, e.Status, e.Code)
-	case e.Status != 0:
-		return fmt.Sprintf("%s: %v (status %d)", e.Op, e.Kind, e.Status)
+	var known []string
+	if e.Status != 0 {
+		known = append(known, fmt.Sprintf("status %d", e.Status))
 	}
-	return fmt.Sprintf("%s: %v", e.Op, e.Kind)
+	for _, s := range []string{e.Code, e.Reason} {
+		if s != "" {
+			known = append(known, s)
+		}
+	}
+	if len(known) == 0 {
+		return fmt.Sprintf("%s: %v", e.Op, e.Kind)
+	}
+	return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, strings.Join(known, ", "))
 }
 
 // Unwrap gives the Kind and nothing else.

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // connect makes a client of a handler.
-type connect func(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client
+type connect func(t testing.TB, h http.Handler, change func(*copilot.Options)) copilot.Agent
 
 // overBoth runs a test over HTTP/1.1 and over HTTP/2: to connects over sockets,
 // piped over pipes. In a synctest bubble time stands still while both ends of a
@@ -34,14 +34,14 @@ func overBoth(t *testing.T, f func(t *testing.T, to, piped connect)) {
 	t.Run("HTTP2", func(t *testing.T) { f(t, to2, piped2) })
 }
 
-func to(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
+func to(t testing.TB, h http.Handler, change func(*copilot.Options)) copilot.Agent {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	return client(t, srv.URL, change)
 }
 
-func to2(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
+func to2(t testing.TB, h http.Handler, change func(*copilot.Options)) copilot.Agent {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(onlyHTTP2(t, h))
 	srv.EnableHTTP2 = true
@@ -78,11 +78,16 @@ func trusting(srv *httptest.Server, change func(*copilot.Options)) func(*copilot
 	}
 }
 
-func client(t testing.TB, url string, change func(*copilot.Options)) *copilot.Client {
+func client(t testing.TB, url string, change func(*copilot.Options)) copilot.Agent {
+	t.Helper()
+	return copilot.WithTokens(unsigned(t, url, change), copilot.StaticToken(token))
+}
+
+// unsigned is a client that shows the token of each call's identity.
+func unsigned(t testing.TB, url string, change func(*copilot.Options)) *copilot.Client {
 	t.Helper()
 	o := copilot.Options{
 		Endpoint: copilot.Endpoint{DirectConnectURL: url + "/bots/b"},
-		Tokens:   copilot.StaticToken(token),
 	}
 	if change != nil {
 		change(&o)
@@ -97,7 +102,7 @@ func client(t testing.TB, url string, change func(*copilot.Options)) *copilot.Cl
 
 const token = "s3cret-token"
 
-func piped(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
+func piped(t testing.TB, h http.Handler, change func(*copilot.Options)) copilot.Agent {
 	t.Helper()
 	tr, end := overPipes(h, nil)
 	c := client(t, "http://127.0.0.1", func(o *copilot.Options) {
@@ -110,7 +115,7 @@ func piped(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot
 	return c
 }
 
-func piped2(t testing.TB, h http.Handler, change func(*copilot.Options)) *copilot.Client {
+func piped2(t testing.TB, h http.Handler, change func(*copilot.Options)) copilot.Agent {
 	t.Helper()
 	srv := httptest.NewTLSServer(nil) // for its certificate
 	srv.Close()

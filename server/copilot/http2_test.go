@@ -103,7 +103,7 @@ func (f *framed) copies() []string {
 }
 
 // client makes a client that trusts the agent.
-func (f *framed) client(t *testing.T) *copilot.Client {
+func (f *framed) client(t *testing.T) copilot.Agent {
 	t.Helper()
 	return client(t, "https://"+f.Addr().String(), func(o *copilot.Options) {
 		tr := copilot.NewTransport()

@@ -10,9 +10,6 @@ import (
 // Options are the settings of a Client. Only Endpoint must be given.
 type Options struct {
 	Endpoint Endpoint
-	// Tokens gives the bearer token of each call. Nil, or an empty token, sends
-	// none.
-	Tokens TokenSource
 	// Transport carries the requests; nil means NewTransport(). It must not
 	// repeat requests that the agent may have seen. Redirects are never
 	// followed: a second request could run the turn twice, and would carry the

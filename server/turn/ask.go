@@ -69,6 +69,17 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 	return done, ex, err
 }
 
+// askedStage is the stage at which a turn failed that was not answered, here or by
+// another instance.
+func (r *Runner) askedStage(err error) Stage {
+	noToken := &copilot.Error{Kind: copilot.ErrToken}
+	relayed, ok := errors.AsType[*RelayedError](err)
+	if errors.Is(err, noToken.Kind) || ok && relayed.Class == r.cfg.Class(noToken) {
+		return StageToken
+	}
+	return StageUpstream
+}
+
 // fail records that the turn ended without a stored answer, now or through the outbox.
 func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class string) {
 	ctx, cancel := detached(ctx, r.cfg.StoreTimeout)

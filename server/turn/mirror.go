@@ -176,7 +176,8 @@ func (r *Runner) advance(ctx context.Context, m *mirror, turn int, now store.Rel
 	case now.State == store.TurnCompleted:
 		return r.finish(ctx, m, turn, now.Extra)
 	case now.State == store.TurnFailed:
-		m.feed.end(Answer{}, &RelayedError{now.Class}, StageUpstream)
+		err := &RelayedError{now.Class}
+		m.feed.end(Answer{}, err, r.askedStage(err))
 		return true
 	case now.Held:
 		*lapsed = time.Time{}
@@ -214,7 +215,7 @@ func (r *Runner) finish(ctx context.Context, m *mirror, turn int, stored []byte)
 		if f.Class == store.Lapsed {
 			err = ErrAbandoned
 		}
-		m.feed.end(Answer{}, err, StageUpstream)
+		m.feed.end(Answer{}, err, r.askedStage(err))
 		return true
 	}
 	c.Messages = slices.DeleteFunc(c.Messages, func(each store.Message) bool { return each.Turn != turn })

@@ -128,6 +128,7 @@ type Stage string
 // The stages of a turn.
 const (
 	StageBegin    Stage = "begin"
+	StageToken    Stage = "token" // of the agent's, from its issuer
 	StageUpstream Stage = "upstream"
 	StageComplete Stage = "complete"
 )
@@ -241,6 +242,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 	p.Stage = StageUpstream
 	done, ex, err := r.ask(ctx, p, req, user, t)
 	if err != nil {
+		p.Stage = r.askedStage(err)
 		return Answer{}, err
 	}
 

@@ -3,6 +3,7 @@
 package entra
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ const (
 	ClientCredentials
 )
 
-// Options are what a Source needs to know. All but the last three must be given.
+// Options are what a Source needs to know. Transport and what follows may be left out.
 type Options struct {
 	// Authority is the tenant that issues the tokens, such as
 	// "https://login.microsoftonline.com/<tenant id>".
@@ -46,7 +47,10 @@ type Options struct {
 	// MaxOwners is how many owners' tokens are kept; the one that was not used for
 	// longest goes first. 0 means 10 000.
 	MaxOwners int
-	Now       func() time.Time // nil means time.Now
+	// Limit bounds one fetch, and so how long a turn waits for its token; 0 means 15 s.
+	Limit time.Duration
+	Now   func() time.Time // nil means time.Now
+	Trace Trace
 }
 
 // When tokens are fetched.
@@ -66,7 +70,8 @@ const (
 	firstPause    = time.Second
 	maxPause      = time.Minute
 	maxRetryAfter = 10 * time.Minute
-	// fetchLimit bounds one fetch. A caller may give up sooner.
+	// fetchLimit bounds one fetch unless the options say otherwise. A caller may give up
+	// sooner.
 	fetchLimit = 15 * time.Second
 	// maxAnswer bounds what is read of one answer, in bytes.
 	maxAnswer = 1 << 20
@@ -79,7 +84,9 @@ type Source struct {
 	closeIdle func()
 	scopes    []string
 	flow      Flow
+	limit     time.Duration
 	now       func() time.Time
+	trace     Trace
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -89,7 +96,7 @@ type Source struct {
 
 	mu       sync.Mutex
 	tokens   lru[owner, *token]
-	failures lru[request, *refusal]
+	failures lru[request, *pausing]
 }
 
 var (
@@ -114,8 +121,8 @@ type token struct {
 	next    time.Time // when to replace it
 }
 
-// refusal is a fetch that failed.
-type refusal struct {
+// pausing is a fetch that failed.
+type pausing struct {
 	err   *copilot.Error
 	pause time.Duration // without what the token endpoint asked for
 	until time.Time
@@ -152,12 +159,13 @@ func New(o Options) (*Source, error) {
 		return nil, fmt.Errorf("entra: %w", err)
 	}
 	s := &Source{
-		client: client, closeIdle: web.CloseIdleConnections, scopes: []string{o.Scope}, flow: o.Flow, now: o.Now,
+		client: client, closeIdle: web.CloseIdleConnections, scopes: []string{o.Scope}, flow: o.Flow,
+		limit: cmp.Or(o.Limit, fetchLimit), now: o.Now, trace: o.Trace.orNothing(),
 	}
 	if o.MaxOwners <= 0 {
 		o.MaxOwners = 10_000
 	}
-	s.tokens, s.failures = newLRU[owner, *token](o.MaxOwners), newLRU[request, *refusal](o.MaxOwners)
+	s.tokens, s.failures = newLRU[owner, *token](o.MaxOwners), newLRU[request, *pausing](o.MaxOwners)
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -173,29 +181,36 @@ func (s *Source) Close() {
 }
 
 // Token implements copilot.TokenSource. Its errors are the context's own, or
-// *copilot.Error of kind ErrRejected, ErrUnreachable or ErrThrottled. After a
-// failure the same error is given again for a while, without asking: 1 s, doubled
-// up to a minute, or as long as the token endpoint wants.
+// *copilot.Error of kind ErrToken. After a failure the same error is given again for
+// a while, without asking: 1 s, doubled up to a minute, or as long as the token
+// endpoint wants. RetryAfter is what is left of it.
 func (s *Source) Token(ctx context.Context, id copilot.Identity) (string, error) {
+	began := time.Now()
 	r := request{owner{id.Tenant, id.User}, id.Assertion}
 	if s.flow == ClientCredentials {
 		r = request{}
 	} else if id.Assertion == "" {
-		return "", &copilot.Error{Kind: copilot.ErrRejected, Cause: errors.New("nobody is signed in whose token could be exchanged")}
-	}
-	secret, err := s.cached(r)
-	switch {
-	case err != nil:
+		err := &copilot.Error{Kind: copilot.ErrToken, Reason: copilot.ReasonClientRefused, Cause: errors.New("nobody is signed in whose token could be exchanged")}
+		s.trace.Failed(ctx, began, err)
 		return "", err
+	}
+	secret, failed := s.cached(ctx, r)
+	switch {
+	case failed != nil:
+		s.trace.Failed(ctx, began, failed)
+		return "", failed
 	case secret != "":
 		return secret, nil
 	}
 	select {
-	case got := <-s.start(r, ""):
-		if got.err != nil {
-			return "", got.err
+	case got := <-s.start(ctx, r, ""):
+		if got.err == nil {
+			return got.secret, nil
 		}
-		return got.secret, nil
+		if !got.own {
+			s.trace.Failed(ctx, began, got.err)
+		}
+		return "", got.err
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
@@ -217,22 +232,19 @@ func (s *Source) Reject(id copilot.Identity, secret string) {
 // cached gives the owner's token, or the error that fetching it still has; both
 // are zero when it has to be fetched. A token that will soon be too old is
 // replaced meanwhile.
-func (s *Source) cached(r request) (string, error) {
+func (s *Source) cached(ctx context.Context, r request) (string, *copilot.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	if t, ok := s.tokens.get(r.owner); ok && !now.Add(atLeast).After(t.expires) {
 		if !now.Before(t.next) {
 			t.next = now.Add(pauseFailed)
-			s.start(r, t.secret)
+			s.start(ctx, r, t.secret)
 		}
 		return t.secret, nil
 	}
 	s.tokens.remove(r.owner)
-	if err := s.failed(r); err != nil {
-		return "", err
-	}
-	return "", nil
+	return "", s.failed(r)
 }
 
 // failed is the error of the last fetch for a request, nil when it is time to ask
@@ -244,9 +256,7 @@ func (s *Source) failed(r request) *copilot.Error {
 		return nil
 	}
 	own := *f.err
-	if errors.Is(&own, copilot.ErrThrottled) {
-		own.RetryAfter = max(f.until.Sub(now).Round(time.Second), time.Second)
-	}
+	own.RetryAfter = max(f.until.Sub(now).Round(time.Second), time.Second)
 	return &own
 }
 
@@ -254,24 +264,30 @@ func (s *Source) failed(r request) *copilot.Error {
 type fetched struct {
 	secret string
 	err    *copilot.Error
+	own    bool // it was fetched for this call
 }
 
 // start fetches a token in place of an old one, or waits for the fetch that runs
 // for the same request. It belongs to nobody's turn: whoever leaves, the others
-// wait for it.
-func (s *Source) start(r request, old string) <-chan fetched {
+// wait for it. Of ctx only the values are used.
+func (s *Source) start(ctx context.Context, r request, old string) <-chan fetched {
 	done := make(chan fetched, 1)
 	s.runs.Go(func() {
-		key := fmt.Sprintf("%q %q %s", r.tenant, r.user, r.assertion)
-		got, _, _ := s.fetches.Do(key, func() (any, error) { return s.renew(r, old), nil })
-		done <- got.(fetched)
+		key, mine := fmt.Sprintf("%q %q %s", r.tenant, r.user, r.assertion), false
+		result, _, _ := s.fetches.Do(key, func() (any, error) {
+			mine = true
+			return s.renew(ctx, r, old), nil
+		})
+		got := result.(fetched)
+		got.own = got.own && mine
+		done <- got
 	})
 	return done
 }
 
 // renew fetches a token and caches it, or the failure, unless a fetch that has
 // just ended did.
-func (s *Source) renew(r request, old string) fetched {
+func (s *Source) renew(values context.Context, r request, old string) fetched {
 	s.mu.Lock()
 	t, ok := s.tokens.get(r.owner)
 	failed := s.failed(r)
@@ -282,9 +298,25 @@ func (s *Source) renew(r request, old string) fetched {
 	case failed != nil:
 		return fetched{err: failed}
 	}
-	ctx, cancel := context.WithTimeout(s.life, fetchLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(values), s.limit)
 	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	ctx, done := s.trace.Fetch(ctx)
 	got, err := s.fetch(ctx, r.assertion)
+	result := s.keep(r, got, err)
+	switch {
+	case result.err == nil:
+		done(nil)
+	case s.life.Err() != nil:
+		done(context.Canceled)
+	default:
+		done(result.err)
+	}
+	return result
+}
+
+// keep caches what a fetch came to.
+func (s *Source) keep(r request, got confidential.AuthResult, err error) fetched {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -292,15 +324,16 @@ func (s *Source) renew(r request, old string) fetched {
 		s.failures.remove(r)
 		life := got.ExpiresOn.Sub(now)
 		s.tokens.put(r.owner, &token{secret: got.AccessToken, expires: got.ExpiresOn, next: got.ExpiresOn.Add(-min(early, life/2))})
-		return fetched{secret: got.AccessToken}
+		return fetched{secret: got.AccessToken, own: true}
 	}
-	f := &refusal{pause: firstPause}
+	f := &pausing{pause: firstPause}
 	if before, ok := s.failures.get(r); ok {
 		f.pause = min(2*before.pause, maxPause)
 	}
 	var wait time.Duration
-	f.err, wait = failure(err, now)
-	f.until = now.Add(max(f.pause, wait))
+	f.err, wait = failure(err, s.flow, now)
+	f.err.RetryAfter = max(f.pause, wait)
+	f.until = now.Add(f.err.RetryAfter)
 	s.failures.put(r, f)
-	return fetched{err: f.err}
+	return fetched{err: f.err, own: true}
 }

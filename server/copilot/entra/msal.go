@@ -2,10 +2,12 @@ package entra
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -51,40 +53,85 @@ func (b bounded) CloseIdleConnections() {
 	(&http.Client{Transport: b.RoundTripper}).CloseIdleConnections()
 }
 
-// failure classifies a token that could not be fetched, as a failure of the agent:
-// the caller's sign-in is good, this service's own request was not. An answer that
-// refuses is ErrRejected, 429 is ErrThrottled, and no answer, or one that makes no
-// sense, is ErrUnreachable. The error carries no text of the token endpoint, which
-// may name users. Wait is how long the token endpoint wants to be left alone, 0 if
-// it does not say.
-func failure(err error, now time.Time) (failed *copilot.Error, wait time.Duration) {
+// failure is the error of a token that could not be fetched: always ErrToken, for the
+// agent was not asked and the caller's sign-in is good. It carries no text of the token
+// endpoint, which may name users. Wait is how long the token endpoint wants to be left
+// alone, 0 if it does not say.
+func failure(err error, flow Flow, now time.Time) (failed *copilot.Error, wait time.Duration) {
+	failed = &copilot.Error{Kind: copilot.ErrToken, Reason: copilot.ReasonNotUnderstood}
 	if e, ok := errors.AsType[msal.CallErr](err); ok {
-		f := &copilot.Error{Kind: copilot.ErrRejected, Code: code(e.Resp.Body), Cause: fmt.Errorf("token endpoint answered with status %d", e.Resp.StatusCode)}
 		wait = copilot.RetryAfter(e.Resp.Header.Get("Retry-After"), now, maxRetryAfter)
-		switch status := e.Resp.StatusCode; {
-		case status == http.StatusTooManyRequests:
-			f.Kind, f.RetryAfter = copilot.ErrThrottled, wait
-		case status >= 500, status < 400, status == http.StatusRequestTimeout, status == http.StatusNotFound && f.Code == "":
-			f.Kind = copilot.ErrUnreachable
-		}
-		return f, wait
+		answer := refusal(e.Resp.Body)
+		failed.Code, failed.Reason = answer.code(), answer.reason(e.Resp.StatusCode, flow)
+		failed.Cause = fmt.Errorf("token endpoint answered with status %d", e.Resp.StatusCode)
+		return failed, wait
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: fmt.Errorf("token endpoint: %w", e.Err)}, 0
+		failed.Reason, failed.Cause = unanswered(e.Err), fmt.Errorf("token endpoint: %w", e.Err)
+		return failed, 0
 	}
 	if _, ok := errors.AsType[msal.InvalidJsonErr](err); ok {
-		return &copilot.Error{Kind: copilot.ErrUnreachable, Cause: errors.New("token endpoint answered with something that is not JSON")}, 0
+		failed.Cause = errors.New("token endpoint answered with something that is not JSON")
+		return failed, 0
 	}
-	return &copilot.Error{Kind: copilot.ErrRejected, Cause: fmt.Errorf("token endpoint: %T", err)}, 0
+	failed.Cause = fmt.Errorf("token endpoint: %T", err)
+	return failed, 0
+}
+
+// unanswered is the reason of a request that got no answer.
+func unanswered(err error) string {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return copilot.ReasonName
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		return copilot.ReasonTimeout
+	}
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	if untrusted || plain || alert || errors.Is(err, http.ErrSchemeMismatch) {
+		return copilot.ReasonTLS
+	}
+	return copilot.ReasonUnreachable
+}
+
+// refused is the body of an answer that is no token (RFC 6749, section 5.2), with
+// Microsoft's numbers.
+type refused struct {
+	Error string   `json:"error"`
+	Codes []uint32 `json:"error_codes"`
+}
+
+func refusal(body io.Reader) (answer refused) {
+	if err := json.NewDecoder(body).Decode(&answer); err != nil {
+		return refused{}
+	}
+	return answer
 }
 
 // code is the number that Microsoft documents for a refusal, "AADSTS65001".
-func code(body io.Reader) string {
-	var answer struct {
-		Codes []uint32 `json:"error_codes"`
-	}
-	if err := json.NewDecoder(body).Decode(&answer); err != nil || len(answer.Codes) == 0 {
+func (r refused) code() string {
+	if len(r.Codes) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("AADSTS%d", answer.Codes[0])
+	return fmt.Sprintf("AADSTS%d", r.Codes[0])
+}
+
+// reason says whose fault a refusal is.
+func (r refused) reason(status int, flow Flow) string {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return copilot.ReasonThrottled
+	case status >= 500, status == http.StatusRequestTimeout, r.Error == "temporarily_unavailable", r.Error == "server_error":
+		return copilot.ReasonIssuerFailed
+	case status < 400, r.Error == "" && len(r.Codes) == 0: // a redirect, or a page of something in between
+		return copilot.ReasonNotUnderstood
+	}
+	switch r.Error {
+	case "invalid_grant", "interaction_required", "consent_required", "login_required":
+		if flow == OnBehalfOf {
+			return copilot.ReasonUserRefused
+		}
+	}
+	return copilot.ReasonClientRefused
 }
