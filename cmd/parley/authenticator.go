@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"parley/server/auth"
+	"parley/telemetry"
 )
 
 // authenticator decides who is asking.
@@ -18,7 +19,7 @@ type authenticator struct {
 
 // openAuth makes the authenticator. The keys are fetched in the background: an
 // issuer that is away must not keep the service from starting.
-func openAuth(ctx context.Context, c config, with seams, log *slog.Logger) (authenticator, error) {
+func openAuth(ctx context.Context, c config, with seams, tel *telemetry.Telemetry, log *slog.Logger) (authenticator, error) {
 	if with.verifier != nil {
 		return authenticator{Verifier: with.verifier, close: func() {}}, nil
 	}
@@ -30,9 +31,11 @@ func openAuth(ctx context.Context, c config, with seams, log *slog.Logger) (auth
 	}
 	transport := auth.NewTransport()
 	transport.DialContext = newLookups().dialing(&net.Dialer{})
+	if with.issuers != nil {
+		with.issuers(transport)
+	}
 	o := auth.Options{
-		Transport: transport,
-		Source:    auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
+		Source: auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
 		Scopes: c.authScopes, Roles: c.authRoles,
 		OnRefresh: func(err error) {
 			if err != nil {
@@ -46,6 +49,8 @@ func openAuth(ctx context.Context, c config, with seams, log *slog.Logger) (auth
 	if len(o.Audiences) == 0 {
 		o.Audiences = []string{"api://" + c.azureClientID, c.azureClientID}
 	}
+	watched := tel.KeyIssuer(o.Source.Address(), auth.ErrUnavailable)
+	o.Transport, o.Trace = watched.Transport(transport), auth.Trace{Fetch: watched.Fetch, Failed: watched.Failed}
 	var warnings []string
 	if len(o.Tenants) == 0 {
 		warnings = []string{"ALLOWED_TENANT_IDS is empty: nobody can come in"}
@@ -53,6 +58,10 @@ func openAuth(ctx context.Context, c config, with seams, log *slog.Logger) (auth
 	b, err := auth.NewBearer(o)
 	if err != nil {
 		return authenticator{}, fmt.Errorf("AUTH_ISSUER: %w", err)
+	}
+	if err := tel.ObserveSigningKeys(b.KeysAge); err != nil {
+		b.Close()
+		return authenticator{}, err
 	}
 	stop := background(ctx, func(ctx context.Context) { _ = b.Refresh(ctx) }) // OnRefresh has said why
 	return authenticator{Verifier: b, warnings: warnings, close: func() {

@@ -18,9 +18,11 @@ import (
 	"parley/contracttest/matrix"
 	"parley/contracttest/mutants"
 	"parley/contracttest/redistest"
+	"parley/server"
 	"parley/server/auth"
 	"parley/server/turn"
 	"parley/store"
+	"parley/telemetry"
 )
 
 // asUnbounded makes the test binary be the program with a bound missing, which it names.
@@ -40,7 +42,11 @@ func unboundeds() []unbounded {
 			return nil
 		}},
 		{"waits-for-the-issuer-in-few-places", "unknown-keys", func(ctx context.Context, c config, with *seams) error {
-			a, err := openAuth(ctx, c, seams{}, slog.New(slog.DiscardHandler))
+			tel, err := telemetry.New(telemetry.Options{Class: server.Class, Classes: classes()})
+			if err != nil {
+				return err
+			}
+			a, err := openAuth(ctx, c, seams{}, tel, slog.New(slog.DiscardHandler))
 			with.verifier = few{a, semaphore.NewWeighted(8)}
 			return err
 		}},

@@ -73,7 +73,7 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 	if s.agent, err = openAgent(c, with, s.tel, s.log); err != nil {
 		return nil, err
 	}
-	if s.auth, err = openAuth(ctx, c, with, s.log); err != nil {
+	if s.auth, err = openAuth(ctx, c, with, s.tel, s.log); err != nil {
 		return nil, err
 	}
 	s.health = server.NewHealth(server.HealthConfig{

@@ -41,6 +41,7 @@ type Options struct {
 	Transport http.RoundTripper
 	// OnRefresh is told how each attempt to fetch the keys ended; nil for nothing.
 	OnRefresh func(error)
+	Trace     Trace
 	Now       func() time.Time // nil means time.Now
 }
 
@@ -90,7 +91,7 @@ func NewBearer(o Options) (*Bearer, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	return &Bearer{
-		keys: newKeys(f.fetch, o.OnRefresh, o.Now),
+		keys: newKeys(f.fetch, o.OnRefresh, o.Trace, o.Now),
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{algRSA, algEC}), jwt.WithStrictDecoding(),
 			jwt.WithLeeway(leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
@@ -105,6 +106,9 @@ func NewBearer(o Options) (*Bearer, error) {
 // Refresh fetches the keys now, if that is due, so that the first token need not
 // wait for them. Its error matches ErrUnavailable or is the context's.
 func (b *Bearer) Refresh(ctx context.Context) error { return b.keys.refresh(ctx) }
+
+// KeysAge is how long ago the keys were fetched; known is false if they never were.
+func (b *Bearer) KeysAge() (_ time.Duration, known bool) { return b.keys.age() }
 
 // Close ends what still runs; Verify must not be called any more.
 func (b *Bearer) Close() {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,6 +58,7 @@ type snapshot struct {
 type keys struct {
 	fetch     func(context.Context) (*snapshot, error)
 	onRefresh func(error)
+	trace     Trace
 	now       func() time.Time
 
 	life   context.Context // ends with close
@@ -73,8 +75,8 @@ type keys struct {
 
 const flightName = "keys"
 
-func newKeys(fetch func(context.Context) (*snapshot, error), onRefresh func(error), now func() time.Time) *keys {
-	k := &keys{fetch: fetch, onRefresh: onRefresh, now: now}
+func newKeys(fetch func(context.Context) (*snapshot, error), onRefresh func(error), trace Trace, now func() time.Time) *keys {
+	k := &keys{fetch: fetch, onRefresh: onRefresh, trace: trace.orNothing(), now: now}
 	k.life, k.end = context.WithCancel(context.Background())
 	return k
 }
@@ -90,6 +92,12 @@ func (k *keys) close() {
 // since. Its error is errNotOurs when the issuer was asked after that and has no
 // such key, else an *UnavailableError, or the context's.
 func (k *keys) find(ctx context.Context, kid string) (found []key, issuer string, err error) {
+	began, own := time.Now(), false
+	defer func() {
+		if errors.Is(err, ErrUnavailable) && !own {
+			k.trace.Failed(ctx, began, err)
+		}
+	}()
 	k.mu.Lock()
 	found, issuer = k.known(kid)
 	fetching, due := k.fetching, k.due()
@@ -98,13 +106,13 @@ func (k *keys) find(ctx context.Context, kid string) (found []key, issuer string
 	k.mu.Unlock()
 	if found != nil {
 		if stale && due && !fetching {
-			k.flight.DoChan(flightName, k.update) // in the background; close waits for it
+			k.begin(ctx, new(atomic.Bool)) // in the background; close waits for it
 		}
 		return found, issuer, nil
 	}
 	switch {
 	case due || fetching:
-		err = k.wait(ctx)
+		own, err = k.wait(ctx)
 	case withdrawn:
 		return nil, "", errNotOurs // the issuer has said so
 	default:
@@ -147,7 +155,7 @@ func (k *keys) unavailable() error {
 }
 
 // wait is join for one of MaxWaiting callers.
-func (k *keys) wait(ctx context.Context) error {
+func (k *keys) wait(ctx context.Context) (own bool, err error) {
 	k.mu.Lock()
 	full := k.waiting >= MaxWaiting
 	if !full {
@@ -155,7 +163,7 @@ func (k *keys) wait(ctx context.Context) error {
 	}
 	k.mu.Unlock()
 	if full {
-		return k.unavailable()
+		return false, k.unavailable()
 	}
 	defer func() {
 		k.mu.Lock()
@@ -166,32 +174,43 @@ func (k *keys) wait(ctx context.Context) error {
 }
 
 // join waits for the fetch that runs, or for one that it begins. A fetch belongs
-// to nobody's request: whoever leaves, the others wait for it.
-func (k *keys) join(ctx context.Context) error {
+// to nobody's request: whoever leaves, the others wait for it. own is true of the
+// caller whose fetch it is.
+func (k *keys) join(ctx context.Context) (own bool, err error) {
+	var mine atomic.Bool
 	select {
-	case done := <-k.flight.DoChan(flightName, k.update):
-		return done.Err
+	case done := <-k.begin(ctx, &mine):
+		return mine.Load(), done.Err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return context.Canceled
+			return mine.Load(), context.Canceled
 		}
-		return k.unavailable()
+		return mine.Load(), k.unavailable()
 	}
+}
+
+// begin begins a fetch, and then sets mine, or joins the one that runs. Of ctx only
+// the values are used.
+func (k *keys) begin(ctx context.Context, mine *atomic.Bool) <-chan singleflight.Result {
+	return k.flight.DoChan(flightName, func() (any, error) { return nil, k.update(ctx, mine) })
 }
 
 // update fetches the keys, unless somebody just has. Keys that were there before
 // stay when it fails. It runs in the flight.
-func (k *keys) update() (any, error) {
+func (k *keys) update(values context.Context, mine *atomic.Bool) error {
 	k.mu.Lock()
 	if !k.due() || k.life.Err() != nil {
 		k.mu.Unlock()
-		return nil, k.unavailable()
+		return k.unavailable()
 	}
 	k.fetching = true
 	k.mu.Unlock()
+	mine.Store(true)
 
-	ctx, cancel := context.WithTimeout(k.life, fetchLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(values), fetchLimit)
 	defer cancel()
+	defer context.AfterFunc(k.life, cancel)()
+	ctx, done := k.trace.Fetch(ctx)
 	s, err := k.fetch(ctx)
 
 	k.mu.Lock()
@@ -208,10 +227,26 @@ func (k *keys) update() (any, error) {
 	}
 	k.mu.Unlock()
 	k.onRefresh(err)
-	if err != nil {
-		return nil, k.unavailable()
+	switch {
+	case err == nil:
+		done(nil)
+		return nil
+	case k.life.Err() != nil:
+		done(context.Canceled)
+	default:
+		done(k.unavailable())
 	}
-	return nil, nil
+	return k.unavailable()
+}
+
+// age is how long ago the keys were fetched; known is false if they never were.
+func (k *keys) age() (_ time.Duration, known bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == nil {
+		return 0, false
+	}
+	return k.now().Sub(k.current.at), true
 }
 
 // lackOf is the lack of descriptors that an error comes of, nil if it comes of another.
@@ -232,7 +267,8 @@ func (k *keys) refresh(ctx context.Context) error {
 	k.mu.Unlock()
 	switch {
 	case due:
-		return k.join(ctx)
+		_, err := k.join(ctx)
+		return err
 	case !have:
 		return k.unavailable()
 	}

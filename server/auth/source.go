@@ -59,6 +59,14 @@ func (s Source) check() error {
 	return nil
 }
 
+// Address is the URL that is asked first.
+func (s Source) Address() string {
+	if s.KeysURL != "" {
+		return s.KeysURL
+	}
+	return s.discovery()
+}
+
 func (s Source) discovery() string {
 	if s.Discovery != "" {
 		return s.Discovery
