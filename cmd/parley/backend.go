@@ -48,7 +48,7 @@ func openStore(c config, with seams, large *fair.Places, tel *telemetry.Telemetr
 			watch: func(context.Context) {}, warnings: func() []string { return nil },
 		}, nil
 	}
-	credentials, err := openCredentials(c.deployment, log)
+	credentials, err := openCredentials(c.deployment, tel, log)
 	if err != nil {
 		return backend{}, err
 	}

@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	"parley/server"
+	"parley/store"
 	"parley/store/redis"
 	"parley/store/redis/entra"
+	"parley/telemetry"
 )
 
 // redisCredentials are where the store gets what it signs in to Redis with.
@@ -19,11 +21,11 @@ type redisCredentials struct {
 }
 
 // openCredentials begins to fetch tokens where Redis is shown those.
-func openCredentials(d deployment, log *slog.Logger) (redisCredentials, error) {
+func openCredentials(d deployment, tel *telemetry.Telemetry, log *slog.Logger) (redisCredentials, error) {
 	c := redisCredentials{warnings: func() []string { return nil }, close: func() {}}
 	switch {
 	case d.entra.method != "":
-		source, err := entra.New(d.entra.options(log))
+		source, err := entra.New(d.entra.options(tel, log))
 		if err != nil {
 			return c, fmt.Errorf("REDIS_ENTRA: %w", err)
 		}
@@ -41,7 +43,7 @@ func openCredentials(d deployment, log *slog.Logger) (redisCredentials, error) {
 }
 
 // options are the settings as package entra wants them.
-func (e entraSettings) options(log *slog.Logger) entra.Options {
+func (e entraSettings) options(tel *telemetry.Telemetry, log *slog.Logger) entra.Options {
 	o := entra.Options{
 		Method: entra.Method(e.method), ClientID: e.client, Secret: e.secret, ObjectID: e.object, Scope: e.scope,
 		Told: func(event entra.Event) { tellOfTokens(log, event) },
@@ -52,6 +54,8 @@ func (e entraSettings) options(log *slog.Logger) entra.Options {
 	if o.Method == entra.WorkloadIdentity {
 		o.TokenFile = e.tokenFile
 	}
+	watched := tel.TokenIssuer(telemetry.TokenForRedis, o.Authority, store.ErrCredentials)
+	o.Fetch, o.Observed = watched.Fetch, watched.Transport
 	return o
 }
 

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,13 @@ type Options struct {
 	Scope    string // DefaultScope if empty
 	// RootCAs are trusted for Authority; the system's if nil.
 	RootCAs *x509.CertPool
+	// Fetch is called when a fetch begins, and may be nil. The requests are made with the
+	// context that it returns, and done is called at the end with a *store.Error of kind
+	// store.ErrCredentials, context.Canceled where the Source was closed, or nil. It must
+	// not block.
+	Fetch func(ctx context.Context) (_ context.Context, done func(error))
+	// Observed decorates the transport of the requests; nil leaves it as it is.
+	Observed func(http.RoundTripper) http.RoundTripper
 	// Told is called when a fetch fails after one that did not, and when one succeeds
 	// after that. It must not block. It may be nil.
 	Told func(Event)
@@ -80,6 +88,7 @@ type Event struct {
 // many goroutines.
 type Source struct {
 	fetch    func(context.Context) (token, error)
+	begun    func(context.Context) (context.Context, func(error)) // Options.Fetch
 	objectID string
 	told     func(Event)
 
@@ -115,7 +124,10 @@ func New(o Options) (*Source, error) {
 
 // start makes a Source with any way to fetch.
 func start(o Options, fetch func(context.Context) (token, error)) *Source {
-	s := &Source{fetch: fetch, objectID: o.ObjectID, told: o.Told}
+	s := &Source{fetch: fetch, begun: o.Fetch, objectID: o.ObjectID, told: o.Told}
+	if s.begun == nil {
+		s.begun = func(ctx context.Context) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
 	if s.told == nil {
 		s.told = func(Event) {}
 	}

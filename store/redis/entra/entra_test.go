@@ -37,7 +37,7 @@ func fetch(t *testing.T, o Options) (token, error) {
 		t.Fatal(err)
 	}
 	s := &Source{fetch: f, objectID: o.ObjectID}
-	return s.attempt(t.Context())
+	return s.valid(t.Context())
 }
 
 // Every method asks as its protocol says, for the right thing.

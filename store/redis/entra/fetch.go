@@ -94,12 +94,15 @@ func newConfidential(o Options) (func(context.Context) (token, error), error) {
 // web is the HTTP client of the library. It cuts answers that are too long, which
 // the library reads whole. It implements managedidentity.ClientConfigurer, without
 // which Service Fabric cannot be asked.
-type web struct{ *http.Client }
+type web struct {
+	*http.Client
+	observed func(http.RoundTripper) http.RoundTripper // nil for none
+}
 
 // newWeb follows no redirects, which would take the secret elsewhere, and keeps no
 // connections, which would be hours old when they are needed again.
 func newWeb(proxy func(*http.Request) (*url.URL, error), o Options) *web {
-	return &web{&http.Client{
+	return &web{observed: o.Observed, Client: &http.Client{
 		Transport: &http.Transport{
 			Proxy:               proxy,
 			DialContext:         (&net.Dialer{Timeout: fetchLimit}).DialContext,
@@ -122,7 +125,13 @@ func (w *web) ConfigureClient(augment func(*http.Client) (*http.Client, error)) 
 
 // Do sends one request.
 func (w *web) Do(r *http.Request) (*http.Response, error) {
-	resp, err := w.Client.Do(r) //nolint:gosec // the library makes the request, of what the operator and the machine set
+	c := *w.Client
+	if w.observed != nil {
+		// Here and not in newWeb: for Service Fabric the library makes another transport
+		// out of this one, and takes none but an *http.Transport.
+		c.Transport = w.observed(c.Transport)
+	}
+	resp, err := c.Do(r) //nolint:gosec // the library makes the request, of what the operator and the machine set
 	if err == nil {
 		resp.Body = struct {
 			io.Reader

@@ -60,6 +60,21 @@ func (s *Source) run(life context.Context) {
 func (s *Source) attempt(life context.Context) (token, error) {
 	ctx, cancel := context.WithTimeout(life, fetchLimit)
 	defer cancel()
+	ctx, done := s.begun(ctx)
+	got, err := s.valid(ctx)
+	switch {
+	case err == nil:
+		done(nil)
+	case life.Err() != nil:
+		done(context.Canceled)
+	default:
+		done(outage(err))
+	}
+	return got, err
+}
+
+// valid fetches a token and looks at it.
+func (s *Source) valid(ctx context.Context) (token, error) {
 	got, err := s.fetch(ctx)
 	if err != nil {
 		return token{}, err
