@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"parley/server/auth"
+	"parley/server/copilot"
 	"parley/server/turn"
 	"parley/store"
 )
@@ -79,6 +80,9 @@ func Reasons() map[string][]Reason {
 			reasonConnections, reasonProcessor, reasonPages, reasonFiles,
 		},
 	}
+	for _, r := range copilot.TokenReasons() {
+		all[classToken] = append(all[classToken], Reason(r))
+	}
 	for _, r := range auth.Reasons() {
 		all[classUnauthenticated] = append(all[classUnauthenticated], Reason(r))
 	}
@@ -92,6 +96,9 @@ func reasonOf(err error) Reason {
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.reason
+	}
+	if e, ok := errors.AsType[*copilot.Error](err); ok && errors.Is(e, copilot.ErrToken) {
+		return Reason(e.Reason)
 	}
 	if e, ok := errors.AsType[*turn.OverloadedError](err); ok {
 		return Reason(e.Reason)

@@ -14,6 +14,7 @@ import (
 
 	"parley/server/auth"
 	"parley/server/auth/authtest"
+	"parley/server/copilot"
 	"parley/server/turn"
 	"parley/store"
 )
@@ -107,6 +108,16 @@ func TestReasons(t *testing.T) {
 		if got := reasonOf(err); got != want {
 			t.Errorf("%v is for %q, want %q", err, got, want)
 		}
+	}
+	for _, r := range copilot.TokenReasons() {
+		provoked[Reason(r)] = true
+		if got := reasonOf(&copilot.Error{Kind: copilot.ErrToken, Reason: r}); got != Reason(r) {
+			t.Errorf("no token is for %q, want %q", got, r)
+		}
+	}
+	// What the agent's errors say is not of the list.
+	if got := reasonOf(&copilot.Error{Kind: copilot.ErrProtocol, Reason: "answer has more than MAX_ANSWER_BYTES"}); got != "" {
+		t.Errorf("a failure of the agent is for %q", got)
 	}
 	for class, reasons := range Reasons() {
 		for _, r := range reasons {

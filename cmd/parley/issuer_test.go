@@ -217,7 +217,7 @@ func (c noToken) provoke(t *testing.T, w *watched, e *tokenEndpoint, path string
 	}
 	found := 0
 	for _, l := range w.lines() {
-		if l["class"] == "token_unavailable" && l["stage"] == "token" && strings.Contains(l["error"].(string), c.reasonFor(onBehalf)) {
+		if l["class"] == "token_unavailable" && l["stage"] == "token" && l["reason"] == c.reasonFor(onBehalf) && strings.Contains(l["error"].(string), c.reasonFor(onBehalf)) {
 			found++
 		}
 	}
@@ -264,7 +264,8 @@ func (c noToken) spans(t *testing.T, w *watched, host attributes, first, second 
 		}
 	}
 	for _, s := range w.collector.server() {
-		if (s.trace == first.TraceID || s.trace == second.TraceID) && (s.attrs["error.type"] != "token_unavailable" || s.attrs["parley.failure.stage"] != "token") {
+		if (s.trace == first.TraceID || s.trace == second.TraceID) && (s.attrs["error.type"] != "token_unavailable" || s.attrs["parley.failure.stage"] != "token" ||
+			s.attrs["parley.failure.reason"] != c.reasonFor(onBehalf)) {
 			t.Errorf("span of a request: %+v", s)
 		}
 	}

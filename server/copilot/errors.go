@@ -21,10 +21,10 @@ var (
 	ErrToken = errors.New("copilot: no token for the agent")
 )
 
-// The Reason of an ErrToken is one of these words, or empty. The first five are the
-// issuer's, or of the way to it; ReasonClientRefused is for whoever deploys this
-// service to mend, and ReasonUserRefused for the user or the administrator of the
-// user's tenant.
+// The Reason of an ErrToken is one of these words, or empty. ReasonClientRefused is for
+// whoever deploys this service to mend, ReasonUserRefused for the user or the
+// administrator of the user's tenant, and the others are the issuer's, or of the way
+// to it.
 const (
 	ReasonName          = "name_not_found" // a name server knows no address, or does not answer
 	ReasonTLS           = "tls_failed"     // the certificate is not trusted, or what answers speaks no TLS
@@ -36,6 +36,14 @@ const (
 	ReasonClientRefused = "client_refused" // our client id, secret or scope (RFC 6749, section 5.2)
 	ReasonUserRefused   = "user_refused"   // the user's sign-in is too old, or lacks a consent or a second factor
 )
+
+// TokenReasons are all of them.
+func TokenReasons() []string {
+	return []string{
+		ReasonName, ReasonTLS, ReasonUnreachable, ReasonTimeout, ReasonIssuerFailed, ReasonThrottled, ReasonNotUnderstood,
+		ReasonClientRefused, ReasonUserRefused,
+	}
+}
 
 // Error is a failed call of the agent. The foreign cause is kept for the log
 // and not unwrapped, so that nothing inside it can pass for an error of another
