@@ -20,14 +20,14 @@ type adapter struct {
 func (a *adapter) adapt(rt route) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		x, r := a.begin(rt, r)
-		w := &statusWriter{ResponseWriter: raw, draining: a.cfg.Health.isDraining}
+		w := &responseWriter{ResponseWriter: raw, draining: a.cfg.Health.isDraining}
+		x.answer = w
 		w.Header().Set("X-Request-Id", x.requestID)
 		w.Header().Set("Traceparent", x.traceparent)
 		secure(w.Header())
 
 		err := a.carry(rt, w, r)
-		broken := x.cut || err != nil && w.status != 0 && !x.told
-		if err != nil && !broken {
+		if err != nil && !w.begun() {
 			leave := a.admission.problems.enter(w)
 			err = writeProblem(w, r, err)
 			leave()
@@ -36,9 +36,9 @@ func (a *adapter) adapt(rt route) http.Handler {
 		// The end of a turn that waits for the store keeps the request's context. It
 		// needs the trace in it, and must not keep the caller's token.
 		x.who = auth.Principal{}
-		if broken {
-			// The client has half an answer. Only a cut connection can still tell it
-			// that the answer is not whole.
+		if w.err != nil || err != nil && !w.complete {
+			// The client has no answer, or a part of one. Only a cut connection can
+			// still tell it that this is not the whole.
 			panic(http.ErrAbortHandler)
 		}
 	})
@@ -67,7 +67,7 @@ func (a *adapter) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 
 // carry authenticates the caller and runs the handler. A panic becomes an error,
 // so it is answered and logged like any other failure.
-func (a *adapter) carry(rt route, w *statusWriter, r *http.Request) (err error) {
+func (a *adapter) carry(rt route, w *responseWriter, r *http.Request) (err error) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:

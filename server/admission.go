@@ -64,7 +64,7 @@ func orUnbounded(n int) int {
 }
 
 // enter admits a request or returns why not. The caller must call leave at its end.
-func (a *admission) enter(rt route, w *statusWriter, r *http.Request) (leave func(), err error) {
+func (a *admission) enter(rt route, w *responseWriter, r *http.Request) (leave func(), err error) {
 	if rt.open {
 		return a.open.enter(w), nil
 	}

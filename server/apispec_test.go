@@ -29,9 +29,12 @@ func check(t testing.TB, x apispec.Exchange) {
 	}
 }
 
-// recorded checks an answer that a recorder holds.
+// recorded checks an answer that a recorder holds, if there is one.
 func recorded(ctx context.Context, t testing.TB, c call, rec *httptest.ResponseRecorder) {
 	t.Helper()
+	if rec.Code == noAnswer {
+		return
+	}
 	check(t, apispec.Exchange{Request: c.request(ctx), Sent: []byte(c.Body), Status: rec.Code, Header: rec.Result().Header, Body: rec.Body.Bytes()})
 }
 

@@ -15,7 +15,7 @@ import (
 type Done struct {
 	Method   string
 	Route    string     // the pattern without its method; "" where no route matched
-	Status   int        // 499 when the client had left
+	Status   int        // that was sent; 0 if none was, because the client had left
 	Class    string     // failure class; "" on success
 	Reason   Reason     // one of Reasons of the class; "" where it says all
 	Stage    turn.Stage // where the failure happened; "" when there was none
@@ -45,8 +45,7 @@ type exchange struct {
 	isTurn      bool
 	aside       bool // not counted among the requests of the API
 	streamed    bool
-	told        bool // the failure was sent as the stream's last event
-	cut         bool // the client may have only a part of the answer
+	answer      *responseWriter
 	requestID   string
 	traceparent string // of the request's span
 	began       time.Time

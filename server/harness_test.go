@@ -159,6 +159,24 @@ func (c call) request(ctx context.Context) *http.Request {
 	return r
 }
 
+// noAnswer is the status of an answer of which nothing was written.
+const noAnswer = 0
+
+// answerOf has a handler answer a request. cut reports whether the connection was cut.
+func answerOf(h http.Handler, r *http.Request) (rec *httptest.ResponseRecorder, cut bool) {
+	rec = httptest.NewRecorder()
+	rec.Code = noAnswer
+	defer func() {
+		if v := recover(); v != nil {
+			if cut = aborts(v); !cut {
+				panic(v)
+			}
+		}
+	}()
+	h.ServeHTTP(rec, r)
+	return rec, false
+}
+
 // do carries one request out.
 func (w *harness) do(c call) *httptest.ResponseRecorder {
 	w.t.Helper()

@@ -33,12 +33,12 @@ func blockingAgent() (agent *fakeAgent, started chan struct{}, release chan stru
 	return agent, started, release
 }
 
-// async sends a request on its own goroutine.
+// async sends a request on its own goroutine. An answer that is cut off before anything
+// of it was written has the status noAnswer.
 func (w *harness) async(ctx context.Context, c call) <-chan *httptest.ResponseRecorder {
 	answer := make(chan *httptest.ResponseRecorder, 1)
 	go func() {
-		rec := httptest.NewRecorder()
-		w.server.ServeHTTP(rec, c.request(ctx))
+		rec, _ := answerOf(w.server, c.request(ctx))
 		recorded(ctx, w.t, c, rec)
 		answer <- rec
 	}()

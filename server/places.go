@@ -20,7 +20,7 @@ type places struct {
 }
 
 type place struct {
-	of    *statusWriter
+	of    *responseWriter
 	since time.Time
 }
 
@@ -33,7 +33,7 @@ func newPlaces(limit int) *places { return &places{limit: limit} }
 
 // enter takes a place for an answer. Leave must be called before the handler
 // returns, when the answer has been flushed.
-func (p *places) enter(w *statusWriter) (leave func()) {
+func (p *places) enter(w *responseWriter) (leave func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if held := p.held.Len(); held >= p.limit {
@@ -57,7 +57,7 @@ func (p *places) enter(w *statusWriter) (leave func()) {
 func (s *Server) Bounded(h http.Handler, atOnce int) http.Handler {
 	p := newPlaces(atOnce)
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
-		w := &statusWriter{ResponseWriter: raw, draining: s.cfg.Health.isDraining}
+		w := &responseWriter{ResponseWriter: raw, draining: s.cfg.Health.isDraining}
 		defer p.enter(w)()
 		h.ServeHTTP(steadily{w}, r)
 		flush(w)

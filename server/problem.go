@@ -55,14 +55,12 @@ func problemOf(r *http.Request, err error) problem {
 }
 
 // writeProblem answers a failure and returns it for the log. The answer has only
-// texts of this package, never the error's own.
+// texts of this package, never the error's own. A client that has left is answered
+// nothing: the adapter cuts its connection, so that one which closed only its own half
+// does not take an empty answer for a whole one.
 func writeProblem(w http.ResponseWriter, r *http.Request, err error) error {
 	f := failureOf(r, err)
 	if f.Status == statusClientClosed {
-		// The client is gone. A status is sent all the same: without one net/http
-		// sends an empty 200, and a client that closed only its own half of the
-		// connection would take that for an answer.
-		w.WriteHeader(f.Status)
 		return err
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {

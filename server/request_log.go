@@ -11,7 +11,7 @@ import (
 )
 
 // done reports a finished request: one log line, one call of OnDone.
-func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
+func (a *adapter) done(w *responseWriter, r *http.Request, err error) {
 	x := of(r)
 	d := Done{
 		Method: r.Method, Route: x.route, API: !x.aside, Turn: x.isTurn, Status: w.status, Duration: a.cfg.Now().Sub(x.began),
@@ -21,7 +21,7 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 	if x.owner != (store.Owner{}) {
 		d.OwnerHash = a.cfg.OwnerHash(x.owner)
 	}
-	level, lacks := slog.LevelInfo, ""
+	level, lacks, logged := slog.LevelInfo, "", w.status
 	switch {
 	case err != nil:
 		f := failureOf(r, err)
@@ -29,14 +29,14 @@ func (a *adapter) done(w *statusWriter, r *http.Request, err error) {
 		if lacksDescriptors(err) {
 			lacks = "this process can open no more files: raise its limit of open files, or lower MAX_CONNECTIONS and MAX_TURNS"
 		}
-		if d.Status == 0 {
-			d.Status = f.Status
+		if logged == 0 {
+			logged = f.Status // of a client that left, which was sent none
 		}
 	case x.AgentError != "":
 		d.Class, d.Stage, level = classAgentError, turn.StageUpstream, rowOf(classAgentError).Level
 	}
 	attrs := []slog.Attr{
-		slog.String("method", wellKnown(d.Method)), slog.String("route", d.Route), slog.Int("status", d.Status),
+		slog.String("method", wellKnown(d.Method)), slog.String("route", d.Route), slog.Int("status", logged),
 		slog.String("class", d.Class), slog.String("stage", string(d.Stage)), slog.Float64("duration_ms", millis(d.Duration)),
 		slog.String("request_id", x.requestID), slog.String("trace_id", d.TraceID),
 	}

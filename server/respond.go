@@ -39,6 +39,7 @@ func write(w http.ResponseWriter, r *http.Request, status int, mime string, body
 	w.WriteHeader(status)
 	if _, err := (steadily{w}).Write(body); err == nil {
 		flush(w)
+		x.answer.complete = x.answer.err == nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -21,10 +22,11 @@ func (c *chatRoutes) stream(w http.ResponseWriter, r *http.Request, req *turn.Re
 
 // endStream ends a stream, or answers the failure of one that has not begun.
 func endStream(out *eventStream, r *http.Request, a turn.Answer, err error) error {
-	if of(r).Joined && r.Context().Err() != nil {
+	x := of(r)
+	if x.Joined && r.Context().Err() != nil {
 		out.err, err = errGone, r.Context().Err() // the client left before the turn ended
 	}
-	if err != nil && !out.open {
+	if err != nil && !x.answer.begun() {
 		return err
 	}
 	return lastEvent(out, r, a, err)
@@ -46,11 +48,14 @@ func lastEvent(out *eventStream, r *http.Request, a turn.Answer, err error) erro
 	}
 	timing(w, x) // as a trailer
 	out.end()
-	// The last event reports the failure. If it could not be written, the connection
-	// is cut, so that the client does not take what it got for the whole.
-	x.told = out.err == nil
-	if x.cut = out.err != nil; err == nil && !errors.Is(out.err, errGone) {
-		err = out.err
+	// The last event reports the failure. If it could not be written, the answer is not
+	// complete, and the client sees that.
+	x.answer.complete = out.err == nil
+	if errors.Is(out.err, errGone) {
+		return err
 	}
-	return err
+	if _, ours := errors.AsType[*turn.PanicError](out.err); ours && err != nil {
+		return errors.Join(err, out.err) // so that the log has its stack
+	}
+	return cmp.Or(err, out.err)
 }

@@ -126,7 +126,7 @@ func TestClientThatLeavesLosesNothing(t *testing.T) {
 
 	asked := w.agent.asked()
 	rec := <-w.async(ctx, send(id, "too late"))
-	if rec.Code != statusClientClosed || w.agent.asked() != asked || w.lastDone().Class != classClientCanceled {
+	if rec.Code != noAnswer || w.agent.asked() != asked || w.lastDone().Class != classClientCanceled {
 		t.Errorf("status %d, done %+v", rec.Code, w.lastDone())
 	}
 }

@@ -72,7 +72,7 @@ func TestWaitingEnds(t *testing.T) {
 		late := w.async(t.Context(), send(id, "late"))
 		synctest.Wait()
 		leave()
-		if rec := <-left; rec.Code != statusClientClosed {
+		if rec := <-left; rec.Code != noAnswer {
 			t.Errorf("left: %d", rec.Code)
 		}
 		if rec := <-late; rec.Code != 409 || time.Since(start) != turnWait {

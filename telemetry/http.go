@@ -14,7 +14,7 @@ import (
 // Outcome is the result of a request, as the API reports it.
 type Outcome struct {
 	Route        string // pattern without its method; "" where no route matched
-	Status       int    // 499 when the client had left
+	Status       int    // that was sent; 0 if none was
 	Class        string // failure class, "" when all went well
 	Reason       string // why, where the class has more than one; a fixed word
 	Stage        string // where the failure happened, or ""
@@ -60,7 +60,7 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 		start := t.starts.of(s, t.address)
 		ctx, options := t.caller(hr, start.options)
 		ctx, span := t.tracer.Start(ctx, start.name, options...)
-		r := &request{outcome: Outcome{Class: classPanic, Status: http.StatusInternalServerError, Route: s.route, API: true}}
+		r := &request{outcome: Outcome{Class: classPanic, Route: s.route, API: true}}
 		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
 		defer func() {
 			o := &r.outcome
@@ -155,7 +155,10 @@ func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, 
 		return
 	}
 	o := &r.outcome
-	list := append(r.list[:0], keyStatus.Int(o.Status), keyOutcome.String(outcomeOf(o.Class)))
+	list := append(r.list[:0], keyOutcome.String(outcomeOf(o.Class)))
+	if o.Status != 0 {
+		list = append(list, keyStatus.Int(o.Status))
+	}
 	if o.Route != "" && o.Route != s.route {
 		list = append(list, keyRoute.String(o.Route))
 		span.SetName(s.name(o.Route))
@@ -236,7 +239,10 @@ type requestSet struct {
 }
 
 func (s requestSet) attributes() []attribute.KeyValue {
-	list := []attribute.KeyValue{keyMethod.String(s.method), keyScheme.String(s.scheme), keyStatus.Int(s.status)}
+	list := []attribute.KeyValue{keyMethod.String(s.method), keyScheme.String(s.scheme)}
+	if s.status != 0 {
+		list = append(list, keyStatus.Int(s.status))
+	}
 	return text(text(list, keyRoute, s.route), keyErrorType, s.class)
 }
 

@@ -186,7 +186,7 @@ func TestHandlerThatNeverSaid(t *testing.T) {
 			ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil))
 	}()
 	s := only(t, l)
-	if s.Name() != "GET" || attr(s, "parley.outcome").AsString() != "panic" || len(s.Events()) != 0 {
+	if s.Name() != "GET" || attr(s, "parley.outcome").AsString() != "panic" || attr(s, "http.response.status_code").AsInt64() != 0 || len(s.Events()) != 0 {
 		t.Errorf("%s %v %v", s.Name(), s.Attributes(), s.Events())
 	}
 	if l.measured(t, "http.server.request.duration") != 1 {

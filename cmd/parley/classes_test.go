@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,13 @@ func (w *watched) check(f server.Failure, p provoked, answer told) {
 		if s.attrs["parley.outcome"] == f.Class {
 			request = s
 		}
+	}
+	status := ""
+	if f.Class != "client_canceled" { // who has left is sent none
+		status = strconv.Itoa(f.Status)
+	}
+	if request.attrs["http.response.status_code"] != status || w.collector.sum("http.server.request.duration", attributes{"http.response.status_code": "499"}) != 0 {
+		t.Errorf("span and durations have a status that nobody was sent: %+v", request)
 	}
 	if request.attrs["error.type"] != errorType || request.failed != f.SpanError || request.described {
 		t.Errorf("span of the request: %+v", request)

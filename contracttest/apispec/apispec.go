@@ -142,10 +142,7 @@ func (d *Document) Check(x Exchange) error {
 }
 
 func (d *Document) check(x Exchange) error {
-	switch {
-	case x.Request.Method == http.MethodOptions: // CORS; no route's business
-		return nil
-	case x.Status == 499 && len(x.Body) == 0: // the client had left, nobody saw it
+	if x.Request.Method == http.MethodOptions { // CORS; no route's business
 		return nil
 	}
 	request := x.Request.Clone(x.Request.Context())

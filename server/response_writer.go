@@ -10,18 +10,40 @@ import (
 // errCutOff is the error of writing an answer whose place went to another.
 var errCutOff = errors.New("server: the answer was cut off")
 
-// statusWriter remembers the status that was sent, and can be cut off.
-type statusWriter struct {
+// responseWriter writes the answer to one request and owns what is known of it: whether
+// it has begun, whether all of it was taken, whether it is complete. So nobody writes
+// a second answer behind a first, and no part of one passes for the whole. It can be
+// cut off.
+//
+// Its fields belong to the goroutine that writes, and to the adapter when the handler
+// is over.
+type responseWriter struct {
 	http.ResponseWriter
-	status   int         // 0 while nothing was written
+	status int // 0 while nothing was written
+	// complete says that the client was given all of the answer. If the request failed,
+	// the answer tells it.
+	complete bool
+	err      error       // of the first write that failed
 	draining func() bool // whether clients should go elsewhere; nil for never
 
 	mu  sync.Mutex
 	cut bool
 }
 
+// begun reports whether the answer has begun. Then its status is out, and a failure
+// can no longer be answered with another.
+func (w *responseWriter) begun() bool { return w.status != 0 }
+
+// failed keeps the first error of writing.
+func (w *responseWriter) failed(err error) error {
+	if w.err == nil {
+		w.err = err
+	}
+	return err
+}
+
 // WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
+func (w *responseWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status = status
 		if w.draining != nil && w.draining() {
@@ -32,26 +54,36 @@ func (w *statusWriter) WriteHeader(status int) {
 }
 
 // Write implements http.ResponseWriter.
-func (w *statusWriter) Write(b []byte) (int, error) {
+func (w *responseWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	return w.ResponseWriter.Write(b)
+	n, err := w.ResponseWriter.Write(b)
+	return n, w.failed(err)
+}
+
+// FlushError is for http.ResponseController. Writers in tests may have nothing to flush.
+func (w *responseWriter) FlushError() error {
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return w.failed(err)
 }
 
 // SetWriteDeadline is for http.ResponseController. It does not bring back an
 // answer that was cut off.
-func (w *statusWriter) SetWriteDeadline(t time.Time) error {
+func (w *responseWriter) SetWriteDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cut {
-		return errCutOff
+		return w.failed(errCutOff)
 	}
 	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
 }
 
 // cutOff ends the writing of the answer, from any goroutine, while the handler runs.
-func (w *statusWriter) cutOff() {
+func (w *responseWriter) cutOff() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut = true
@@ -59,7 +91,7 @@ func (w *statusWriter) cutOff() {
 }
 
 // Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // partSize is how much of an answer a client gets answerTime to read, in bytes.
 const partSize = 64 << 10
