@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -56,15 +57,15 @@ type agentCall struct {
 	span     trace.Span
 	op       string
 	began    time.Time
-	caller   context.Context // done when the caller no longer wants the answer
-	requests atomic.Int64    // HTTP requests that the call has made
+	requests atomic.Int64 // HTTP requests that the call has made
 
-	events       int
+	events       int     // of the answer; see metricFirstEvent
 	first        float64 // seconds to the first event
 	conversation string
 	restarted    bool
 	code         string // of a platform error inside the answer
 	err          error
+	cause        error                 // why this service ended the call, if it had when err came
 	list         [9]attribute.KeyValue // room for the span's attributes
 	returned     bool                  // false if the agent or its consumer panicked
 }
@@ -75,7 +76,7 @@ type agentCallKey struct{}
 // path: its end, an error, a caller that stops reading, a panic.
 func (d *observedAgent) observe(ctx context.Context, op string, call func(context.Context) iter.Seq2[copilot.Event, error]) iter.Seq2[copilot.Event, error] {
 	return func(yield func(copilot.Event, error) bool) {
-		c := &agentCall{t: d.t, op: op, began: time.Now(), caller: ctx}
+		c := &agentCall{t: d.t, op: op, began: time.Now()}
 		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, d.start...)
 		c.span = span
 		d.t.asking.of(struct{}{}).Add(1)
@@ -91,17 +92,46 @@ func (d *observedAgent) observe(ctx context.Context, op string, call func(contex
 	}
 }
 
+// gotHeaders records that the headers of an answer came; c may be nil. What is no answer
+// may come at once, and would hide that answers are slow.
+func (c *agentCall) gotHeaders(ctx context.Context, status int) {
+	if c == nil || status >= http.StatusMultipleChoices {
+		return
+	}
+	c.t.headers.Record(ctx, time.Since(c.began).Seconds(), c.t.agentSets.of(agentSet{op: c.op}, agentSet.attributes).record...)
+}
+
+// isAnswer reports whether an event is something that the agent answers; see
+// metricFirstEvent.
+func isAnswer(e copilot.Event) bool {
+	switch e.Kind {
+	case copilot.EventDelta, copilot.EventEnded:
+		return true
+	case copilot.EventMessage:
+		return e.Message.FromBot
+	case copilot.EventConversation: // as soon as there are headers
+	}
+	return false
+}
+
+// count counts an event that is part of the answer.
+func (c *agentCall) count(ctx context.Context) {
+	if c.events++; c.events > 1 {
+		return
+	}
+	c.first = time.Since(c.began).Seconds()
+	c.span.AddEvent(eventFirst)
+	c.t.firstEvent.Record(ctx, c.first, c.t.agentSets.of(agentSet{op: c.op}, agentSet.attributes).record...)
+}
+
 // event records an event of the stream, or its error.
 func (c *agentCall) event(ctx context.Context, e copilot.Event, err error) {
 	if err != nil {
-		c.err = err
+		c.err, c.cause = err, context.Cause(ctx)
 		return
 	}
-	c.events++
-	if c.events == 1 {
-		c.first = time.Since(c.began).Seconds()
-		c.span.AddEvent(eventFirst)
-		c.t.firstEvent.Record(ctx, c.first, c.t.agentSets.of(agentSet{op: c.op}, agentSet.attributes).record...)
+	if isAnswer(e) {
+		c.count(ctx)
 	}
 	switch e.Kind {
 	case copilot.EventConversation:
@@ -129,7 +159,7 @@ func (c *agentCall) end(ctx context.Context) {
 	case !c.returned:
 		class = classPanic
 	case c.err != nil:
-		class = c.failure(ctx)
+		class = c.failure()
 	case c.code != "":
 		class = classAgentError
 	}
@@ -159,9 +189,9 @@ func (c *agentCall) end(ctx context.Context) {
 // failure returns the class of a failed call. A call that this service ended (the
 // turn was lost, the process is stopping, the client left) has the class of that
 // reason, because the agent did not fail.
-func (c *agentCall) failure(ctx context.Context) string {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
-		return c.t.class(cause)
+func (c *agentCall) failure() string {
+	if c.cause != nil && !errors.Is(c.cause, context.DeadlineExceeded) {
+		return c.t.class(c.cause)
 	}
 	return c.t.class(c.err)
 }

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"parley/contracttest"
+	"parley/server/copilot"
 	"parley/store"
 	"parley/store/memory"
 	"parley/telemetry"
@@ -42,6 +43,8 @@ func class(err error) string {
 		return "store_full"
 	case errors.Is(err, store.ErrOverloaded):
 		return "overloaded"
+	case errors.Is(err, copilot.ErrTimeout):
+		return "upstream_timeout"
 	case errors.Is(err, errLeft):
 		return "client_canceled"
 	}
@@ -59,7 +62,7 @@ func newLab(t testing.TB) *lab {
 		Class:   class,
 		Classes: []telemetry.Class{
 			{Name: "not_found"}, {Name: "client_canceled"}, {Name: "overloaded"}, {Name: "store_unreachable", SpanError: true},
-			{Name: "store_timeout", SpanError: true}, {Name: "store_full", SpanError: true}, {Name: "internal", SpanError: true},
+			{Name: "store_timeout", SpanError: true}, {Name: "store_full", SpanError: true}, {Name: "upstream_timeout", SpanError: true}, {Name: "internal", SpanError: true},
 		},
 	})
 	if err != nil {
@@ -70,7 +73,14 @@ func newLab(t testing.TB) *lab {
 }
 
 // measured counts the measurements of a histogram.
-func (l *lab) measured(t *testing.T, name string) (n uint64) {
+func (l *lab) measured(t *testing.T, name string) uint64 {
+	t.Helper()
+	n, _ := l.total(t, name)
+	return n
+}
+
+// total counts the measurements of a histogram, and sums them up.
+func (l *lab) total(t *testing.T, name string) (n uint64, sum float64) {
 	t.Helper()
 	var all metricdata.ResourceMetrics
 	if err := l.metrics.Collect(t.Context(), &all); err != nil {
@@ -80,12 +90,12 @@ func (l *lab) measured(t *testing.T, name string) (n uint64) {
 		for _, m := range scope.Metrics {
 			if h, ok := m.Data.(metricdata.Histogram[float64]); ok && m.Name == name {
 				for _, p := range h.DataPoints {
-					n += p.Count
+					n, sum = n+p.Count, sum+p.Sum
 				}
 			}
 		}
 	}
-	return n
+	return n, sum
 }
 
 func attr(s sdktrace.ReadOnlySpan, key string) attribute.Value {

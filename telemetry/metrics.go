@@ -22,6 +22,7 @@ type instruments struct {
 	dials      metric.Float64Histogram
 	agent      metric.Float64Histogram
 	firstEvent metric.Float64Histogram
+	headers    metric.Float64Histogram
 	attempts   metric.Float64Histogram
 	tokens     metric.Float64Histogram
 	keys       metric.Float64Histogram
@@ -59,7 +60,8 @@ func (i *instruments) open(m metric.Meter) error {
 	i.store = histogram(metricStore, "Time of a call of the store, including retries and waits.", storeBuckets)
 	i.dials = histogram(metricPoolCreateTime, "Time to open a connection to the store.", storeBuckets)
 	i.agent = histogram(metricAgent, "Time of a call of the agent, to the end of its stream.", agentBuckets)
-	i.firstEvent = histogram(metricFirstEvent, "Time from a call of the agent to the first event of its answer.", agentBuckets)
+	i.firstEvent = histogram(metricFirstEvent, "Time from a call of the agent to the first piece of text, message or end of conversation in its answer.", agentBuckets)
+	i.headers = histogram(metricHeaders, "Time from a call of the agent to the headers of its answer.", agentBuckets)
 	i.attempts = histogram(metricAttempts, "Time of one HTTP request to the agent, to the end of its body.", agentBuckets)
 	i.tokens = histogram(metricToken, "Time to fetch a token of this service's own from its issuer.", agentBuckets)
 	i.keys = histogram(metricKeys, "Time to fetch the signing keys of the issuer of callers' tokens.", agentBuckets)

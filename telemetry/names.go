@@ -75,8 +75,8 @@ const (
 	keyStoreShard     attribute.Key = "parley.store.shard"   // number of the primary, from 0, in the order of the slots
 	keyStoreAttempt   attribute.Key = "parley.store.attempt" // number of the attempt, from 1
 	keyStoreBreaker   attribute.Key = "parley.store.breaker" // open, on a call that the circuit breaker refused
-	keyStreamEvents   attribute.Key = "parley.stream.events"
-	keyVersion        attribute.Key = "version" // of parley.build.info, as Prometheus' own build info has it
+	keyStreamEvents   attribute.Key = "parley.stream.events" // counted as in metricFirstEvent
+	keyVersion        attribute.Key = "version"              // of parley.build.info, as Prometheus' own build info has it
 	keyCommit         attribute.Key = "commit"
 	keyTokenFor       attribute.Key = "parley.token.for"        // agent or redis
 	keyTokenCode      attribute.Key = "parley.token.error_code" // the issuer's, such as AADSTS7000215
@@ -129,10 +129,17 @@ const (
 
 // Instruments of our own.
 const (
-	metricOutcomes       = "parley.requests"
-	metricTurns          = "parley.turns"
-	metricAgent          = "parley.agent.duration"
-	metricFirstEvent     = "parley.agent.time_to_first_event"
+	metricOutcomes = "parley.requests"
+	metricTurns    = "parley.turns"
+	metricAgent    = "parley.agent.duration"
+	// metricFirstEvent is the time until the agent answers: to the first piece of text,
+	// message or end of the conversation that the agent sends. What only shows that it is
+	// there is no event: headers, comments, signs of typing, status and trace activities,
+	// and the echo of what the user said. keyGenFirstChunk and eventFirst are the same
+	// moment.
+	metricFirstEvent = "parley.agent.time_to_first_event"
+	// metricHeaders is the time to the headers of the answer, a status below 300.
+	metricHeaders        = "parley.agent.time_to_headers"
 	metricStoreUp        = "parley.store.up"
 	metricBreakerOpen    = "parley.store.breaker.open"
 	metricShards         = "parley.store.shards.count"

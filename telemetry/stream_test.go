@@ -56,10 +56,10 @@ func TestStreamsEnd(t *testing.T) {
 		outcome string // on the span, no failure of the agent
 		events  int64
 	}{
-		"to its end":       {agent: scripted{events: two}, events: 2},
-		"left early":       {agent: scripted{events: two}, stop: true, events: 1},
-		"failed":           {agent: scripted{events: two, err: &copilot.Error{Kind: copilot.ErrServer}}, class: "internal", events: 2},
-		"panicked":         {agent: scripted{events: two, boom: true}, class: "panic", events: 2},
+		"to its end":       {agent: scripted{events: two}, events: 1},
+		"left early":       {agent: scripted{events: two}, stop: true},
+		"failed":           {agent: scripted{events: two, err: &copilot.Error{Kind: copilot.ErrServer}}, class: "internal", events: 1},
+		"panicked":         {agent: scripted{events: two, boom: true}, class: "panic", events: 1},
 		"client left":      {agent: scripted{err: &copilot.Error{Kind: copilot.ErrInterrupted}}, cause: errLeft, outcome: "client_canceled"},
 		"turn lost":        {agent: scripted{err: &copilot.Error{Kind: copilot.ErrInterrupted}}, cause: store.ErrNotFound, outcome: "not_found"},
 		"ended on purpose": {agent: scripted{err: &copilot.Error{Kind: copilot.ErrInterrupted}}, cause: errors.New("stop"), class: "internal"},

@@ -71,6 +71,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	a.key.status, a.key.protocol = resp.StatusCode, protocol(resp.ProtoMajor, resp.ProtoMinor)
+	a.call.gotHeaders(ctx, resp.StatusCode)
 	a.ReadCloser, resp.Body = resp.Body, a
 	return resp, nil
 }
@@ -95,8 +96,9 @@ func (a *attempt) end(class string) {
 	if a.key.status != 0 {
 		a.span.SetAttributes(keyStatus.Int(a.key.status), keyProtocol.String(a.key.protocol))
 	}
-	if class == "" && a.key.status >= http.StatusBadRequest {
-		// As the semantic conventions require. The span of the call has the class.
+	if a.key.status >= http.StatusBadRequest {
+		// As the semantic conventions require, and whatever became of the body. The span
+		// of the call has the class.
 		class = strconv.Itoa(a.key.status)
 		a.span.SetStatus(failedStatus, "")
 	}
@@ -114,26 +116,35 @@ func requestAttributes(list []attribute.KeyValue, req *http.Request) []attribute
 }
 
 // broken returns the class of a request whose connection failed. It returns "" if
-// this service ended the request itself, because then the agent did not fail.
+// this service ended the request itself, because then the agent did not fail. That is
+// decided by the cause of the request's context, which is set once. What else is over
+// when the error arrives, such as the caller's own deadline, says nothing about it.
 func (a *attempt) broken(err error) string {
 	kind := copilot.ErrInterrupted
 	timeout, ok := errors.AsType[interface {
 		error
 		Timeout() bool
 	}](err)
+	late := ok && timeout.Timeout()
 	switch cause := context.Cause(a.ctx); {
-	case errors.Is(cause, context.DeadlineExceeded):
+	case errors.Is(cause, context.DeadlineExceeded): // the caller's, or a limit of the client
 		kind = copilot.ErrTimeout
-	case errors.Is(cause, context.Canceled), cause != nil && a.call != nil && a.call.caller.Err() != nil:
+	case cause != nil:
 		return ""
-	case cause != nil: // the client's own limits for the first event and between events
+	case late && overdue(a.ctx): // the network may notice before the context does
 		kind = copilot.ErrTimeout
 	case neverConnected(err):
 		kind = copilot.ErrUnreachable
-	case ok && timeout.Timeout():
+	case late:
 		kind = copilot.ErrTimeout
 	}
 	return a.t.class(&copilot.Error{Kind: kind})
+}
+
+// overdue reports whether a context's deadline has passed.
+func overdue(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // neverConnected reports whether no connection could be made. It goes by the error
@@ -153,7 +164,8 @@ func neverConnected(err error) bool {
 }
 
 // Read implements io.Reader. The attempt replaces the body of the answer, and ends
-// when the body has been read to its end, fails, or is closed.
+// when the answer in the body is complete, or the body is read to its end, fails, or is
+// closed.
 func (a *attempt) Read(p []byte) (int, error) {
 	n, err := a.ReadCloser.Read(p)
 	switch {
@@ -165,6 +177,9 @@ func (a *attempt) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Complete implements copilot.Completer.
+func (a *attempt) Complete() { a.end("") }
 
 // Close implements io.Closer.
 func (a *attempt) Close() error {

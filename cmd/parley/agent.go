@@ -57,8 +57,9 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 	client, err := copilot.NewClient(copilot.Options{
 		Endpoint: endpoint, UserAgent: "parley/" + version(),
 		Transport: tel.Transport(transport),
-		// A turn has one budget, COPILOT_TIMEOUT; silence within it is the agent's right.
-		Timeouts: copilot.Timeouts{FirstEvent: c.copilotTimeout, Idle: c.copilotTimeout},
+		// A turn has one limit, COPILOT_TIMEOUT, and the server sets it; silence within it
+		// is the agent's right.
+		Timeouts: copilot.Timeouts{FirstEvent: copilot.NoLimit, Idle: copilot.NoLimit},
 		OnSkip: func(ctx context.Context, n int) {
 			log.LogAttrs(ctx, slog.LevelWarn, "the agent sent activities that could not be read; they were left out", slog.Int("activities", n))
 		},

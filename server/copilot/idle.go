@@ -2,16 +2,25 @@ package copilot
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
 )
 
-// Why a call was given up.
-var (
-	errFirstEvent = errors.New("no event in time")
-	errIdle       = errors.New("silent for too long")
+// limitError is why a call was given up: the agent was silent for longer than a limit
+// of the client. It is the cause of the request's context, and a deadline like that of
+// the caller: which of them was first must not matter to whoever looks at the cause.
+type limitError string
+
+const (
+	errFirstEvent limitError = "no event in time"
+	errIdle       limitError = "silent for too long"
 )
+
+// Error implements error.
+func (e limitError) Error() string { return string(e) }
+
+// Unwrap makes it a deadline.
+func (limitError) Unwrap() error { return context.DeadlineExceeded }
 
 // idleTimer cancels a call when the agent is silent for too long. The clock only
 // runs while the client waits for the agent: a caller that takes its time with

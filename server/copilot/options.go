@@ -2,6 +2,7 @@ package copilot
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -34,11 +35,14 @@ type Limits struct {
 
 // Timeouts bound how long the agent may be silent. Time in which the caller
 // does not read does not count. The whole call is bounded by its context. Zero
-// fields have a default.
+// fields have a default; NoLimit leaves all to the context.
 type Timeouts struct {
-	FirstEvent time.Duration // from the request, connecting included, to the first event; 60 s
+	FirstEvent time.Duration // from the request, connecting included, to the first event of any kind; 60 s
 	Idle       time.Duration // after that, between two reads of any bytes; 120 s
 }
+
+// NoLimit is a timeout that never ends a call.
+const NoLimit time.Duration = math.MaxInt64
 
 func (o Options) withDefaults() Options {
 	o.UserAgent = first(o.UserAgent, "parley")

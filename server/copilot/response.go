@@ -54,6 +54,9 @@ func (r *response) answer(resp *http.Response, idle *idleTimer, l Limits) error 
 		if err := r.finish(); err != nil || r.stopped {
 			return err
 		}
+		if b, ok := resp.Body.(Completer); ok {
+			b.Complete()
+		}
 		drain(resp.Body, idle)
 		return nil
 	case "application/json":
@@ -198,6 +201,11 @@ func (r *response) finish() error {
 	}
 	return nil
 }
+
+// Completer is a body that a transport has put around that of a response, and that
+// wants to know when the stream in it has come to its end, which is before the body's.
+// What becomes of the connection after that says nothing about the answer.
+type Completer interface{ Complete() }
 
 // Bounds of drain.
 const (
