@@ -34,7 +34,7 @@ func roundTrip(e *env) {
 	held := e.begin(turn)
 	answer := []store.Message{
 		{
-			ID: uuid.NewString(), Role: store.RoleAssistant, Kind: store.KindText, Text: strange, AgentError: "SystemError",
+			ID: uuid.NewString(), Role: store.RoleAssistant, Kind: store.KindText, Text: strange, AgentError: "SystemError", TraceID: "0123456789abcdef0123456789abcdef",
 			ExtractedPayload: &store.Payload{Source: "value", Confidence: "high", Data: json.RawMessage(`{"n":1}`)},
 		},
 		{

@@ -197,7 +197,7 @@ func newRequest(r *http.Request, kind turn.Kind) (*turn.Request, error) {
 	x := of(r)
 	key, err := idempotencyKey(r.Header)
 	return &turn.Request{
-		Kind: kind, Owner: x.owner, Key: key, RequestID: x.requestID,
+		Kind: kind, Owner: x.owner, Key: key, RequestID: x.requestID, TraceID: x.traceID(),
 		Identity: copilot.Identity{Tenant: x.owner.Tenant, User: x.owner.User, Assertion: x.who.Token},
 	}, err
 }

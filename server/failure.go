@@ -276,7 +276,7 @@ var failures = [...]Failure{
 		Message: "The answer was cut short; please try again.",
 	},
 	{
-		Class: classAgentError, Meaning: "the agent answered with a platform error in words; it is stored and passed on, with its code in `agentError`",
+		Class: classAgentError, Meaning: "the agent answered with a platform error in words; it is stored and passed on, with its code in `agentError` and its trace in `traceId`",
 		Status: http.StatusOK, SpanError: true, Level: slog.LevelWarn,
 		Title: "Agent reported an error", Detail: "The agent answered with an error of its own; see agentError in the message.",
 		Message: "The assistant ran into a problem.",

@@ -58,6 +58,9 @@ func (a *adapter) done(w *responseWriter, r *http.Request, err error) {
 		// Explains a status of 200 beside a failure class.
 		attrs = append(attrs, slog.Bool("streamed", true), slog.Bool("joined", d.Joined))
 	}
+	if d.AgentError != "" {
+		attrs = append(attrs, slog.String("agent_error_code", d.AgentError))
+	}
 	if lacks != "" {
 		attrs = append(attrs, slog.String("lacks", lacks))
 	}

@@ -113,6 +113,7 @@ type Message struct {
 	CardID           string          `json:"cardId,omitempty"`
 	ExtractedPayload *Payload        `json:"extractedPayload,omitempty"`
 	AgentError       string          `json:"agentError,omitempty"` // platform error code inside an agent's answer
+	TraceID          string          `json:"traceId,omitempty"`    // of the turn in which the agent answered so; beside AgentError
 	Stopped          bool            `json:"stopped,omitempty"`    // the user stopped the turn before its end
 }
 

@@ -78,6 +78,7 @@ func apiMutants() []apiMutant {
 			return nil
 		}},
 		{wrong: "takes an error in words for an answer", answer: renamed(`"agentError"`, `"note"`), rules: []string{"shape.agent-error"}},
+		{wrong: "leads from an error in words nowhere", answer: renamed(`"agentError":"SystemError","traceId"`, `"agentError":"SystemError","note"`), rules: []string{"shape.agent-error"}},
 		{wrong: "takes a caller's mistake for its own", rules: []string{
 			"refused.*", "conflict.second", "conflict.closed", "repeat.other", "stream.refused", "ttl.expires", "instances.conflict", "signal.*-caller",
 			"owner.read", "owner.send", "owner.card-action", "owner.change", "owner.delete", "owner.stop", "owner.follow", "owner.no-token", "owner.foreign-key", "owner.expired", "owner.audience", "owner.tenant",

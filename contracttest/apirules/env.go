@@ -126,7 +126,7 @@ type answer struct {
 type message struct {
 	ID, Role, Kind, Text string
 	Turn                 int
-	AgentError           string
+	AgentError, TraceID  string
 }
 
 // String is the answer in a few words.

@@ -85,15 +85,22 @@ func shapeRules() []Rule {
 			}
 		}),
 		{
-			ID: "shape.agent-error", Chapter: "shapes", Sentence: "an error that the agent reports in words is an answer, with its code in agentError",
+			ID: "shape.agent-error", Chapter: "shapes", Sentence: "an error that the agent reports in words is an answer, with its code in agentError and the id of its trace beside it",
 			Why: "a front end that takes the platform's words for an answer shows its user an error code and calls it help",
-			How: "the agent says its words for SystemError; the answer must be 200 and its message must have the code", Wired: true,
+			How: "the agent says its words for SystemError; the answer must be 200, and its message must have the code and the trace that the answer names; so must the message when it is read again", Wired: true,
 			Needs: []claims.Claim{claims.AgentErrors},
 			check: func(e *env) {
 				e.start()
-				a := e.ok(sending(e.begin(), "/error SystemError"))
-				if !slices.ContainsFunc(a.Messages, func(m message) bool { return m.AgentError == "SystemError" }) {
-					e.broken("no message has the code: %s", a)
+				id := e.begin()
+				a := e.ok(sending(id, "/error SystemError"))
+				_, trace, _ := strings.Cut(a.header.Get("Traceparent"), "-")
+				trace, _, _ = strings.Cut(trace, "-")
+				told := func(m message) bool { return m.AgentError == "SystemError" && m.TraceID == trace && trace != "" }
+				if !slices.ContainsFunc(a.Messages, told) {
+					e.broken("no message has the code and the trace %q: %s", trace, a)
+				}
+				if again := e.ok(reading(id)); !slices.ContainsFunc(again.Messages, told) {
+					e.broken("read again, no message has the code and the trace %q: %s", trace, again)
 				}
 			},
 		},

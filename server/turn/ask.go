@@ -22,6 +22,7 @@ type reply struct {
 	payload    *store.Payload // the first data that came without a message
 	position   position       // of the workflow
 	bytes      int            // of all that was said
+	trace      string         // of the request
 	refuse     context.CancelCauseFunc
 }
 
@@ -101,7 +102,7 @@ func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class 
 // upstream conversation; for those it is started without a greeting, and the agent
 // does not know what was said before. With an error comes what was said until then.
 func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f *Feed) (reply, error) {
-	re := reply{upstreamID: held.UpstreamID, position: positionOf(req, held)}
+	re := reply{upstreamID: held.UpstreamID, position: positionOf(req, held), trace: req.TraceID}
 	// An answer that is refused ends the call with the reason as its cause, so that
 	// whoever observes the call does not take it for one that went well.
 	ctx, re.refuse = context.WithCancelCause(ctx)
@@ -177,6 +178,7 @@ func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilo
 			re.restarted = re.restarted || e.Restarted
 		case copilot.EventMessage:
 			s := messagesOf(e.Message, turn, r.cfg.NewID)
+			s.trace(re.trace)
 			id := ids[e.Message.StreamID]
 			if id != "" && len(s.messages) > 0 && s.messages[0].Kind == store.KindText {
 				s.messages[0].ID = id

@@ -69,6 +69,17 @@ func messagesOf(a copilot.Message, turn int, newID func() string) said {
 	return s
 }
 
+// trace puts the id of a trace on what is an error of the agent. The answer is a 200, and
+// is read again later, by other requests: only the message can lead to the request
+// whose turn it was.
+func (s said) trace(id string) {
+	for i := range s.messages {
+		if s.messages[i].AgentError != "" {
+			s.messages[i].TraceID = id
+		}
+	}
+}
+
 // isCard reports whether an attachment is an adaptive card with content.
 func isCard(a copilot.Attachment) bool {
 	media, _, _ := strings.Cut(a.ContentType, ";")

@@ -45,6 +45,7 @@ type Request struct {
 	CardID       string           // of the card that is submitted; for KindCard
 	Value        json.RawMessage  // what the card submits, as the agent is given it; for KindCard
 	Workflow     *WorkflowContext // nil for none
+	TraceID      string           // of the request; messages that are an error of the agent carry it
 }
 
 // Fingerprint identifies the input of a request: its kind and the values of its known

@@ -15,7 +15,7 @@ const (
 func (s said) size() int {
 	n := payloadSize(s.payload)
 	for _, m := range s.messages {
-		n += max(minMessage, messageOverhead+jsonSize(m.Text)+len(m.CardJSON)+jsonSize(m.CardID)+payloadSize(m.ExtractedPayload)+len(m.AgentError))
+		n += max(minMessage, messageOverhead+jsonSize(m.Text)+len(m.CardJSON)+jsonSize(m.CardID)+payloadSize(m.ExtractedPayload)+len(m.AgentError)+len(m.TraceID))
 	}
 	return n
 }
