@@ -67,9 +67,7 @@ func (a *adapter) done(w *responseWriter, r *http.Request, err error) {
 	if level > slog.LevelInfo && err != nil {
 		attrs = append(attrs, slog.String("error", safeText(err, d.Class)))
 	}
-	if p, ok := errors.AsType[*turn.PanicError](err); ok {
-		attrs = append(attrs, slog.String("stack", string(p.Stack)))
-	}
+	attrs = append(attrs, turn.Exception(err)...)
 	a.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
 	a.cfg.OnDone(r.Context(), d)
 }

@@ -91,7 +91,7 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 	if with.api != nil {
 		handler = with.api(handler)
 	}
-	handler = s.tel.Handler(handler)
+	handler = s.tel.Handler(contained(handler, s.log))
 	if c.admin {
 		s.admin = newAdmin(s.api.AdminHandler(), s.provider.Metrics, s.log)
 	} else {

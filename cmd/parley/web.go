@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"parley/server/turn"
 )
 
 // newWeb makes the HTTP server, with a time limit on every step of a client. The
@@ -33,6 +35,27 @@ func newWeb(handler http.Handler, maxConnections int, log *slog.Logger) (*http.S
 		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnState: conns.track,
 	}, conns
+}
+
+// contained ends a request with a cut connection and one line in the log when a panic
+// leaves its handler. net/http would log the panic's text, which can be a user's, and
+// the client's address. It stands inside of the request's span, so that the line has
+// its trace.
+func contained(next http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v)
+			default:
+				p := turn.NewPanicError(v)
+				log.LogAttrs(r.Context(), slog.LevelError, "a request's handler panicked", append(turn.Exception(p), slog.String("error", p.Error()))...)
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // connections bounds the open connections. Further ones are closed at once, not left

@@ -79,6 +79,6 @@ func (r *Runner) contain(ctx context.Context, what string) {
 
 func (r *Runner) panicked(ctx context.Context, what string, v any) error {
 	p := NewPanicError(v)
-	r.cfg.Log.LogAttrs(ctx, slog.LevelError, what, slog.String("error", p.Error()), slog.String("stack", string(p.Stack)))
+	r.cfg.Log.LogAttrs(ctx, slog.LevelError, what, append(Exception(p), slog.String("error", p.Error()))...)
 	return p
 }

@@ -38,6 +38,8 @@ type entry struct {
 	since time.Time
 	bytes int
 	cause string // class of what kept it from being stored
+	// exception is what to log of a panic that did; nil for none.
+	exception []slog.Attr
 }
 
 // attemptContext ends with one context and has the values of another.
@@ -247,7 +249,7 @@ func (o *outbox) try(ctx context.Context, e *entry, asked bool) error {
 		}
 		return nil
 	case err != nil:
-		e.cause = o.cfg.Class(err)
+		e.cause, e.exception = o.cfg.Class(err), Exception(err)
 		o.drop(e, "void")
 		return nil
 	}
@@ -279,6 +281,7 @@ func (o *outbox) drop(e *entry, reason string) {
 		level = slog.LevelError // an answer is lost
 	}
 	attrs := append(e.attrs(o.cfg.Now()), slog.String("reason", reason), slog.String("class", e.cause))
+	attrs = append(attrs, e.exception...)
 	o.cfg.Log.LogAttrs(e.request, level, "end of a turn dropped", attrs...)
 	o.cfg.OnCommitDropped(e.cause)
 }

@@ -3,6 +3,7 @@ package turn
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
 )
@@ -34,3 +35,20 @@ func (p *PanicError) Error() string {
 
 // Unwrap makes errors.Is(err, ErrPanic) true.
 func (p *PanicError) Unwrap() error { return ErrPanic }
+
+// Exception is what the log says of the panic that err is or wraps, nil if there is
+// none: the attributes of the semantic conventions for exceptions in logs, from which
+// backends such as Azure Monitor make exceptions. The message is fixed, because that of
+// the panic may be what a user wrote.
+// Source: https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-logs/
+func Exception(err error) []slog.Attr {
+	p, ok := errors.AsType[*PanicError](err)
+	if !ok {
+		return nil
+	}
+	return []slog.Attr{
+		slog.String("exception.type", fmt.Sprintf("%T", p.value)),
+		slog.String("exception.message", "a panic; its text is not recorded"),
+		slog.String("exception.stacktrace", string(p.Stack)),
+	}
+}
