@@ -67,6 +67,13 @@ func BenchmarkDecorators(b *testing.B) {
 				_, _ = s.RenewLease(ctx, store.Turn{})
 			}
 		})
+		b.Run("redis/"+m.name, func(b *testing.B) {
+			s := m.tel.Store(failing{tell: m.tel.StoreRoundTrip}, ofRedis)
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = s.RenewLease(ctx, store.Turn{})
+			}
+		})
 		b.Run("agent/"+m.name, func(b *testing.B) {
 			a := m.tel.Agent(scripted{events: []copilot.Event{{Kind: copilot.EventEnded}}}, "")
 			b.ReportAllocs()
