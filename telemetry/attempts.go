@@ -74,8 +74,5 @@ func peer(list []attribute.KeyValue, address string) []attribute.KeyValue {
 	return list
 }
 
-// Options of spans. They are variables so that no call has to allocate them.
-var (
-	clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
-	internal   = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal)}
-)
+// clientKind is a variable so that no call has to allocate it.
+var clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}

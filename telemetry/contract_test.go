@@ -61,8 +61,14 @@ func newLab(t testing.TB) *lab {
 		Meters:  sdkmetric.NewMeterProvider(sdkmetric.WithReader(l.metrics)),
 		Class:   class,
 		Classes: []telemetry.Class{
-			{Name: "not_found"}, {Name: "client_canceled"}, {Name: "overloaded"}, {Name: "store_unreachable", SpanError: true},
-			{Name: "store_timeout", SpanError: true}, {Name: "store_full", SpanError: true}, {Name: "upstream_timeout", SpanError: true}, {Name: "internal", SpanError: true},
+			{Name: "not_found"},
+			{Name: "client_canceled"},
+			{Name: "overloaded"},
+			{Name: "store_unreachable", SpanError: true},
+			{Name: "store_timeout", SpanError: true},
+			{Name: "store_full", SpanError: true},
+			{Name: "upstream_timeout", SpanError: true},
+			{Name: "internal", SpanError: true},
 		},
 	})
 	if err != nil {

@@ -75,7 +75,7 @@ func (t *Telemetry) issuer(span, address string, unavailable error, attrs ...att
 	return &Issuer{
 		t: t, span: span, placed: len(server) > 0, noAnswer: t.class(unavailable),
 		start:  []trace.SpanStartOption{clientKind[0], option},
-		shared: []trace.SpanStartOption{internal[0], option, trace.WithAttributes(keyFetchShared.Bool(true))},
+		shared: []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal), option, trace.WithAttributes(keyFetchShared.Bool(true))},
 	}
 }
 

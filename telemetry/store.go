@@ -172,7 +172,8 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 	if method == callComplete || method == callFail { // only these are ever made late
 		if by := store.AwaitedBy(ctx); by != nil {
 			link := trace.WithLinks(trace.Link{SpanContext: c.span.SpanContext()})
-			_, c.also = d.t.tracer.Start(by, c.method.name, append(slices.Clone(c.method.start), link)...)
+			_, span := d.t.tracer.Start(by, c.method.name, append(slices.Clone(c.method.start), link)...)
+			c.also = span
 		}
 	}
 	if d.counts && c.span.IsRecording() {

@@ -42,7 +42,7 @@ func has(t *testing.T, what string, list []attribute.KeyValue, want map[string]s
 	t.Helper()
 	got := map[string]string{}
 	for _, a := range list {
-		got[string(a.Key)] = a.Value.Emit()
+		got[string(a.Key)] = a.Value.String()
 	}
 	for key, value := range want {
 		if got[key] != value {
