@@ -29,7 +29,7 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test race suite test-jaeger short contract chaos browser lint vuln fmt fuzz bench verify clean
+.PHONY: help run build test race suite test-jaeger alerts short contract chaos browser lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ suite:
 test-jaeger: ## Find provoked failures in a real Jaeger by the guide's query; the first run builds it, which takes minutes.
 	CGO_ENABLED=0 $(GO) build -modfile=.ci/jaeger.mod -trimpath -ldflags='-s -w' -o $(BIN)/jaeger github.com/jaegertracing/jaeger/cmd/jaeger
 	PARLEY_JAEGER=$(abspath $(BIN))/jaeger $(GO) test -count=1 -run=Jaeger ./cmd/parley
+
+alerts: ## Have promtool try each rule of telemetry/alerts.yaml: it fires, ends, and does not fire for less; the first run builds promtool, which takes minutes.
+	CGO_ENABLED=0 $(GO) build -modfile=.ci/prometheus.mod -tags remove_all_sd -trimpath -ldflags='-s -w' -o $(BIN)/promtool github.com/prometheus/prometheus/cmd/promtool
+	$(BIN)/promtool test rules telemetry/testdata/alerts/*.yaml
 
 short: ## Run the tests that need no container.
 	.ci/race.sh

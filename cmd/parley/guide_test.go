@@ -10,10 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
 	"parley/contracttest/redistest"
 	"parley/server"
+	"parley/server/auth/authtest"
 )
 
 func readTelemetry(t *testing.T, name string) string {
@@ -25,46 +24,41 @@ func readTelemetry(t *testing.T, name string) string {
 	return string(data)
 }
 
-// alert is a rule of alerts.yaml.
-type alert struct {
-	Alert, Expr string
-	Labels      struct{ Owner string }
-}
+// guideRow is a row of the guide's table of classes.
+type guideRow struct{ class, means, whose, alert string }
 
-// alerts gives the rules by name.
-func alerts(t *testing.T) map[string]alert {
+// guideRows gives the table in its order.
+func guideRows(t *testing.T) (rows []guideRow) {
 	t.Helper()
-	var file struct {
-		Groups []struct{ Rules []alert }
-	}
-	if err := yaml.Unmarshal([]byte(readTelemetry(t, "alerts.yaml")), &file); err != nil {
-		t.Fatal(err)
-	}
-	rules := map[string]alert{}
-	for _, g := range file.Groups {
-		for _, r := range g.Rules {
-			rules[r.Alert] = r
+	row := regexp.MustCompile("(?m)^\\| <a id=\"([a-z_]+)\"></a>`([a-z_]+)` \\| ([^|]+) \\| ([RAPCI]) \\| (\\w*) ?\\| [^|]*\\|$")
+	for _, m := range row.FindAllStringSubmatch(readTelemetry(t, "README.md"), -1) {
+		if m[1] != m[2] {
+			t.Errorf("the row of %s has the anchor %s", m[2], m[1])
 		}
+		rows = append(rows, guideRow{class: m[2], means: m[3], whose: m[4], alert: m[5]})
 	}
-	return rules
+	return rows
 }
 
-// The guide has every class once and in the order of the table; the alert that it
-// names asks for that class, and of the store's classes sends nobody to Redis for what
-// is not its fault.
+// The guide has every class once and in the order of the table, and the alert that it
+// names is about that class and for who has to act.
 func TestGuideHasEveryClass(t *testing.T) {
-	rules := alerts(t)
-	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\| ([RAPCI]) \\| (\\w*) ?\\| [^|]*\\|$").FindAllStringSubmatch(readTelemetry(t, "README.md"), -1)
+	rules, owners := map[string]rule{}, classOwners(t)
+	for _, r := range readRules(t) {
+		rules[r.Alert] = r
+	}
+	letters := map[string]string{"R": "redis", "A": "agent", "P": "parley", "I": "issuer", "C": "parley"}
+	rows := guideRows(t)
 	i := 0
 	for f := range server.Failures() {
-		if i >= len(rows) || rows[i][1] != f.Class {
+		if i >= len(rows) || rows[i].class != f.Class {
 			t.Fatalf("row %d of the guide is not about %s", i, f.Class)
 		}
-		whose, alert := rows[i][2], rows[i][3]
-		if alert != "" && !regexp.MustCompile(`["|]`+f.Class+`["|]`).MatchString(rules[alert].Expr) {
+		whose, alert := rows[i].whose, rows[i].alert
+		if alert != "" && !rules[alert].fires(f.Class, owners) {
 			t.Errorf("%s does not ask for %s", alert, f.Class)
 		}
-		if owner := rules[alert].Labels.Owner; strings.HasPrefix(f.Class, "store_") && owner != map[string]string{"R": "redis", "P": "parley"}[whose] {
+		if owner := rules[alert].Labels.Owner; alert != "" && owner != letters[whose] {
 			t.Errorf("%s is whose %s says, and %s is for %s", f.Class, whose, alert, owner)
 		}
 		i++
@@ -104,7 +98,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	get("POST", "/api/chat/start")
 	get("GET", "/nowhere") // for error_type
 	// The probes have pinged, and dialed, by the time that anything was stored.
-	page := get("GET", "/metrics")
+	page := get("GET", "/metrics") + issuersPage(t)
 
 	var board struct {
 		Panels []struct {
@@ -116,8 +110,8 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := map[string]string{}
-	for name, a := range alerts(t) {
-		asked[name] = a.Expr
+	for _, r := range readRules(t) {
+		asked[r.Alert+r.Record+r.Labels.Owner] += r.Expr + "\n"
 	}
 	for _, p := range board.Panels {
 		for i, target := range p.Targets {
@@ -127,27 +121,53 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	if len(asked) < 20 {
 		t.Fatalf("only %d expressions", len(asked))
 	}
-	classes := map[string]bool{"ok": true}
-	for f := range server.Failures() {
-		classes[f.Class] = true
-	}
+	names, recorded := regexp.MustCompile(`\b(?:parley|http|db|go|process)_[a-z_]+`), regexp.MustCompile(`\bparley:[a-z_:]+`)
 	for where, expr := range asked {
-		for _, name := range regexp.MustCompile(`\b(?:parley|http|db)_[a-z_]+`).FindAllString(expr, -1) {
-			if strings.Contains(expr, `"`+name) || strings.Contains(expr, name+"|") {
-				continue // a value
-			}
+		plain := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(expr, `""`) // without values
+		for _, name := range names.FindAllString(plain, -1) {
 			if !strings.Contains(page, name+"{") && !strings.Contains(page, name+" ") && !strings.Contains(page, name+"=") {
 				t.Errorf("%s: there is no %s", where, name)
 			}
 		}
-		for _, m := range regexp.MustCompile(`(?:parley_outcome|error_type)(?:!?=~?)"([^"]*)"`).FindAllStringSubmatch(expr, -1) {
-			for class := range strings.SplitSeq(m[1], "|") {
-				if !classes[class] {
-					t.Errorf("%s: there is no class %s", where, class)
+		for _, name := range recorded.FindAllString(plain, -1) {
+			if !recordedSeries(t)[name] {
+				t.Errorf("%s: %s is not recorded", where, name)
+			}
+		}
+		for _, m := range matchers.FindAllStringSubmatch(expr, -1) {
+			for pattern := range strings.SplitSeq(m[2], "|") {
+				if !matchesClass(pattern) {
+					t.Errorf("%s: there is no class %s", where, pattern)
 				}
 			}
 		}
 	}
+}
+
+// issuersPage has the metrics of a service that has asked for signing keys, and for a
+// token of its own.
+func issuersPage(t *testing.T) string {
+	t.Helper()
+	key := authtest.NewRSA(t, "key")
+	issuer := authtest.NewIssuer(t, key)
+	_, settings := agent(t)
+	base, _ := child(t, signIn(t, issuer, append(settings, "METRICS_PROMETHEUS", "true", "COPILOT_STUB_TOKEN", "",
+		"COPILOT_AUTHORITY", "https://127.0.0.1:1", "COPILOT_TENANT_ID", "tenant", "COPILOT_APP_ID", "app", "COPILOT_CLIENT_SECRET", "hunter2", "COPILOT_SCOPE", "scope")...)...)
+	if a := callAs(t, key.Token(issuer.Claims()), base+"/api/chat/start", m{}); a.Class != "token_unavailable" {
+		t.Errorf("without an issuer: %d %s", a.Status, a.Class)
+	}
+	return fetch(t, "GET", base+"/metrics")
+}
+
+// matchesClass says whether a pattern is that of a class.
+func matchesClass(pattern string) bool {
+	is := regexp.MustCompile("^(?:" + pattern + ")$")
+	for class := range everyClass() {
+		if is.MatchString(class) {
+			return true
+		}
+	}
+	return false
 }
 
 // fetch gives the body of an answer.
