@@ -29,10 +29,10 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test race suite test-jaeger alerts short contract chaos browser lint vuln fmt fuzz bench verify clean
+.PHONY: help run build test race suite test-jaeger alerts kql stand-observe short contract chaos browser lint vuln fmt fuzz bench verify clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run the service with the emulated agent and the store in memory; needs nothing else.
 	REDIS_URL= HOST=127.0.0.1 COPILOT_EMULATOR=true AUTH_REQUIRED=false $(GO) run ./cmd/parley
@@ -60,6 +60,16 @@ test-jaeger: ## Find provoked failures in a real Jaeger by the guide's query; th
 alerts: ## Have promtool try each rule of telemetry/alerts.yaml: it fires, ends, and does not fire for less; the first run builds promtool, which takes minutes.
 	CGO_ENABLED=0 $(GO) build -modfile=.ci/prometheus.mod -tags remove_all_sd -trimpath -ldflags='-s -w' -o $(BIN)/promtool github.com/prometheus/prometheus/cmd/promtool
 	$(BIN)/promtool test rules telemetry/testdata/alerts/*.yaml
+
+stand-observe: ## Build a Collector, Jaeger and Prometheus from their modules, wire them with the files of telemetry/, provoke failures, and ask what the guide asks; the first run takes many minutes.
+	cd .ci/collector && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(abspath $(BIN))/collector .
+	CGO_ENABLED=0 $(GO) build -modfile=.ci/prometheus.mod -tags remove_all_sd -trimpath -ldflags='-s -w' -o $(BIN)/prometheus github.com/prometheus/prometheus/cmd/prometheus
+	CGO_ENABLED=0 $(GO) build -modfile=.ci/jaeger.mod -trimpath -ldflags='-s -w' -o $(BIN)/jaeger github.com/jaegertracing/jaeger/cmd/jaeger
+	PARLEY_STAND=$(abspath $(BIN)) PARLEY_JAEGER=$(abspath $(BIN))/jaeger $(GO) test -count=1 -run='^TestStand' ./cmd/parley
+
+kql: ## Have Microsoft's own parser read the queries for Azure Monitor; needs Node and npm.
+	npm install --silent --no-audit --no-fund --no-save --prefix $(BIN)/kql @kusto/language-service-next@12.4.1
+	NODE_PATH=$(BIN)/kql/node_modules node .ci/kql/check.js
 
 short: ## Run the tests that need no container.
 	.ci/race.sh

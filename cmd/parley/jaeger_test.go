@@ -34,33 +34,60 @@ extensions:
   jaeger_storage: {backends: {memory: {memory: {max_traces: 10000}}}}
   jaeger_query: {storage: {traces: memory}, http: {endpoint: %q}, grpc: {endpoint: %q}}
 receivers:
-  otlp: {protocols: {http: {endpoint: %q}}}
+  otlp: {protocols: {http: {endpoint: %q}, grpc: {endpoint: %q}}}
 exporters:
   jaeger_storage_exporter: {trace_storage: memory}
 `
 
-// startJaeger gives the addresses of its query API and of its OTLP receiver.
-func startJaeger(t *testing.T) (query, otlp string) {
+// jaeger is where a running Jaeger answers: URLs of its query API and of its OTLP
+// receiver, and the address of the same over gRPC.
+type jaeger struct{ query, otlp, grpc string }
+
+// startJaeger runs one until the test has ended.
+func startJaeger(t *testing.T) jaeger {
 	t.Helper()
 	binary := os.Getenv(jaegerBinary)
 	if binary == "" {
 		t.Skip("needs " + jaegerBinary + "; make test-jaeger builds it")
 	}
-	ports := make([]string, 3)
-	for i := range ports {
+	ports := freeAddresses(t, 4)
+	config := writeFile(t, "jaeger.yaml", fmt.Sprintf(jaegerConfig, ports[0], ports[1], ports[2], ports[3]))
+	runProgram(t, []string{"OTEL_TRACES_SAMPLER=always_off"}, binary, "--config", "file:"+config) // else it traces itself
+	j := jaeger{query: "http://" + ports[0], otlp: "http://" + ports[2], grpc: ports[3]}
+	awaitAnswers(t, "Jaeger", j.query+"/api/services", j.otlp)
+	return j
+}
+
+// freeAddresses are addresses on which nothing listens.
+func freeAddresses(t *testing.T, n int) []string {
+	t.Helper()
+	all := make([]string, n)
+	for i := range all {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		ports[i] = l.Addr().String()
-		_ = l.Close()
+		defer func() { _ = l.Close() }()
+		all[i] = l.Addr().String()
 	}
-	config := filepath.Join(t.TempDir(), "jaeger.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, jaegerConfig, ports[0], ports[1], ports[2]), 0o600); err != nil {
+	return all
+}
+
+// writeFile writes a file of the test's own and gives its path.
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), binary, "--config", "file:"+config)
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_SAMPLER=always_off") // else it traces itself
+	return path
+}
+
+// runProgram runs a program until the test has ended.
+func runProgram(t *testing.T, environ []string, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = append(os.Environ(), environ...)
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -69,9 +96,13 @@ func startJaeger(t *testing.T) (query, otlp string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	query, otlp = "http://"+ports[0], "http://"+ports[2]
-	eventually(t, "Jaeger answers", func() bool {
-		for _, url := range []string{query + "/api/services", otlp} {
+}
+
+// awaitAnswers waits until all URLs are answered, whatever the answer is.
+func awaitAnswers(t *testing.T, who string, urls ...string) {
+	t.Helper()
+	eventually(t, who+" answers", func() bool {
+		for _, url := range urls {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -84,7 +115,6 @@ func startJaeger(t *testing.T) (query, otlp string) {
 		}
 		return true
 	})
-	return query, otlp
 }
 
 // eventually polls until a condition holds.
@@ -106,54 +136,70 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // TEL-04: the query that the operator's guide prints finds, in a real Jaeger, the
 // traces of a class and no others, although nothing but failures is sampled.
 func TestJaegerFindsFailuresByClass(t *testing.T) {
-	query, otlp := startJaeger(t)
+	j := startJaeger(t)
 	traces := map[string]string{} // by class
 	for f := range server.Failures() {
 		p := provocations()[f.Class]
-		w := watchAt(t, otlp, p.change)
+		w := watchAt(t, j.otlp, p.change)
 		p.ask(w)
 		w.end()
-		for _, l := range w.lines() {
-			if l["class"] == f.Class {
-				traces[f.Class], _ = l["trace_id"].(string)
-			}
-		}
+		traces[f.Class] = w.traceOf(f.Class)
 	}
-	command := guideCommand(t)
 	for class, want := range traces {
-		var got []string
-		find := func() bool {
-			cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-			cmd.Env = append(os.Environ(), "JAEGER="+query, "CLASS="+class)
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("the guide's command: %v", err)
-			}
-			var answer struct {
-				Data []struct {
-					TraceID string `json:"traceID"`
-				} `json:"data"`
-			}
-			if err := json.Unmarshal(out, &answer); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-			got = nil
-			for _, d := range answer.Data {
-				got = append(got, d.TraceID)
-			}
-			return len(got) > 0
-		}
 		if class == "client_canceled" {
-			if find() {
+			if j.find(t, class) != nil {
 				t.Errorf("%s is no failure, and was found", class)
 			}
 			continue
 		}
-		eventually(t, "a trace of "+class, find)
-		if !slices.Equal(got, []string{want}) {
-			t.Errorf("%s: found %v, want %s alone", class, got, want)
+		j.finds(t, class, want)
+	}
+}
+
+// traceOf is the trace of the line that names a class.
+func (w *watched) traceOf(class string) (id string) {
+	for _, l := range w.lines() {
+		if l["class"] == class {
+			id, _ = l["trace_id"].(string)
 		}
 	}
+	return id
+}
+
+// finds waits for a trace of a class, which has to be that one alone.
+func (j jaeger) finds(t *testing.T, class, want string) {
+	t.Helper()
+	var got []string
+	eventually(t, "a trace of "+class, func() bool {
+		got = j.find(t, class)
+		return got != nil
+	})
+	if !slices.Equal(got, []string{want}) {
+		t.Errorf("%s: found %v, want %s alone", class, got, want)
+	}
+}
+
+// find asks for the traces of a class with the guide's command.
+func (j jaeger) find(t *testing.T, class string) (ids []string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", guideCommand(t))
+	cmd.Env = append(os.Environ(), "JAEGER="+j.query, "CLASS="+class)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("the guide's command: %v", err)
+	}
+	var answer struct {
+		Data []struct {
+			TraceID string `json:"traceID"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, d := range answer.Data {
+		ids = append(ids, d.TraceID)
+	}
+	return ids
 }
 
 // guideCommand is what the guide tells an operator to type.
