@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -100,15 +99,7 @@ func TestAlertsAndDashboardAskForWhatThereIs(t *testing.T) {
 	// The probes have pinged, and dialed, by the time that anything was stored.
 	page := get("GET", "/metrics") + issuersPage(t)
 
-	var board struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal([]byte(readTelemetry(t, "dashboard.json")), &board); err != nil {
-		t.Fatal(err)
-	}
+	board := readDashboard(t)
 	asked := map[string]string{}
 	for _, r := range readRules(t) {
 		asked[r.Alert+r.Record+r.Labels.Owner] += r.Expr + "\n"

@@ -97,25 +97,35 @@ func (s *azureSink) of(kind string) (all []azureItem) {
 // prometheus is a running Prometheus, by its URL.
 type prometheus string
 
-// ask gives the labels of what an expression finds.
-func (p prometheus) ask(t *testing.T, expr string) (found []map[string]string) {
+// get asks for a path.
+func (p prometheus) get(t *testing.T, path string) (status int, body []byte) {
 	t.Helper()
-	var answer struct {
-		Data struct {
-			Result []struct{ Metric map[string]string }
-		}
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(p)+"/api/v1/query?query="+url.QueryEscape(expr), nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(p)+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return 0, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+	if body, err = io.ReadAll(resp.Body); err != nil {
 		t.Fatal(err)
+	}
+	return resp.StatusCode, body
+}
+
+// ask gives the labels of what an expression finds.
+func (p prometheus) ask(t *testing.T, expr string) (found []map[string]string) {
+	t.Helper()
+	status, body := p.get(t, "/api/v1/query?query="+url.QueryEscape(expr))
+	var answer struct {
+		Data struct {
+			Result []struct{ Metric map[string]string }
+		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || status != http.StatusOK {
+		t.Fatalf("%s: %d %s (%v)", expr, status, body, err)
 	}
 	for _, r := range answer.Data.Result {
 		found = append(found, r.Metric)
@@ -169,7 +179,10 @@ func startStand(t *testing.T) stand {
 	runProgram(t, nil, filepath.Join(programs, "prometheus"), "--config.file="+filepath.Join(dir, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+ports[3], "--enable-feature=exemplar-storage", "--log.level=error")
 	awaitAnswers(t, "the Collector", s.otlp, "http://"+ports[2]+"/metrics")
-	awaitAnswers(t, "Prometheus", string(s.prometheus)+"/-/ready")
+	eventually(t, "Prometheus is ready", func() bool {
+		status, _ := s.get(t, "/-/ready")
+		return status == http.StatusOK
+	})
 	return s
 }
 
@@ -218,6 +231,21 @@ func TestStandFindsFailures(t *testing.T) {
 		t.Errorf("down: %v", down)
 	}
 	s.azure.checkMetrics(t, classes)
+	s.checkDashboard(t)
+}
+
+// checkDashboard has Prometheus answer every question of the dashboard. What it may find
+// nothing for is what the stand has not: Redis, and callers that were turned away.
+func (p prometheus) checkDashboard(t *testing.T) {
+	t.Helper()
+	fill := strings.NewReplacer("$instance", ".*", "$route", ".*", "$__rate_interval", "1m")
+	for _, panel := range readDashboard(t).Panels {
+		for _, target := range panel.Targets {
+			if found := p.ask(t, fill.Replace(target.Expr)); len(found) == 0 && !strings.Contains(target.Expr, "breaker") && !strings.Contains(target.Expr, "_pool_") && !strings.Contains(target.Expr, "db_client_connection") && !strings.Contains(target.Expr, "dropped") {
+				t.Errorf("%s: nothing for %s", panel.Title, target.Expr)
+			}
+		}
+	}
 }
 
 // requests are those of a trace that failed with a class, as the first query of the guide
