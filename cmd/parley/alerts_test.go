@@ -179,7 +179,7 @@ func TestEveryRuleIsTried(t *testing.T) {
 		if r.Record != "" && !strings.Contains(asked, r.Record) {
 			t.Errorf("no test asks for %s", r.Record)
 		}
-		if r.Alert != "" && !(fired[r.Alert] && ended[r.Alert] && quiet[r.Alert]) {
+		if r.Alert != "" && (!fired[r.Alert] || !ended[r.Alert] || !quiet[r.Alert]) {
 			t.Errorf("%s: seen to fire %v, to end %v, and not to fire in another test %v", r.Alert, fired[r.Alert], ended[r.Alert], quiet[r.Alert])
 		}
 	}
