@@ -1,0 +1,201 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"parley/contracttest/redistest"
+)
+
+// cost is what one request takes of everything, in figures that do not depend on how
+// busy the machine is.
+type cost struct {
+	commands    int // that Redis runs, scripts and what they call, but for PEXPIRE
+	toRedis     int // bytes
+	fromRedis   int
+	toAgent     int
+	answer      int // bytes to the caller, with the head
+	writes      int // of the answer to the caller's connection, each a system call
+	allocations int // of the whole service
+	allocated   int // bytes
+}
+
+// priced is a route with what a request to it costs today. Commands are held exactly,
+// all else but for what happens beside it: whoever makes a route cheaper lowers its
+// figures here, so that it stays so.
+type priced struct {
+	name string
+	cost cost
+	// request makes the n-th request to it.
+	request func(n int) []byte
+}
+
+const (
+	// pricedBatch requests are counted together; what else happens now and then is less
+	// than one for each.
+	pricedBatch   = 40
+	pricedBatches = 3 // the cheapest counts
+	// Once a second the store asks for Redis's role: on a busy machine, some times in
+	// each batch.
+	besideBytes       = 16
+	besideAllocations = 3
+	mostCheaper       = 10 // percent, before the table has to be lowered
+)
+
+// spent is what everything has used so far.
+type spent struct {
+	redis               redisWork
+	agent, writes, sent int64
+	memory              runtime.MemStats
+}
+
+// Throughput depends on the machine, and make bench reports it. What it is made of does
+// not, and is held here for each route.
+func TestRequestsCost(t *testing.T) {
+	server := redistest.Start(t)
+	agent := newCannedAgent(t)
+	l := newCountedService(t, "COPILOT_DIRECT_CONNECT_URL", agent.url, "COPILOT_STUB_TOKEN", "stub", "REDIS_URL", server.URL())
+	opt, err := goredis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := goredis.NewClient(opt)
+	t.Cleanup(func() { _ = admin.Close() })
+	caller := newPlainCaller(t, l.Addr().String())
+	// Pools are emptied by the collector, whenever it runs.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+
+	look := func() (s spent) {
+		s.redis = workOf(t, admin)
+		s.agent, s.writes, s.sent = agent.got.Load(), l.writes.Load(), l.bytes.Load()
+		runtime.ReadMemStats(&s.memory)
+		return s
+	}
+	for _, route := range pricedRoutes(t, caller) {
+		least := cost{math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt}
+		for batch := range pricedBatches {
+			requests := make([][]byte, pricedBatch)
+			for i := range requests {
+				requests[i] = route.request(batch*pricedBatch + i)
+			}
+			runtime.GC()
+			idle := workOf(t, admin)
+			from := look()
+			for _, r := range requests {
+				if _, err := caller.ask(r); err != nil {
+					t.Fatalf("%s: %v", route.name, err)
+				}
+			}
+			var memory runtime.MemStats
+			runtime.ReadMemStats(&memory) // before anything else is allocated
+			to := look()
+			to.memory = memory
+			least = least.least(to.less(from, idle))
+		}
+		t.Logf("%q: %+v", route.name, least)
+		route.check(t, least)
+	}
+}
+
+// less is what one request of a batch took; idle is what Redis had done before from, with
+// nothing but our own question between the two.
+func (s spent) less(from spent, idle redisWork) cost {
+	c := cost{
+		toRedis:   (s.redis.in - from.redis.in - (from.redis.in - idle.in)) / pricedBatch,
+		fromRedis: (s.redis.out - from.redis.out - (from.redis.out - idle.out)) / pricedBatch,
+		toAgent:   int(s.agent-from.agent) / pricedBatch, answer: int(s.sent-from.sent) / pricedBatch, writes: (int(s.writes-from.writes) + pricedBatch/2) / pricedBatch,
+		allocations: int(s.memory.Mallocs-from.memory.Mallocs) / pricedBatch, allocated: int(s.memory.TotalAlloc-from.memory.TotalAlloc) / pricedBatch,
+	}
+	for name, n := range s.redis.commands {
+		if name == "pexpire" { // some are left out within a millisecond of another: see TestCallsCost
+			continue
+		}
+		c.commands += (n - from.redis.commands[name]) / pricedBatch
+	}
+	return c
+}
+
+func (c cost) least(o cost) cost {
+	return cost{
+		min(c.commands, o.commands), min(c.toRedis, o.toRedis), min(c.fromRedis, o.fromRedis), min(c.toAgent, o.toAgent), min(c.answer, o.answer),
+		min(c.writes, o.writes), min(c.allocations, o.allocations), min(c.allocated, o.allocated),
+	}
+}
+
+func (p priced) check(t *testing.T, got cost) {
+	t.Helper()
+	if got.commands != p.cost.commands {
+		t.Errorf("%s: Redis runs %d commands, in the table are %d", p.name, got.commands, p.cost.commands)
+	}
+	if got.writes > p.cost.writes { // less when events of a stream happen to come together
+		t.Errorf("%s: the answer takes %d writes, in the table are %d", p.name, got.writes, p.cost.writes)
+	}
+	held := []struct {
+		what              string
+		got, want, beside int
+	}{
+		{"bytes to Redis", got.toRedis, p.cost.toRedis, besideBytes},
+		{"bytes from Redis", got.fromRedis, p.cost.fromRedis, besideBytes},
+		{"bytes to the agent", got.toAgent, p.cost.toAgent, 0},
+		{"bytes of the answer", got.answer, p.cost.answer, besideBytes}, // it has times
+		{"allocations", got.allocations, p.cost.allocations, besideAllocations},
+		{"allocated bytes", got.allocated, p.cost.allocated, 0},
+	}
+	for _, h := range held {
+		if raceFactor > 1 && strings.HasPrefix(h.what, "allocat") { // the race detector allocates as well
+			continue
+		}
+		if h.got > h.want+h.want/50+h.beside || h.got < h.want*(100-mostCheaper)/100-h.beside {
+			t.Errorf("%s: %d %s, in the table are %d", p.name, h.got, h.what, h.want)
+		}
+	}
+}
+
+// pricedRoutes are the routes with their costs. Conversations that they need are made here.
+func pricedRoutes(t *testing.T, caller *plainCaller) []priced {
+	t.Helper()
+	start := written("POST", "/api/chat/start", "{}")
+	conversation := func(messages int) (id string) {
+		answer, err := caller.ask(start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = conversationIn(string(answer))
+		for range messages / 2 {
+			if _, err := caller.ask(written("POST", "/api/chat/send", fmt.Sprintf(`{"conversationId":%q,"text":"hello there"}`, id))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return id
+	}
+	talk := conversation(4)
+	read := func(messages int) func(int) []byte {
+		request := written("GET", "/api/chat/conversations/"+conversation(messages), "")
+		return func(int) []byte { return request }
+	}
+	send := func(header ...string) []byte {
+		return written("POST", "/api/chat/send", fmt.Sprintf(`{"conversationId":%q,"text":"hello there"}`, talk), header...)
+	}
+	card := fmt.Sprintf(`{"conversationId":%q,"cardId":"order","userSummary":"two desks","submitData":{"action":"Action.Submit","quantity":2}}`, talk)
+	one := func(request []byte) func(int) []byte { return func(int) []byte { return request } }
+	return []priced{
+		{"start", cost{44, 2169, 148, 287, 765, 1, 389, 32013}, one(start)},
+		{"send", cost{40, 2149, 186, 464, 766, 1, 422, 33197}, one(send())},
+		{"send with a key", cost{50, 2174, 189, 464, 769, 1, 427, 33292}, func(n int) []byte { return send("Idempotency-Key", fmt.Sprintf("%08d", n)) }},
+		{"send as a stream", cost{41, 2151, 189, 464, 1071, 3, 463, 35526}, one(send("Accept", "text/event-stream"))},
+		{"card-action", cost{41, 2167, 189, 559, 769, 1, 545, 39336}, one(written("POST", "/api/chat/card-action", card))},
+		{"orchestrate", cost{45, 2452, 148, 751, 803, 1, 565, 45462}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
+		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 3379, 297961}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
+		{"conversation of 10", cost{10, 1413, 1982, 0, 2120, 1, 296, 29699}, read(10)},
+		{"conversation of 200", cost{10, 2260, 28233, 0, 27427, 2, 1187, 221427}, read(200)},
+		{"close", cost{19, 731, 483, 0, 617, 1, 197, 14507}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
+		{"stop of nothing", cost{9, 696, 47, 0, 401, 1, 87, 7248}, one(written("POST", "/api/chat/conversations/"+talk+"/stop", ""))},
+		{"delete", cost{13, 1093, 43, 0, 401, 1, 140, 8712}, func(int) []byte { return written("DELETE", "/api/chat/conversations/"+conversation(0), "") }},
+	}
+}
