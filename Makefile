@@ -16,6 +16,8 @@ ROUNDS   ?= 1
 CHAOS    ?= 60
 SHARDS   ?= 20
 SEED     ?=
+# quick for a bench of one minute.
+BENCH    ?=
 BIN      := bin
 
 # A module file of their own keeps the tools' dependencies out of go.mod, and
@@ -29,7 +31,7 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test race suite test-jaeger alerts kql stand-observe short contract chaos browser lint vuln fmt fuzz bench verify clean
+.PHONY: help run build test race suite test-jaeger alerts kql stand-observe short contract chaos browser lint vuln fmt fuzz bench benchmarks verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,7 +116,10 @@ fmt: ## Format the code the way lint wants it.
 fuzz: ## Run every fuzz target for FUZZTIME (60s).
 	.ci/fuzz
 
-bench: ## Run the benchmarks; those on Redis need what `make test` sets up.
+bench: build ## Measure the service beside a bare one, each a process with a real Redis: ten minutes, BENCH=quick one; the results are in bin/bench.json as well.
+	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && $(BIN)/parley-bench -programs $(BIN) -json $(BIN)/bench.json $(if $(filter quick,$(BENCH)),-quick)
+
+benchmarks: ## Run the Go benchmarks; those on Redis need what `make test` sets up.
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && $(GO) test -run='^$$' -bench=. -benchmem ./...
 
 verify: ## Check that formatting, generated files, golden files and go.mod are up to date.

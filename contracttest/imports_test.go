@@ -59,7 +59,9 @@ var arrows = map[string][]string{
 		"server", "server/auth/authtest", "contracttest/agenttest", "contracttest/apirules", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/matrix", "contracttest/profiles",
 		"contracttest/redistest", "contracttest/report", "contracttest/runner",
 	},
-	"cmd/copilot-emulator": {"server/copilot/emulator", "testdata"},
+	"cmd/copilot-emulator":  {"server/copilot/emulator", "testdata"},
+	"cmd/parley-bench":      {"contracttest/redistest", "contracttest/runner"},
+	"cmd/parley-bench/bare": {}, // it shares nothing with what it is compared with
 	"cmd/parley": {
 		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
 		"store", "store/fair", "store/memory", "store/redis", "store/redis/entra", "telemetry", "telemetry/provider",
@@ -79,7 +81,7 @@ var only = map[string]struct {
 }{
 	"github.com/testcontainers/":     {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
 	"github.com/go-json-experiment/": {[]string{"store/internal/wire"}, "it is what decodes pages until the standard library has it"},
-	"github.com/redis/":              {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "cmd/parley-contract", "contracttest/redistest"}, "another backend must be possible without it"},
+	"github.com/redis/":              {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "cmd/parley-contract", "cmd/parley-bench", "cmd/parley-bench/bare", "contracttest/redistest"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":           {[]string{"telemetry", "telemetry/provider", "contracttest/otlptest"}, "handlers and backends are observed from outside"},
 	"github.com/golang-jwt/":         {[]string{"server/auth"}, "tokens are verified in one place"},
 	"github.com/AzureAD/":            {[]string{"server/copilot/entra", "store/redis/entra"}, "an agent and a Redis must be possible without it"},
@@ -91,7 +93,7 @@ var only = map[string]struct {
 	"go.yaml.in/":                    {[]string{"contracttest/profiles"}, "settings are environment variables"},
 	"github.com/getkin/":             {[]string{"contracttest/apispec"}, "it is for tests"},
 	"github.com/tmaxmax/":            {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
-	"testing":                        {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "cmd/parley-contract", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                        {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "cmd/parley-contract", "cmd/parley-bench", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.
