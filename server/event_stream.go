@@ -60,8 +60,9 @@ type eventStream struct {
 	rc   *http.ResponseController
 	open bool // headers are out
 	// at is what was written of the feed. An event's id is the position after it.
-	at  turn.Position
-	err error // why writing stopped; errGone if the client is the reason
+	at     turn.Position
+	remark string // a comment that goes in front of the next event; "" for none
+	err    error  // why writing stopped; errGone if the client is the reason
 }
 
 func newEventStream(w http.ResponseWriter) *eventStream {
@@ -102,7 +103,12 @@ func (e *eventStream) event(name string, data any) {
 		e.err = fmt.Errorf("encode event: %w", err)
 		return
 	}
-	e.send(fmt.Appendf(nil, "id: %s\nevent: %s\ndata: %s\n", e.at, name, body))
+	var frame []byte
+	if e.remark != "" {
+		frame = fmt.Appendf(nil, ": %s\n", e.remark)
+		e.remark = ""
+	}
+	e.send(fmt.Appendf(frame, "id: %s\nevent: %s\ndata: %s\n", e.at, name, body))
 }
 
 // send writes and flushes, within writeLimit.

@@ -30,6 +30,7 @@ type problem struct {
 	// Reason says why a caller is not signed in (401).
 	Reason auth.Reason `json:"reason,omitempty"`
 	Turn   *int        `json:"turn,omitempty"` // the one that is running
+	Stage  turn.Stage  `json:"stage,omitempty"`
 }
 
 // problemOf makes the body for a failure.
@@ -38,6 +39,7 @@ func problemOf(r *http.Request, err error) problem {
 	p := problem{
 		Type: "urn:parley:problem:" + f.Class, Title: f.Title, Status: f.Status, Detail: f.Detail,
 		Class: f.Class, Error: f.Class, Message: f.Message, Retryable: f.Retryable, TraceID: x.traceID(), Conversation: x.Conversation,
+		Stage: x.Stage,
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
 		if e.detail != "" {

@@ -45,7 +45,11 @@ func write(w http.ResponseWriter, r *http.Request, status int, mime string, body
 
 // timing sets Server-Timing: the milliseconds spent in the store and upstream.
 func timing(w http.ResponseWriter, x *exchange) {
-	w.Header().Set("Server-Timing", fmt.Sprintf("store;dur=%.1f, upstream;dur=%.1f", millis(x.Store), millis(x.Upstream)))
+	w.Header().Set("Server-Timing", serverTiming(x))
+}
+
+func serverTiming(x *exchange) string {
+	return fmt.Sprintf("store;dur=%.1f, upstream;dur=%.1f", millis(x.Store), millis(x.Upstream))
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -38,12 +38,14 @@ func lastEvent(out *eventStream, r *http.Request, a turn.Answer, err error) erro
 	x, w := of(r), out.w
 	x.streamed = true
 	if err != nil {
+		out.remark = "server-timing " + serverTiming(x)
 		out.event(eventError, problemOf(r, err))
 	} else {
 		if a.Replayed {
 			w.Header().Set("Idempotency-Replayed", "true")
 		}
 		out.rest(a.Messages[min(out.at.Messages, len(a.Messages)):]) // for a replay, all of them
+		out.remark = "server-timing " + serverTiming(x)
 		out.event(eventDone, chatAnswerOf(a))
 	}
 	timing(w, x) // as a trailer
