@@ -31,7 +31,7 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test race suite test-jaeger alerts kql stand-observe short contract chaos browser lint vuln fmt fuzz bench benchmarks verify clean
+.PHONY: help run build test race suite test-jaeger alerts kql stand-observe short contract chaos browser lint vuln fmt fuzz bench benchmarks client verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,7 +77,7 @@ short: ## Run the tests that need no container.
 	.ci/race.sh
 	$(GO) test $(RACE) -short -shuffle=on -timeout=$(TIMEOUT) ./...
 
-contract: ## Try every fault of Redis and of the agent on every route, of a Redis of several nodes under load, a minute without Redis, what one caller can do to others, a server in another language, and that the tests find mutants; print the reports and write them to bin/contract. REQUIRE_NODE=1 forbids skipping the server in Node.
+contract: ## Try every fault of Redis and of the agent on every route, of a Redis of several nodes under load, a minute without Redis, what one caller can do to others, a server in another language, the client that is served, and that the tests find mutants; print the reports and write them to bin/contract. REQUIRE_NODE=1 forbids skipping what runs in Node.
 	.ci/race.sh
 	env=$$(contracttest/redistest/setup.sh && .ci/node.sh) && eval "$$env" && status=0 && \
 	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMutants$$' ./contracttest -args -contract.exact || status=1; \
@@ -85,6 +85,7 @@ contract: ## Try every fault of Redis and of the agent on every route, of a Redi
 	$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestMatrix(Shards|Mutants)$$' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract -matrix.rounds=$(ROUNDS) || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestOnParley$$' ./cmd/parley-contract -args -contract.quick -contract.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestServerInAnotherLanguage$$' ./cmd/parley-contract || status=1; \
+	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestClient$$' ./cmd/parley || status=1; \
 	$(GO) run ./cmd/parley-contract self-test --report $(CURDIR)/$(BIN)/contract || status=1; \
 	$(GO) test -count=1 -timeout=$(TIMEOUT) -run='^TestCallers' ./cmd/parley -args -matrix.all -matrix.report=$(CURDIR)/$(BIN)/contract || status=1; \
 	{ $(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run='^TestBlackHole$$' ./store/redis -args -redis.blackhole=1m & } && blackhole=$$! && \
@@ -122,7 +123,10 @@ bench: build ## Measure the service beside a bare one, each a process with a rea
 benchmarks: ## Run the Go benchmarks; those on Redis need what `make test` sets up.
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && $(GO) test -run='^$$' -bench=. -benchmem ./...
 
-verify: ## Check that formatting, generated files, golden files and go.mod are up to date.
+client: ## Make the types of the client from openapi.yaml, and check the client; needs Node, npm and its registry.
+	.ci/client
+
+verify: ## Check that formatting, generated files, golden files and go.mod are up to date. REQUIRE_NODE=1 forbids skipping the types of the client.
 	.ci/verify
 
 clean: ## Remove what was built and end Redis containers that a killed test run left.

@@ -52,6 +52,8 @@ func (s *Server) routes() []route {
 		{method: "GET", pattern: "/livez", handle: s.probes.livez, open: true, aside: true},
 		{method: "GET", pattern: "/readyz", handle: s.probes.readyz, open: true, aside: true},
 		{method: "GET", pattern: "/openapi.yaml", handle: openAPI, open: true, aside: true},
+		{method: "GET", pattern: "/client.js", handle: asset("text/javascript; charset=utf-8", clientScript), open: true, aside: true},
+		{method: "GET", pattern: "/client.d.ts", handle: asset("text/plain; charset=utf-8", clientTypes), open: true, aside: true},
 	}
 }
 

@@ -28,6 +28,7 @@ type balancer struct {
 	chosen    int // an index of instances; negative for all in turn
 	running   map[net.Conn]string
 	passed    []string // all requests but those for the page
+	refusals  []http.HandlerFunc
 }
 
 // The keys of what the balancer keeps in a request's context.
@@ -104,6 +105,13 @@ func (b *balancer) reset(path string) int {
 	return n
 }
 
+// refuse has the next request for the API answered by the balancer itself.
+func (b *balancer) refuse(with http.HandlerFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refusals = append(b.refusals, with)
+}
+
 // came is how many requests for a path came so far.
 func (b *balancer) came(path string) int {
 	b.mu.Lock()
@@ -135,11 +143,19 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		b.passed = append(b.passed, fmt.Sprintf("to %d: %s %s", i, r.Method, r.URL.Path))
 	}
+	var refusal http.HandlerFunc
+	if len(b.refusals) > 0 && strings.HasPrefix(r.URL.Path, "/api/") {
+		refusal, b.refusals = b.refusals[0], b.refusals[1:]
+	}
 	b.mu.Unlock()
 	defer func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		delete(b.running, c)
 	}()
+	if refusal != nil {
+		refusal(w, r)
+		return
+	}
 	b.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), targetKey{}, b.instances[i])))
 }

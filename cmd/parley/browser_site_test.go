@@ -14,8 +14,8 @@ import (
 	"parley/server/copilot/emulator"
 )
 
-// site is two instances of the program on one Redis, behind a balancer, and a page in
-// a browser that uses them.
+// site is two instances of the program on one Redis, behind a balancer, and, in a test
+// with a browser, a page that uses them.
 type site struct {
 	t         *testing.T
 	agent     *heldAgent
@@ -33,9 +33,17 @@ type instance struct {
 	redis *faultproxy.Proxy // between it and Redis
 }
 
-// newSite starts everything and opens the page. When the test has failed it logs what
-// the balancer and the instances did.
+// newSite starts everything and opens the page.
 func newSite(t *testing.T, b *browser, redis *redistest.Server) *site {
+	t.Helper()
+	s := newInstances(t, redis)
+	s.page = b.open(t, s.balancer.url)
+	return s
+}
+
+// newInstances starts everything but a page. When the test has failed it logs what the
+// balancer and the instances did.
+func newInstances(t *testing.T, redis *redistest.Server) *site {
 	t.Helper()
 	s := &site{t: t, emulator: emulator.New(emulator.Options{Token: "stub"})}
 	s.agent = &heldAgent{agent: s.emulator}
@@ -62,7 +70,6 @@ func newSite(t *testing.T, b *browser, redis *redistest.Server) *site {
 			s.report()
 		}
 	})
-	s.page = b.open(t, s.balancer.url)
 	return s
 }
 
