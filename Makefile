@@ -99,9 +99,9 @@ chaos: ## Kill, stop and cut off two replicas for CHAOS (60) seconds, and the no
 	env=$$(contracttest/redistest/setup.sh) && eval "$$env" && PARLEY_SLOW=1 PARLEY_CHAOS_SECONDS=$(CHAOS) PARLEY_CHAOS_SHARDS_SECONDS=$(SHARDS) PARLEY_CHAOS_SEED=$(SEED) \
 		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestChaos' -v ./cmd/parley
 
-browser: ## Have a real Chromium talk to two instances through resets, kills and a Redis that stands still; REQUIRE_BROWSER=1 forbids skipping.
+browser: ## Have a real Chromium talk to two instances through resets, kills and a Redis that stands still, and use the page /try, of which bin/browser has pictures; REQUIRE_BROWSER=1 forbids skipping.
 	.ci/race.sh
-	env=$$(contracttest/redistest/setup.sh && .ci/browser.sh) && eval "$$env" && \
+	env=$$(contracttest/redistest/setup.sh && .ci/browser.sh) && eval "$$env" && PARLEY_SCREENSHOTS=$(CURDIR)/$(BIN)/browser \
 		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestBrowser' -v ./cmd/parley
 
 lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.

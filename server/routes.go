@@ -72,13 +72,16 @@ func Patterns() []string {
 // pattern without its method) and 404 (everything else), because the mux itself
 // would answer those in plain text.
 func (s *Server) mux() http.Handler {
-	mux := http.NewServeMux()
+	mux, routes := http.NewServeMux(), s.routes()
+	if s.try != nil {
+		routes = append(routes, s.try.routes()...)
+	}
 	aside := map[string]bool{}
-	for _, rt := range s.routes() {
+	for _, rt := range routes {
 		aside[rt.pattern] = rt.aside
 		mux.Handle(rt.method+" "+rt.pattern, s.adapter.adapt(rt))
 	}
-	for pattern, allow := range allowed(s.routes()) {
+	for pattern, allow := range allowed(routes) {
 		mux.Handle(pattern, s.adapter.adapt(route{pattern: pattern, open: true, aside: aside[pattern], handle: func(http.ResponseWriter, *http.Request) error {
 			return &requestError{kind: errMethod, header: http.Header{"Allow": {allow}}}
 		}}))

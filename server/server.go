@@ -54,6 +54,8 @@ type Config struct {
 	// Static is served where no route matches, with index.html for paths that name
 	// no file; nil for none. Names that begin with a dot are never served.
 	Static fs.FS
+	// Try is a page to try the service with; nil for none.
+	Try *Try
 
 	// UpstreamTimeout bounds the agent's part of one turn; 0 means
 	// DefaultUpstreamTimeout.
@@ -143,6 +145,7 @@ type Server struct {
 	chat          *chatRoutes
 	conversations *conversationRoutes
 	probes        *probeRoutes
+	try           *tryRoutes // nil without the page
 	admin         http.Handler
 }
 
@@ -168,6 +171,11 @@ func New(cfg Config) (*Server, error) {
 	s.chat = &chatRoutes{turns: s.turns, cards: cardPolicy{cfg.AllowedActions, normalDomains(cfg.AllowedDomains)}, newID: cfg.NewID}
 	s.conversations = &conversationRoutes{store: cfg.Store, large: cfg.Large, now: cfg.Now}
 	s.probes = &probeRoutes{state: cfg.Health, authRequired: cfg.AuthRequired, brief: cfg.BriefHealth, withoutStore: cfg.ReadyWithoutStore}
+	if cfg.Try != nil {
+		if s.try, err = newTry(*cfg.Try, cfg.Health.cfg.Backend, cfg.AuthRequired); err != nil {
+			return nil, err
+		}
+	}
 	s.admin = s.adminMux()
 	s.handler = s.crossOrigin(s.mux())
 	return s, nil

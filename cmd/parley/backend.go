@@ -25,6 +25,9 @@ type backend struct {
 	watch    func(context.Context)              // runs until its context is done
 	starved  func(time.Duration) bool           // see redis.Store.Starved; nil for the store in memory
 	warnings func() []string                    // conditions that an operator should know of
+	// breakable has the store fail on purpose; nil without the page /try, and always with
+	// Redis.
+	breakable *breakableStore
 }
 
 // title says to a person which it is.
@@ -43,10 +46,13 @@ func openStore(c config, with seams, large *fair.Places, tel *telemetry.Telemetr
 		if with.store != nil {
 			s = with.store(s)
 		}
-		return backend{
-			Store: tel.Store(s, telemetry.StoreOptions{System: "memory"}), name: "memory",
-			watch: func(context.Context) {}, warnings: func() []string { return nil },
-		}, nil
+		b := backend{name: "memory", watch: func(context.Context) {}, warnings: func() []string { return nil }}
+		if c.tryPage {
+			b.breakable = &breakableStore{next: s, log: log}
+			b.warnings, s = b.breakable.warnings, b.breakable
+		}
+		b.Store = tel.Store(s, telemetry.StoreOptions{System: "memory"})
+		return b, nil
 	}
 	credentials, err := openCredentials(c.deployment, tel, log)
 	if err != nil {

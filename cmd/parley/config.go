@@ -64,6 +64,8 @@ type config struct {
 	prometheus                     bool
 	ownerKey                       string
 	traceTrust                     telemetry.Trust
+	tryPage, tryPageGiven          bool
+	traceURL                       string // of a trace, with traceIDs for its id
 
 	warnings []string // what is likely wrong, and no fault
 	notes    []string // what follows from settings that were left out
@@ -105,6 +107,9 @@ func (c *config) check() []error {
 	var faults []error
 	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	faults = append(faults, c.checkAuth()...)
+	if !c.tryPageGiven {
+		c.tryPage = c.emulator
+	}
 	if c.admin && c.adminPort == c.port && c.port != 0 {
 		bad("ADMIN_PORT: %d is PORT; expected another", c.adminPort)
 	}

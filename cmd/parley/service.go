@@ -120,6 +120,10 @@ func (s *service) newAPI(with seams) (*server.Server, error) {
 		cfg.MaxTurnsPerOwner, cfg.MaxRequestsPerOwner = c.maxTurnsPerUser, c.maxRequestsPerUser
 		cfg.Limits.Conversations = c.maxConversationsPerUser
 	}
+	var err error
+	if cfg.Try, err = s.newTry(); err != nil {
+		return nil, err
+	}
 	observeAPI(&cfg, s.tel)
 	if c.staticDir != "" {
 		// A root, unlike os.DirFS, does not follow links out of the directory. It
@@ -226,11 +230,15 @@ func announce(w io.Writer, c config, addr net.Addr, store, agent string) {
 	if c.authRequired {
 		signIn, header = "on: callers show a bearer token", " -H \"Authorization: Bearer $TOKEN\""
 	}
+	page := ""
+	if c.tryPage {
+		page = "  " + base + "/try   in a browser\n"
+	}
 	fmt.Fprintf(w, `Parley %s is listening on %s
   store  %s
   agent  %s
   auth   %s
 Try:
-  curl -s -X POST%s %s/api/chat/start
-`, version(), base, store, agent, signIn, header, base)
+%s  curl -s -X POST%s %s/api/chat/start
+`, version(), base, store, agent, signIn, page, header, base)
 }

@@ -50,6 +50,7 @@ func settings() []setting {
 		{name: "HOST", group: "HTTP", expects: "a host name or address, without a port", about: "Address to listen on; empty for all.", read: host},
 		{name: "CORS_ORIGIN", group: "HTTP", expects: "one origin, such as https://chat.example", about: "The one origin whose pages may call the API; empty for none, but for " + devOrigin + " with AUTH_REQUIRED=false.", read: origin},
 		{name: "STATIC_DIR", group: "HTTP", expects: "an existing directory", about: "A built front end to serve beside the API; empty for none.", read: directory},
+		{name: "TRY_PAGE", group: "HTTP", expects: "true or false", about: "Whether GET /try serves a page to try the service with; empty for what COPILOT_EMULATOR is. Without Redis, the page can have the store fail on purpose.", read: tryPage},
 		{name: "MAX_TURNS", group: "HTTP", def: "1000", expects: "a number, 1 to 1000000", about: "Turns that may run at once, and four times as many requests, before more are refused with 429.", read: number(func(c *config) *int { return &c.maxTurns }, 1, 1_000_000)},
 		{name: "MAX_TURNS_PER_USER", group: "HTTP", def: "8", expects: "a number, 1 to 1000000", about: "Turns of one user that may run at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxTurnsPerUser }, 1, 1_000_000)},
 		{name: "MAX_REQUESTS_PER_USER", group: "HTTP", def: "16", expects: "a number, 1 to 1000000", about: "Requests of one user that are worked on at once, when callers sign in.", read: number(func(c *config) *int { return &c.maxRequestsPerUser }, 1, 1_000_000)},
@@ -127,6 +128,7 @@ func settings() []setting {
 		{name: "METRICS_PROMETHEUS", group: "Telemetry", def: "false", expects: "true or false", about: "Whether GET /metrics answers Prometheus. Exporters are set by the standard OTEL_* variables.", read: boolean(func(c *config) *bool { return &c.prometheus })},
 		{name: "TELEMETRY_OWNER_KEY", group: "Telemetry", expects: "16 characters or more, the same for every replica", about: "Key of the hash by which users appear in traces and in the log; empty leaves them out.", secret: true, read: ownerKey},
 		{name: "TRACE_TRUST", group: "Telemetry", def: string(telemetry.TrustLink), expects: "link, parent or none", about: "What a caller's traceparent is taken for: a trace to link to, the parent of our spans (only for callers of our own), or nothing.", read: traceTrust},
+		{name: "TRACE_URL_TEMPLATE", group: "Telemetry", expects: "an http:// or https:// URL with {traceId} in it, such as http://localhost:16686/trace/{traceId}", about: "Where a trace can be seen, for the links of /try; empty for none.", read: traceURL},
 	}
 }
 

@@ -122,3 +122,11 @@ func TestOnBehalfOfTheUser(t *testing.T) {
 		t.Errorf("with a token that still serves: %+v", a)
 	}
 }
+
+// signedIn is an issuer with a key, and the settings that trust it.
+func signedIn(t *testing.T) (*authtest.Key, *authtest.Issuer, []string) {
+	t.Helper()
+	key := authtest.NewRSA(t, "key")
+	issuer := authtest.NewIssuer(t, key)
+	return key, issuer, signIn(t, issuer)
+}
