@@ -11,6 +11,13 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.builtVersion=$VERSI
 
 # Holds CA certificates, a user that is not root, and no shell.
 FROM gcr.io/distroless/static-debian12:nonroot
+ARG VERSION="" COMMIT=""
+LABEL org.opencontainers.image.title="parley" \
+      org.opencontainers.image.description="State service behind a Copilot Studio chat front end" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$COMMIT"
 COPY --from=build /parley /parley
 EXPOSE 3001
+# Of the process alone: a container must not be restarted because Redis is away.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/parley", "healthcheck"]
 ENTRYPOINT ["/parley"]

@@ -297,8 +297,11 @@ func writeUsage(w io.Writer) {
 
 usage:
   parley [flags]                run the service
-  parley [flags] check-config   say what is configured, or what is wrong with it
-
+`)
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  parley [flags] %-14s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+	}
+	fmt.Fprint(w, `
 flags:
   --env-file FILE   read settings from a file as well; the environment wins
   --help            this text
@@ -306,7 +309,12 @@ flags:
 
 settings, as environment variables (default in brackets):
 `)
+	group := ""
 	for _, s := range settings() {
+		if s.group != group {
+			group = s.group
+			fmt.Fprintf(w, "\n%s\n", group)
+		}
 		fmt.Fprintf(w, "  %s [%s]\n      %s Expected: %s.\n", s.name, s.def, s.about, s.expects)
 	}
 }

@@ -87,29 +87,11 @@ func run(ctx context.Context, args []string, env environment, stdout, stderr io.
 		}
 		env = env.over(file)
 	}
-	if flags.NArg() > 1 {
-		fmt.Fprintf(stderr, "parley: what is %q?\n", flags.Arg(1))
-		return errUsage
-	}
-	switch flags.Arg(0) {
-	case "":
-	case "check-config":
-		c, err := load(env)
-		for _, w := range c.warnings {
-			fmt.Fprintf(stderr, "parley: warning: %s\n", w)
-		}
-		for _, n := range c.notes {
-			fmt.Fprintf(stderr, "parley: note: %s\n", n)
-		}
-		if err != nil {
-			return configError{err}
-		}
-		printSettings(stdout, env)
-		return nil
-	default:
-		fmt.Fprintf(stderr, "parley: there is no command %q\n", flags.Arg(0))
-		writeUsage(stderr)
-		return errUsage
+	switch cmd, arg, err := commandOf(flags.Args(), stderr); {
+	case err != nil:
+		return err
+	case cmd != nil:
+		return cmd.run(ctx, env, arg, stdout, stderr)
 	}
 	c, err := load(env)
 	if err != nil {
