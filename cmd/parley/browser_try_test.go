@@ -51,11 +51,11 @@ func TestBrowserTry(t *testing.T) {
 		})
 	}
 	p.t = t
-	t.Run("whoever signs in pastes a token, which is kept nowhere", func(t *testing.T) { signsIn(t, b) })
+	t.Run("whoever signs in pastes a token, which is kept nowhere", func(t *testing.T) { tokenIsPasted(t, b) })
 }
 
-func signsIn(t *testing.T, b *browser) {
-	key, issuer, settings := signedIn(t)
+func tokenIsPasted(t *testing.T, b *browser) {
+	key, issuer, settings := newSignIn(t)
 	base, _ := child(t, append(settings, "COPILOT_EMULATOR", "true")...)
 	p := &tryPageOf{b.open(t, base+"/try"), base}
 	token := key.Token(issuer.Claims())

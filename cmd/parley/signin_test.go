@@ -123,8 +123,8 @@ func TestOnBehalfOfTheUser(t *testing.T) {
 	}
 }
 
-// signedIn is an issuer with a key, and the settings that trust it.
-func signedIn(t *testing.T) (*authtest.Key, *authtest.Issuer, []string) {
+// newSignIn is an issuer with a key, and the settings that trust it.
+func newSignIn(t *testing.T) (*authtest.Key, *authtest.Issuer, []string) {
 	t.Helper()
 	key := authtest.NewRSA(t, "key")
 	issuer := authtest.NewIssuer(t, key)

@@ -82,7 +82,7 @@ func TestTrySettingsAreChecked(t *testing.T) {
 
 // Whoever may not call the API may not break the store, nor may pages of other sites.
 func TestWhoMayBreakTheStore(t *testing.T) {
-	key, issuer, settings := signedIn(t)
+	key, issuer, settings := newSignIn(t)
 	base, _ := child(t, append(settings, "COPILOT_EMULATOR", "true")...)
 	if page, breaking, _ := settingsAt(t, base); page != 200 || breaking != 401 {
 		t.Errorf("without a token: page %d, store %d", page, breaking)
