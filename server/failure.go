@@ -47,7 +47,7 @@ const (
 	classOverloaded       = "overloaded"
 	classStoreRejected    = "store_rejected"
 	classStoreTimeout     = "store_timeout"
-	classToken            = "token_unavailable"
+	classToken            = "token_unavailable" //nolint:gosec // a name, no secret
 	classUpstreamProtocol = "upstream_protocol"
 	classAgentError       = "agent_error"
 	classPanic            = "panic"

@@ -76,7 +76,10 @@ func TestAttributesOfAttempts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range tel.Agent(client, c.base).Start(t.Context(), copilot.Start{}) {
+			for _, err := range tel.Agent(client, c.base).Start(t.Context(), copilot.Start{}) {
+				if err == nil {
+					t.Error("an answer without a body is none of the protocol")
+				}
 			}
 			u, err := url.Parse(c.base)
 			if err != nil {
@@ -89,8 +92,8 @@ func TestAttributesOfAttempts(t *testing.T) {
 			} {
 				for _, all := range []map[attribute.Key]string{want, more} {
 					for key, value := range all {
-						if got := sampler.spans[span][key]; got.Emit() != value {
-							t.Errorf("when %s starts, %s is %q, want %q", span, key, got.Emit(), value)
+						if got := sampler.spans[span][key]; got.String() != value {
+							t.Errorf("when %s starts, %s is %q, want %q", span, key, got.String(), value)
 						}
 					}
 				}

@@ -96,16 +96,16 @@ func (i *Issuer) Fetch(ctx context.Context) (_ context.Context, done func(error)
 	if i.t.off || alone && i.isQuiet(began) {
 		return ctx, func(err error) { i.measure(ctx, began, alone, err) }
 	}
-	ctx, span := i.t.tracer.Start(ctx, i.span, i.start...)
-	f := &issuerFetch{span: span}
+	f := &issuerFetch{}
 	f.placed.Store(i.placed)
+	ctx, f.span = i.t.tracer.Start(ctx, i.span, i.start...) //nolint:spancheck // done ends it
 	return context.WithValue(ctx, issuerFetchKey{}, f), func(err error) {
-		i.mark(span, err)
+		i.mark(f.span, err)
 		i.measure(ctx, began, alone, err)
 		if alone && err != nil {
 			i.setQuiet(began.Add(alonePause))
 		}
-		span.End()
+		f.span.End()
 	}
 }
 

@@ -25,6 +25,7 @@ var unavailable = &store.Error{Op: "token", Kind: store.ErrUnreachable}
 func inRequest(t *testing.T) (context.Context, trace.SpanContext) {
 	t.Helper()
 	ctx, span := sdktrace.NewTracerProvider().Tracer("test").Start(t.Context(), "request")
+	t.Cleanup(func() { span.End() })
 	return ctx, span.SpanContext()
 }
 

@@ -78,8 +78,8 @@ const (
 	keyStreamEvents   attribute.Key = "parley.stream.events" // counted as in metricFirstEvent
 	keyVersion        attribute.Key = "version"              // of parley.build.info, as Prometheus' own build info has it
 	keyCommit         attribute.Key = "commit"
-	keyTokenFor       attribute.Key = "parley.token.for"        // agent or redis
-	keyTokenCode      attribute.Key = "parley.token.error_code" // the issuer's, such as AADSTS7000215
+	keyTokenFor       attribute.Key = "parley.token.for"        //nolint:gosec // agent or redis: a name, no secret
+	keyTokenCode      attribute.Key = "parley.token.error_code" //nolint:gosec // the issuer's, such as AADSTS7000215: a name, no secret
 	keyFetchShared    attribute.Key = "parley.fetch.shared"     // true where nothing was sent for this call: another's fetch failed
 )
 
@@ -153,7 +153,7 @@ const (
 	metricPoolWaitTime   = "parley.store.pool.wait_time"
 	metricBuild          = "parley.build.info"
 	metricAgentActive    = "parley.agent.active_calls"
-	metricToken          = "parley.token.duration"
+	metricToken          = "parley.token.duration" //nolint:gosec // a name, no secret
 	metricKeys           = "parley.signing_keys.duration"
 	metricKeysAge        = "parley.signing_keys.age"
 	metricConnections    = "parley.connections.open"

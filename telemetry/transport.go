@@ -63,15 +63,14 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			start = append(start, keyResend.Int64(resends))
 		}
 	}
-	ctx, span := t.tracer.Start(req.Context(), req.Method, clientKind[0], trace.WithAttributes(start...))
-	a.ctx, a.span = ctx, span
-	resp, err := tr.next.RoundTrip(t.inject(ctx, req))
+	a.ctx, a.span = t.tracer.Start(req.Context(), req.Method, clientKind[0], trace.WithAttributes(start...)) //nolint:spancheck // end ends it
+	resp, err := tr.next.RoundTrip(t.inject(a.ctx, req))
 	if err != nil {
 		a.end(a.broken(err))
 		return nil, err
 	}
 	a.key.status, a.key.protocol = resp.StatusCode, protocol(resp.ProtoMajor, resp.ProtoMinor)
-	a.call.gotHeaders(ctx, resp.StatusCode)
+	a.call.gotHeaders(a.ctx, resp.StatusCode)
 	a.ReadCloser, resp.Body = resp.Body, a
 	return resp, nil
 }

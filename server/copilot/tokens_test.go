@@ -91,7 +91,7 @@ func TestWithTokens(t *testing.T) {
 				if o.err != nil || fmt.Sprint(inner.tokens) != fmt.Sprint([]string{c.token}) {
 					t.Errorf("%s, %s: %v, shown %q", name, op, o.err, inner.tokens)
 				}
-			} else if o.err == nil || o.err.Kind != c.want.Kind || o.err.Op != op || o.err.Code != c.want.Code || o.err.Reason != c.want.Reason || len(inner.tokens) != 0 {
+			} else if o.err == nil || !errors.Is(o.err, c.want.Kind) || o.err.Op != op || o.err.Code != c.want.Code || o.err.Reason != c.want.Reason || len(inner.tokens) != 0 {
 				t.Errorf("%s, %s: %+v, the agent was shown %q", name, op, o.err, inner.tokens)
 			}
 			if o.err != nil && strings.Contains(fmt.Sprint(o.err, o.err.Cause), "X: y") {

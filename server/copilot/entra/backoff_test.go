@@ -53,7 +53,7 @@ func TestBacksOff(t *testing.T) {
 				ask := func() *copilot.Error {
 					_, err := s.Token(t.Context(), user("ann"))
 					e, ok := errors.AsType[*copilot.Error](err)
-					if !ok || e.Kind != copilot.ErrToken || e.Reason != c.reason {
+					if !ok || !errors.Is(e, copilot.ErrToken) || e.Reason != c.reason {
 						t.Fatalf("error %v, want %v", err, c.reason)
 					}
 					return e

@@ -85,7 +85,7 @@ func refusedToken(t *testing.T, s *Source) *copilot.Error {
 	t.Helper()
 	_, err := s.Token(t.Context(), user("ann"))
 	e, ok := errors.AsType[*copilot.Error](err)
-	if !ok || e.Kind != copilot.ErrToken || e.Cause == nil || e.RetryAfter != time.Second {
+	if !ok || !errors.Is(e, copilot.ErrToken) || e.Cause == nil || e.RetryAfter != time.Second {
 		t.Fatalf("%v (%+v)", err, e)
 	}
 	if text := fmt.Sprint(err, e.Cause); strings.Contains(text, "contoso") || strings.Contains(text, "jwt-of") || strings.Contains(text, secret) {
