@@ -93,7 +93,7 @@ func (a *attempt) end(class string) {
 		return
 	}
 	if a.key.status != 0 {
-		a.span.SetAttributes(keyStatus.Int(a.key.status), keyProtocol.String(a.key.protocol))
+		a.span.SetAttributes(append(a.list[:0], keyStatus.Int(a.key.status), keyProtocol.String(a.key.protocol))...)
 	}
 	if a.key.status >= http.StatusBadRequest {
 		// As the semantic conventions require, and whatever became of the body. The span
