@@ -213,7 +213,7 @@ export type Exchange = {
         conversationId?: string;
         field?: string;
         turn?: number;
-        stage?: "auth" | "begin" | "upstream" | "complete";
+        stage?: "auth" | "begin" | "token" | "upstream" | "complete";
     } | undefined;
     /**
      * '' if there was no answer.
@@ -683,10 +683,10 @@ export interface components {
             /** @description Of turn_conflict: the number of the turn that runs. */
             turn?: number;
             /**
-             * @description Where the request failed: while the caller signed in, before the agent was asked, while it answered, or when its answer was to be stored. Absent where there is no such stage.
+             * @description Where the request failed: while the caller signed in, before the agent was asked, when our own token for it was fetched, while it answered, or when its answer was to be stored. Absent where there is no such stage.
              * @enum {string}
              */
-            stage?: "auth" | "begin" | "upstream" | "complete";
+            stage?: "auth" | "begin" | "token" | "upstream" | "complete";
         };
         /**
          * @description Of unauthenticated (401), always: why the caller is not signed in. token_missing: no Authorization header. token_malformed: the header holds something other than one bearer token. signature_invalid: not signed with a key of the issuer, in a way that is allowed. token_expired, token_not_yet_valid: by the claims exp, nbf and iat. audience_mismatch: issued for another service (aud). claims_invalid: a claim is missing or has another form, such as exp, aud, tid or oid. issuer_mismatch: from another issuer (iss). id_token: an ID token where an access token is required.

@@ -17,6 +17,7 @@ const verdicts = {
 const stages = {
   auth: 'auth: while the caller signed in',
   begin: 'begin: before the agent was asked',
+  token: 'token: when our own token for the agent was fetched',
   upstream: 'upstream: while the agent answered',
   complete: 'complete: when the answer was to be stored',
 };
