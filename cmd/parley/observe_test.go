@@ -194,7 +194,6 @@ func TestStandFindsFailures(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", s.otlp)
 	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "300")
-	t.Setenv("OTEL_METRIC_EXPORT_TIMEOUT", "300")
 	classes := []string{
 		"store_unreachable", "store_timeout", "store_auth", "store_corrupt", "auth_unavailable", "token_unavailable", "upstream_timeout",
 		"upstream_rejected", "agent_error", "turn_conflict", "internal", "panic",
