@@ -197,11 +197,11 @@ func newCountedService(t *testing.T, pairs ...string) *countedListener {
 		t.Fatal(err)
 	}
 	l := &countedListener{Listener: inner}
-	ended := make(chan error, 1)
-	go func() { ended <- s.web.Serve(l) }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = s.web.Serve(l) }()
 	t.Cleanup(func() {
 		_ = s.web.Close()
-		_ = <-ended // always http.ErrServerClosed
+		<-ended
 	})
 	return l
 }

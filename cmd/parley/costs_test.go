@@ -185,17 +185,17 @@ func pricedRoutes(t *testing.T, caller *plainCaller) []priced {
 	card := fmt.Sprintf(`{"conversationId":%q,"cardId":"order","userSummary":"two desks","submitData":{"action":"Action.Submit","quantity":2}}`, talk)
 	one := func(request []byte) func(int) []byte { return func(int) []byte { return request } }
 	return []priced{
-		{"start", cost{44, 2169, 148, 287, 765, 1, 389, 32013}, one(start)},
-		{"send", cost{40, 2149, 186, 464, 766, 1, 422, 33197}, one(send())},
-		{"send with a key", cost{50, 2174, 189, 464, 769, 1, 427, 33292}, func(n int) []byte { return send("Idempotency-Key", fmt.Sprintf("%08d", n)) }},
-		{"send as a stream", cost{41, 2151, 189, 464, 1071, 3, 463, 35526}, one(send("Accept", "text/event-stream"))},
-		{"card-action", cost{41, 2167, 189, 559, 769, 1, 545, 39336}, one(written("POST", "/api/chat/card-action", card))},
-		{"orchestrate", cost{45, 2452, 148, 751, 803, 1, 565, 45462}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
-		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 3379, 297961}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
-		{"conversation of 10", cost{10, 1413, 1982, 0, 2120, 1, 296, 29699}, read(10)},
-		{"conversation of 200", cost{10, 2260, 28233, 0, 27427, 2, 1187, 221427}, read(200)},
-		{"close", cost{19, 731, 483, 0, 617, 1, 197, 14507}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
-		{"stop of nothing", cost{9, 696, 47, 0, 401, 1, 87, 7248}, one(written("POST", "/api/chat/conversations/"+talk+"/stop", ""))},
-		{"delete", cost{13, 1093, 43, 0, 401, 1, 140, 8712}, func(int) []byte { return written("DELETE", "/api/chat/conversations/"+conversation(0), "") }},
+		{"start", cost{44, 2169, 148, 335, 765, 1, 398, 32822}, one(start)},
+		{"send", cost{40, 2149, 186, 512, 766, 1, 430, 34082}, one(send())},
+		{"send with a key", cost{50, 2174, 189, 512, 769, 1, 435, 34134}, func(n int) []byte { return send("Idempotency-Key", fmt.Sprintf("%08d", n)) }},
+		{"send as a stream", cost{41, 2151, 189, 512, 1119, 3, 477, 36669}, one(send("Accept", "text/event-stream"))},
+		{"card-action", cost{41, 2167, 189, 607, 769, 1, 553, 40096}, one(written("POST", "/api/chat/card-action", card))},
+		{"orchestrate", cost{45, 2452, 148, 847, 803, 1, 581, 46915}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
+		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 3380, 298054}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
+		{"conversation of 10", cost{10, 1413, 1982, 0, 2120, 1, 297, 29907}, read(10)},
+		{"conversation of 200", cost{10, 2260, 28233, 0, 27427, 2, 1189, 224750}, read(200)},
+		{"close", cost{19, 731, 483, 0, 617, 1, 198, 14572}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
+		{"stop of nothing", cost{9, 696, 47, 0, 401, 1, 87, 7283}, one(written("POST", "/api/chat/conversations/"+talk+"/stop", ""))},
+		{"delete", cost{13, 1093, 43, 0, 401, 1, 140, 8796}, func(int) []byte { return written("DELETE", "/api/chat/conversations/"+conversation(0), "") }},
 	}
 }
