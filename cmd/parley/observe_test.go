@@ -232,6 +232,15 @@ func TestStandFindsFailures(t *testing.T) {
 	}
 	s.azure.checkMetrics(t, classes)
 	s.checkDashboard(t)
+	eventually(t, "Azure has the panic among its exceptions", func() bool {
+		return slices.ContainsFunc(s.azure.of("ExceptionData"), func(i azureItem) bool { return i.Tags["ai.operation.id"] == traces["panic"] })
+	})
+	w := watchExports(t)
+	w.ask(http.MethodGet, "/nowhere", "")
+	w.end()
+	eventually(t, "Azure has a name for a request that matches no route", func() bool {
+		return slices.ContainsFunc(s.azure.of("RequestData"), func(i azureItem) bool { return i.Data.BaseData.Name == "GET unmatched" })
+	})
 }
 
 // checkDashboard has Prometheus answer every question of the dashboard.
