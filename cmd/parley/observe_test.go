@@ -155,8 +155,9 @@ func replaced(t *testing.T, name string, pairs ...string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// startStand wires them with the files as they are, but for what is replaced.
-func startStand(t *testing.T) stand {
+// startStand wires them with the files as they are, but for what is replaced; in the
+// Collector's, that and also other pairs.
+func startStand(t *testing.T, other ...string) stand {
 	t.Helper()
 	programs := os.Getenv(standPrograms)
 	if programs == "" {
@@ -164,8 +165,9 @@ func startStand(t *testing.T) stand {
 	}
 	ports := freeAddresses(t, 4)
 	s := stand{jaeger: startJaeger(t), azure: startAzureSink(t), otlp: "http://" + ports[1], prometheus: prometheus("http://" + ports[3])}
-	config := writeFile(t, "collector.yaml", replaced(t, "collector.yaml",
-		"0.0.0.0:4317", ports[0], "0.0.0.0:4318", ports[1], "0.0.0.0:8889", ports[2], "jaeger:4317", s.grpc, "decision_wait: 70s", "decision_wait: 1s"))
+	config := writeFile(t, "collector.yaml", replaced(t, "collector.yaml", append([]string{
+		"0.0.0.0:4317", ports[0], "0.0.0.0:4318", ports[1], "0.0.0.0:8889", ports[2], "jaeger:4317", s.grpc, "decision_wait: 70s", "decision_wait: 1s",
+	}, other...)...))
 	runProgram(t, []string{"APPLICATIONINSIGHTS_CONNECTION_STRING=InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=" + s.azure.url + "/"},
 		filepath.Join(programs, "collector"), "--config", "file:"+config, "--config", "yaml:service::telemetry::metrics::level: none")
 	dir := t.TempDir()
@@ -241,6 +243,17 @@ func TestStandFindsFailures(t *testing.T) {
 	eventually(t, "Azure has a name for a request that matches no route", func() bool {
 		return slices.ContainsFunc(s.azure.of("RequestData"), func(i azureItem) bool { return i.Data.BaseData.Name == "GET unmatched" })
 	})
+}
+
+// When the last instance is gone, Prometheus learns of it through the Collector as well.
+func TestStandNoticesTheEnd(t *testing.T) {
+	s := startStand(t, "metric_expiration: 90s", "metric_expiration: 2s")
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", s.otlp)
+	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "300")
+	w := watchExports(t)
+	eventually(t, "Prometheus knows the instance", func() bool { return len(s.ask(t, "parley_build_info")) == 1 })
+	w.end()
+	eventually(t, "ParleyDown is pending", func() bool { return len(s.ask(t, `ALERTS{alertname="ParleyDown"}`)) == 1 })
 }
 
 // checkDashboard has Prometheus answer every question of the dashboard.
