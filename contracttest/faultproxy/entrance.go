@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -109,12 +110,17 @@ func (e *entrance) listen() error {
 	if e.listener != nil {
 		return nil
 	}
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var shared error
+		err := c.Control(func(fd uintptr) { shared = shares(fd) })
+		return errors.Join(err, shared)
+	}}
 	ctx, cancel := context.WithTimeout(e.ctx, listenWait)
 	defer cancel()
 	tick := time.NewTicker(listenTick)
 	defer tick.Stop()
 	for {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp4", e.addr)
+		l, err := config.Listen(ctx, "tcp4", e.addr)
 		if err == nil {
 			e.listener = l.(*net.TCPListener)
 			return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"strconv"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -11,7 +12,9 @@ import (
 	"parley/contracttest/faultproxy"
 )
 
-// While the proxy refuses, the kernel must give its port to nobody else.
+// While the proxy refuses, the kernel must give its port to nobody else: not to who
+// dials, and not to who listens on it at any address, as the engine does that publishes a
+// container's port. Else a dial that is to be refused reaches another Redis.
 func TestPortIsKept(t *testing.T) {
 	p := faultproxy.Start(t, serve(t).Addr().String())
 	other := faultproxy.Start(t, "127.0.0.1:1")
@@ -26,6 +29,15 @@ func TestPortIsKept(t *testing.T) {
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("somebody else dialed from the proxy's port: %v", err)
+	}
+	for _, host := range []string{"0.0.0.0", "127.0.0.1"} {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", net.JoinHostPort(host, strconv.Itoa(port.Port)))
+		if err == nil {
+			_ = l.Close()
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("somebody else listens on the proxy's port at %s: %v", host, err)
+		}
 	}
 }
 
