@@ -92,20 +92,32 @@ func (p *process) ran(now time.Time) {
 // starved reports whether, since then, the wait for a processor was so long at a time
 // that a call may have spent all of its time on waiting for one.
 func (p *process) starved(since time.Time) bool {
+	worst, whole := p.worst(since)
+	return worst >= lateFrom && steps*worst >= whole
+}
+
+// stood reports whether, since then, this process did nothing for half of the time at
+// once. What came about meanwhile, it could not see.
+func (p *process) stood(since time.Time) bool {
+	worst, whole := p.worst(since)
+	return worst >= lateFrom && 2*worst >= whole
+}
+
+// worst is the longest wait for a processor since then, and how long ago that is.
+func (p *process) worst(since time.Time) (worst, whole time.Duration) {
 	if p == nil {
-		return false
+		return 0, 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	worst := time.Duration(0)
 	if !p.due.IsZero() {
 		worst = now.Sub(later(p.due, since)) // it waits now
 	}
 	for _, d := range p.late {
 		worst = max(worst, d.to.Sub(later(d.from, since)))
 	}
-	return worst >= lateFrom && steps*worst >= now.Sub(since)
+	return worst, now.Sub(since)
 }
 
 func later(a, b time.Time) time.Time {
@@ -131,14 +143,16 @@ func unanswered(err error, began time.Time) bool {
 
 // excuse clears Redis of a call that ran out of time, if this process was starved since
 // the call began and Redis was not silent. Where there was no connection to hear Redis
-// on, something must have come on another.
+// on, something must have come on another, unless it was being dialed and this process
+// stood still: then the system may have it, and nobody looked.
 func (c *client) excuse(err error, began time.Time) error {
 	e, ok := errors.AsType[*store.Error](err)
 	if !ok || !ranOut(e) || unanswered(e.Cause, began) || !c.process.starved(began) {
 		return err
 	}
 	unconnected := errors.Is(e.Kind, store.ErrPoolExhausted) || c.ranOutWaiting(e.Cause) || ranOutDialing(e.Cause)
-	if unconnected && !c.heardWithin(time.Since(began)) {
+	unseen := ranOutDialing(e.Cause) && c.process.stood(began)
+	if unconnected && !unseen && !c.heardWithin(time.Since(began)) {
 		return err
 	}
 	return &store.Error{Op: e.Op, Kind: store.ErrOverloaded, Reason: starved, Cause: e.Cause}

@@ -144,26 +144,34 @@ func TestExcuse(t *testing.T) {
 		starved bool
 		heard   bool
 		want    error
+		stood   bool // starved for most of the time at once
 	}{
-		"silent for a quarter":          {idle, store.ErrTimeout, unanswered(took / 4), true, false, store.ErrTimeout},
-		"silent for a sixteenth":        {idle, store.ErrTimeout, unanswered(took / 16), true, false, store.ErrOverloaded},
-		"silent, and not starved":       {idle, store.ErrTimeout, unanswered(took / 16), false, false, store.ErrTimeout},
-		"no connection, unheard":        {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, false, store.ErrPoolExhausted},
-		"no connection, heard":          {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, true, store.ErrOverloaded},
-		"no connection, not starved":    {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, false, true, store.ErrPoolExhausted},
-		"short of time, unheard":        {full, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrTimeout},
-		"short of time, heard":          {full, store.ErrTimeout, context.DeadlineExceeded, true, true, store.ErrOverloaded},
-		"short of time, free to dial":   {idle, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrOverloaded},
-		"nothing answers, unheard":      {idle, store.ErrTimeout, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true, false, store.ErrTimeout},
-		"nothing answers, heard":        {idle, store.ErrTimeout, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true, true, store.ErrOverloaded},
-		"refused, which took no time":   {idle, store.ErrUnreachable, io.EOF, true, false, store.ErrUnreachable},
-		"the breaker, which took none":  {idle, store.ErrTimeout, &openError{store.ErrTimeout}, true, false, store.ErrTimeout},
-		"an answer, however late it is": {idle, store.ErrFull, goredis.ErrPoolTimeout, true, true, store.ErrFull},
+		"silent for a quarter":          {idle, store.ErrTimeout, unanswered(took / 4), true, false, store.ErrTimeout, false},
+		"silent for a sixteenth":        {idle, store.ErrTimeout, unanswered(took / 16), true, false, store.ErrOverloaded, false},
+		"silent, and not starved":       {idle, store.ErrTimeout, unanswered(took / 16), false, false, store.ErrTimeout, false},
+		"no connection, unheard":        {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, false, store.ErrPoolExhausted, false},
+		"no connection, heard":          {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, true, store.ErrOverloaded, false},
+		"no connection, not starved":    {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, false, true, store.ErrPoolExhausted, false},
+		"short of time, unheard":        {full, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrTimeout, false},
+		"short of time, heard":          {full, store.ErrTimeout, context.DeadlineExceeded, true, true, store.ErrOverloaded, false},
+		"short of time, free to dial":   {idle, store.ErrTimeout, context.DeadlineExceeded, true, false, store.ErrOverloaded, false},
+		"nothing answers, unheard":      {idle, store.ErrTimeout, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true, false, store.ErrTimeout, false},
+		"nothing answers, heard":        {idle, store.ErrTimeout, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true, true, store.ErrOverloaded, false},
+		"nothing answers, stood still":  {idle, store.ErrTimeout, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true, false, store.ErrOverloaded, true},
+		"silent, and stood still":       {idle, store.ErrTimeout, unanswered(took / 4), true, false, store.ErrTimeout, true},
+		"no connection, stood still":    {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, false, store.ErrPoolExhausted, true},
+		"refused, which took no time":   {idle, store.ErrUnreachable, io.EOF, true, false, store.ErrUnreachable, false},
+		"the breaker, which took none":  {idle, store.ErrTimeout, &openError{store.ErrTimeout}, true, false, store.ErrTimeout, false},
+		"an answer, however late it is": {idle, store.ErrFull, goredis.ErrPoolTimeout, true, true, store.ErrFull, false},
 	} {
 		now := time.Now()
 		p := &process{}
 		if c.starved {
 			p.expect(now.Add(-took / 2))
+			p.ran(now.Add(-took / 8))
+		}
+		if c.stood {
+			p.expect(now.Add(-took * 3 / 4))
 			p.ran(now.Add(-took / 8))
 		}
 		p.expect(now.Add(took))
