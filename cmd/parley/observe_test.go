@@ -241,7 +241,7 @@ func TestStandFindsFailures(t *testing.T) {
 	w.ask(http.MethodGet, "/nowhere", "")
 	w.end()
 	eventually(t, "Azure has a name for a request that matches no route", func() bool {
-		return slices.ContainsFunc(s.azure.of("RequestData"), func(i azureItem) bool { return i.Data.BaseData.Name == "GET unmatched" })
+		return slices.ContainsFunc(s.azure.of("RequestData"), func(i azureItem) bool { return i.Data.BaseData.Name == "GET /unmatched" })
 	})
 }
 
