@@ -147,9 +147,9 @@ func canonical(key string) string {
 	return http.CanonicalHeaderKey(key)
 }
 
-// describe sets the attributes of the span that were not known at its start. The query, the client's address, its
-// user agent and an unknown method are left out on purpose: they are personal data,
-// or may hold secrets.
+// describe sets the attributes of the span that were not known at its start. The query,
+// the client's address, its user agent and an unknown method are left out on purpose:
+// they are personal data, or may hold secrets.
 func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, r *request) {
 	if !span.IsRecording() {
 		return

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -88,14 +87,3 @@ func (p *process) end() {
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
-
-// freeAddress is one on loopback where nobody listens.
-func freeAddress(ctx context.Context) (addr, port string, err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	addr = l.Addr().String()
-	_, port, err = net.SplitHostPort(addr)
-	return addr, port, errors.Join(err, l.Close())
-}

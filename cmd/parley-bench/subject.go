@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"parley/contracttest/redistest"
 )
 
 // subject is a service that is measured.
@@ -55,7 +57,7 @@ func (b *bench) startAll(ctx context.Context) error {
 	if b.agent, err = b.start(ctx, "agent", b.program("copilot-emulator"), nil, "-listen", "127.0.0.1:0"); err != nil {
 		return err
 	}
-	addr, _, err := freeAddress(ctx)
+	addr, _, err := redistest.FreeAddr(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func (b *bench) startAll(ctx context.Context) error {
 
 // parley starts a Parley on a database of its own.
 func (b *bench) parley(ctx context.Context, database int, name, about string, env []string) error {
-	addr, port, err := freeAddress(ctx)
+	addr, port, err := redistest.FreeAddr(ctx)
 	if err != nil {
 		return err
 	}

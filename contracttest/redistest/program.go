@@ -41,7 +41,7 @@ func StartProgram(tb testing.TB, path string, flags ...string) *Program {
 	const attempts = 5
 	var err error
 	for range attempts {
-		if p.addr, p.port, err = freeAddr(ctx); err != nil {
+		if p.addr, p.port, err = FreeAddr(ctx); err != nil {
 			tb.Fatalf("find a free port: %v", err)
 		}
 		if err = p.start(ctx); err == nil || ctx.Err() != nil {
@@ -54,7 +54,9 @@ func StartProgram(tb testing.TB, path string, flags ...string) *Program {
 	return p
 }
 
-func freeAddr(ctx context.Context) (addr, port string, err error) {
+// FreeAddr is an address on loopback where nobody listens, and its port. It is not kept:
+// another program may listen there next.
+func FreeAddr(ctx context.Context) (addr, port string, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", "", err
