@@ -309,12 +309,10 @@ flags:
 
 settings, as environment variables (default in brackets):
 `)
-	group := ""
-	for _, s := range settings() {
-		if s.group != group {
-			group = s.group
-			fmt.Fprintf(w, "\n%s\n", group)
+	for g, in := range grouped() {
+		fmt.Fprintf(w, "\n%s: %s\n", g.name, g.about)
+		for _, s := range in {
+			fmt.Fprintf(w, "  %s [%s]\n      %s Expected: %s.\n", s.name, s.def, s.about, s.expects)
 		}
-		fmt.Fprintf(w, "  %s [%s]\n      %s Expected: %s.\n", s.name, s.def, s.about, s.expects)
 	}
 }

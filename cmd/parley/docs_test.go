@@ -32,7 +32,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(readme)
-	for name, table := range map[string]string{"settings": settingsTable(), "failures": failuresTable(), "routes": routesTable(t)} {
+	for name, table := range map[string]string{"settings": settingsTables(), "failures": failuresTable(), "routes": routesTable(t)} {
 		section := regexp.MustCompile(`(?s)<!-- ` + name + ` -->\n.*<!-- /` + name + ` -->`)
 		if !section.MatchString(want) {
 			t.Fatalf("README.md has no section %s", name)
@@ -56,17 +56,19 @@ func same(t *testing.T, name, want string) {
 	}
 }
 
-func settingsTable() string {
+func settingsTables() string {
 	var b strings.Builder
-	b.WriteString("| variable | default | |\n| --- | --- | --- |\n")
-	for _, s := range settings() {
-		def := ""
-		if s.def != "" {
-			def = "`" + s.def + "`"
+	for g, in := range grouped() {
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n| variable | default | |\n| --- | --- | --- |\n", g.name, g.about)
+		for _, s := range in {
+			def := ""
+			if s.def != "" {
+				def = "`" + s.def + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, def, s.about)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, def, s.about)
 	}
-	return b.String()
+	return b.String() + "\n"
 }
 
 func failuresTable() string {
@@ -115,12 +117,10 @@ func routesTable(t *testing.T) string {
 // writeExample writes .env.example.
 func writeExample(w io.Writer) {
 	fmt.Fprint(w, "# Settings of Parley. Every line shows a default; uncomment to change it.\n")
-	group := ""
-	for _, s := range settings() {
-		if s.group != group {
-			group = s.group
-			fmt.Fprintf(w, "\n## %s\n", group)
+	for g, in := range grouped() {
+		fmt.Fprintf(w, "\n## %s\n# %s\n", g.name, g.about)
+		for _, s := range in {
+			fmt.Fprintf(w, "\n# %s\n# Expected: %s.\n#%s=%s\n", s.about, s.expects, s.name, s.def)
 		}
-		fmt.Fprintf(w, "\n# %s\n# Expected: %s.\n#%s=%s\n", s.about, s.expects, s.name, s.def)
 	}
 }
