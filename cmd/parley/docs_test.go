@@ -42,6 +42,12 @@ func TestReadme(t *testing.T) {
 	same(t, "README.md", want)
 }
 
+// The pictures are made from the tables that they show.
+func TestPictures(t *testing.T) {
+	same(t, "server/docs/request.svg", requestPicture(t))
+	same(t, "contracttest/docs/matrix.svg", matrixPicture(t))
+}
+
 func same(t *testing.T, name, want string) {
 	t.Helper()
 	if *update {
