@@ -179,7 +179,10 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 		have[test[strings.LastIndex(test, ".")+1:]] = true
 	}
 	documents := slices.Sorted(maps.Keys(files(t, ".md")))
-	for _, want := range []string{"CONTRIBUTING.md", "README.md", "contracttest/README.md", "server/README.md", "store/README.md", "telemetry/README.md"} {
+	for _, want := range []string{
+		"CONTRIBUTING.md", "README.md", "cmd/parley-bench/README.md", "cmd/parley-contract/README.md", "cmd/parley/README.md",
+		"contracttest/README.md", "server/README.md", "store/README.md", "store/redis/README.md", "telemetry/README.md",
+	} {
 		if !slices.Contains(documents, want) {
 			t.Errorf("there is no %s", want)
 		}

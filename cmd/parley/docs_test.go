@@ -15,7 +15,7 @@ import (
 	"parley/server"
 )
 
-var update = flag.Bool("update", false, "write .env.example and the tables of the README")
+var update = flag.Bool("update", false, "write .env.example, and the tables and pictures of the documents")
 
 const root = "../../"
 
@@ -26,20 +26,26 @@ func TestEnvExample(t *testing.T) {
 	same(t, ".env.example", want.String())
 }
 
-func TestReadme(t *testing.T) {
-	readme, err := os.ReadFile(root + "README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := string(readme)
-	for name, table := range map[string]string{"settings": settingsTables(), "failures": failuresTable(), "routes": routesTable(t)} {
-		section := regexp.MustCompile(`(?s)<!-- ` + name + ` -->\n.*<!-- /` + name + ` -->`)
-		if !section.MatchString(want) {
-			t.Fatalf("README.md has no section %s", name)
+// Tables of the documents, by their names in them.
+func TestTables(t *testing.T) {
+	for document, tables := range map[string]map[string]string{
+		"cmd/parley/README.md": {"settings": settingsTables()},
+		"server/README.md":     {"failures": failuresTable(), "routes": routesTable(t)},
+	} {
+		text, err := os.ReadFile(root + document)
+		if err != nil {
+			t.Fatal(err)
 		}
-		want = section.ReplaceAllLiteralString(want, "<!-- "+name+" -->\n"+table+"<!-- /"+name+" -->")
+		want := string(text)
+		for name, table := range tables {
+			section := regexp.MustCompile(`(?s)<!-- ` + name + ` -->\n.*<!-- /` + name + ` -->`)
+			if !section.MatchString(want) {
+				t.Fatalf("%s has no section %s", document, name)
+			}
+			want = section.ReplaceAllLiteralString(want, "<!-- "+name+" -->\n"+table+"<!-- /"+name+" -->")
+		}
+		same(t, document, want)
 	}
-	same(t, "README.md", want)
 }
 
 // The pictures are made from the tables that they show.

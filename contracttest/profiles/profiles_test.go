@@ -54,9 +54,9 @@ func TestValuesAreTold(t *testing.T) {
 	}
 }
 
-// The profile in the README can be read, as whoever copies it expects.
+// The profile in the README of the command can be read, as whoever copies it expects.
 func TestReadme(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../cmd/parley-contract/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // line, as words of ACL SETUSER. The places of the suite have prefixes of their own.
 func rights(t *testing.T, what string) []string {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
