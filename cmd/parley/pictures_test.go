@@ -186,7 +186,7 @@ func matrixPicture(t *testing.T) string {
 		x := left + i*cell + cell/2
 		fmt.Fprintf(&b, "<text class=\"small\" transform=\"translate(%d %d) rotate(-55)\">%s</text>\n", x, top-24, c[1])
 	}
-	for i, step := range []string{"from 1", "from 3"} { // steps of the picture of a request
+	for i, step := range []string{"from begin", "at commit"} { // when the fault begins
 		x := left + 4*i*cell
 		fmt.Fprintf(&b, "<text class=\"small middle muted\" x=\"%d\" y=\"%d\">%s</text><path class=\"line\" d=\"M%d %dh%d\"/>\n", x+2*cell, top-8, step, x+2, top-3, 4*cell-5)
 	}
