@@ -104,13 +104,20 @@ func markOf(t *testing.T, expected matrix.Expect) cellMark {
 // pictureColumns are the columns of the matrix, and what they are called in the picture.
 func pictureColumns() [][2]string {
 	return [][2]string{
-		{"POST /api/chat/start", "start"}, {"POST /api/chat/send", "send"},
-		{"POST /api/chat/card-action", "card-action"}, {"POST /api/chat/orchestrate", "orchestrate"},
-		{"POST /api/chat/start (answer)", "start"}, {"POST /api/chat/send (answer)", "send"},
-		{"POST /api/chat/card-action (answer)", "card-action"}, {"POST /api/chat/orchestrate (answer)", "orchestrate"},
-		{"GET /api/chat/conversations", "list"}, {"GET /api/chat/conversations/{id}", "read"},
-		{"GET /api/chat/conversations/{id}/stream", "stream"}, {"POST /api/chat/conversations/{id}/stop", "stop"},
-		{"PATCH /api/chat/conversations/{id}", "close"}, {"DELETE /api/chat/conversations/{id}", "delete"},
+		{"POST /api/chat/start", "start"},
+		{"POST /api/chat/send", "send"},
+		{"POST /api/chat/card-action", "card-action"},
+		{"POST /api/chat/orchestrate", "orchestrate"},
+		{"POST /api/chat/start (answer)", "start"},
+		{"POST /api/chat/send (answer)", "send"},
+		{"POST /api/chat/card-action (answer)", "card-action"},
+		{"POST /api/chat/orchestrate (answer)", "orchestrate"},
+		{"GET /api/chat/conversations", "list"},
+		{"GET /api/chat/conversations/{id}", "read"},
+		{"GET /api/chat/conversations/{id}/stream", "stream"},
+		{"POST /api/chat/conversations/{id}/stop", "stop"},
+		{"PATCH /api/chat/conversations/{id}", "close"},
+		{"DELETE /api/chat/conversations/{id}", "delete"},
 		{"GET /health, /readyz, /livez", "health"},
 	}
 }
