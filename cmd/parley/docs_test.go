@@ -50,8 +50,10 @@ func TestTables(t *testing.T) {
 
 // The pictures are made from the tables that they show.
 func TestPictures(t *testing.T) {
-	same(t, "server/docs/request.svg", requestPicture(t))
-	same(t, "contracttest/docs/matrix.svg", matrixPicture(t))
+	for name, picture := range map[string]string{"server/docs/request.svg": requestPicture(t), "contracttest/docs/matrix.svg": matrixPicture(t)} {
+		standsAlone(t, name, picture)
+		same(t, name, picture)
+	}
 }
 
 func same(t *testing.T, name, want string) {

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +28,36 @@ func pictureOf(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// standsAlone wants a picture that every browser shows and every screen reader reads, and
+// that runs and fetches nothing.
+func standsAlone(t *testing.T, name, picture string) {
+	t.Helper()
+	has := map[string]bool{}
+	for d := xml.NewDecoder(strings.NewReader(picture)); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if e, ok := token.(xml.StartElement); ok {
+			has[e.Name.Local] = true
+			for _, a := range e.Attr {
+				has[a.Name.Local] = true
+			}
+		}
+	}
+	for part, want := range map[string]bool{"role": true, "title": true, "desc": true, "text": true, "script": false, "image": false, "href": false, "src": false} {
+		if has[part] != want {
+			t.Errorf("%s: that it has a %s is %v", name, part, has[part])
+		}
+	}
+	if strings.Contains(picture, "url(http") || strings.Contains(picture, "@import") {
+		t.Errorf("%s fetches something", name)
+	}
 }
 
 // classesOf gives the classes with such a name and status, in the order of the table.
