@@ -22,9 +22,7 @@ func (a *adapter) adapt(rt route) http.Handler {
 		x, r := a.begin(rt, r)
 		w := &responseWriter{ResponseWriter: raw, draining: a.cfg.Health.isDraining}
 		x.answer = w
-		w.Header().Set("X-Request-Id", x.requestID)
-		w.Header().Set("Traceparent", x.traceparent)
-		secure(w.Header())
+		x.head(w.Header())
 
 		err := a.carry(rt, w, r)
 		if err != nil && !w.begun() {
@@ -55,12 +53,12 @@ func (a *adapter) begin(rt route, r *http.Request) (*exchange, *http.Request) {
 		began:       a.cfg.Now(),
 	}
 	if !isVisible(x.requestID, 128) {
-		x.requestID = randomHex(16)
+		x.requestID = randomID()
 	}
 	if len(x.traceparent) != traceparentLength {
 		// What a caller sends is not taken over: others could then send requests under
 		// the trace of somebody else.
-		x.traceparent = "00-" + randomHex(16) + "-" + randomHex(8) + "-00"
+		x.traceparent = randomTraceparent()
 	}
 	return x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 }
@@ -88,12 +86,28 @@ func (a *adapter) carry(rt route, w *responseWriter, r *http.Request) (err error
 	return rt.handle(w, r)
 }
 
-// secure sets the security headers of every answer: no content sniffing, no
-// caching, no framing, no loading of other resources, no referrer (OWASP REST
-// Security Cheat Sheet).
-func secure(h http.Header) {
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
+// head sets the headers of every answer: what names the request, and against content
+// sniffing, caching, framing, the loading of other resources, and referrers (OWASP
+// REST Security Cheat Sheet).
+func (x *exchange) head(h http.Header) {
+	setAll(h, []header{
+		{"X-Request-Id", x.requestID},
+		{"Traceparent", x.traceparent},
+		{"X-Content-Type-Options", "nosniff"},
+		{"Cache-Control", "no-store"},
+		{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+		{"Referrer-Policy", "no-referrer"},
+	})
+}
+
+// header is one whose name has the canonical form.
+type header struct{ name, value string }
+
+// setAll sets headers with one allocation, where http.Header.Set makes one for each.
+func setAll(h http.Header, headers []header) {
+	values := make([]string, len(headers))
+	for i, each := range headers {
+		values[i] = each.value
+		h[each.name] = values[i : i+1 : i+1]
+	}
 }

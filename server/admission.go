@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -85,24 +84,45 @@ func (a *admission) enter(rt route, w *responseWriter, r *http.Request) (leave f
 		a.requests.Leave(x.owner)
 		return nil, overloaded(reasonBodies)
 	}
-	x.releaseBody = sync.OnceFunc(func() { a.bodies.Release(size) })
-	reserved := int64(0)
-	x.reserveAnswer = func(n int) error {
-		if !a.answers.TryAcquire(int64(n)) {
-			ctx, cancel := context.WithTimeout(r.Context(), answerWait)
-			defer cancel()
-			if a.answers.Acquire(ctx, int64(n)) != nil {
-				return overloaded(reasonAnswers)
-			}
-		}
-		reserved += int64(n)
-		return nil
-	}
+	x.reserved = reservation{of: a, body: size}
 	return func() {
-		x.releaseBody()
-		a.answers.Release(reserved)
+		x.reserved.releaseBody()
+		a.answers.Release(x.reserved.answer)
 		a.requests.Leave(x.owner)
 	}, nil
+}
+
+// reservation is how many bytes are set aside for a request. That of an open route is
+// the zero value: nothing is bounded there.
+type reservation struct {
+	of           *admission
+	body, answer int64
+}
+
+// releaseBody gives back the bytes of the body, when it is read and decoded. It may be
+// called twice.
+func (r *reservation) releaseBody() {
+	if r.body > 0 {
+		r.of.bodies.Release(r.body)
+		r.body = 0
+	}
+}
+
+// forAnswer sets bytes aside for an answer until the request is over, or says that
+// there are none.
+func (r *reservation) forAnswer(ctx context.Context, n int) error {
+	if r.of == nil {
+		return nil
+	}
+	if !r.of.answers.TryAcquire(int64(n)) {
+		ctx, cancel := context.WithTimeout(ctx, answerWait)
+		defer cancel()
+		if r.of.answers.Acquire(ctx, int64(n)) != nil {
+			return overloaded(reasonAnswers)
+		}
+	}
+	r.answer += int64(n)
+	return nil
 }
 
 // overloaded says of what there is too much.

@@ -134,7 +134,7 @@ func (c *chatRoutes) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	req.Text, req.Workflow = query, wc
 	req.Fingerprint = turn.Fingerprint(req.Kind, wc, query)
 
-	of(r).releaseBody() // what the turn needs of it has been decoded
+	of(r).reserved.releaseBody() // what the turn needs of it has been decoded
 	a, err := c.turns.Run(r.Context(), &of(r).Progress, req, nil)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (c *chatRoutes) orchestrate(w http.ResponseWriter, r *http.Request) error {
 
 // chat runs a turn and answers in the common form, as JSON or as a stream.
 func (c *chatRoutes) chat(w http.ResponseWriter, r *http.Request, req *turn.Request) error {
-	of(r).releaseBody() // what the turn needs of it has been decoded
+	of(r).reserved.releaseBody() // what the turn needs of it has been decoded
 	if wantsStream(r.Header) {
 		return c.stream(w, r, req)
 	}

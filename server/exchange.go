@@ -50,13 +50,8 @@ type exchange struct {
 	traceparent string // of the request's span
 	began       time.Time
 	who         auth.Principal
-	// releaseBody gives back the bytes that were set aside for the body, when it is
-	// read and decoded; nil for open routes. It may be called twice.
-	releaseBody func()
 	owner       store.Owner
-	// reserveAnswer sets bytes aside for an answer until the request is over, or says
-	// that there are none; nil for open routes.
-	reserveAnswer func(int) error
+	reserved    reservation
 }
 
 type exchangeKey struct{}
@@ -73,11 +68,21 @@ func (x *exchange) traceID() string {
 	return x.traceparent[version : version+length]
 }
 
-// randomHex gives n random bytes.
-func randomHex(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return hex.EncodeToString(b)
+// randomID makes the id of a request: 32 hexadecimal digits.
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// randomTraceparent makes the traceparent of a trace that is not recorded.
+func randomTraceparent() string {
+	const traceID = 16
+	var b [traceID + 8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	text := hex.AppendEncode(append(make([]byte, 0, traceparentLength), "00-"...), b[:traceID])
+	text = hex.AppendEncode(append(text, '-'), b[traceID:])
+	return string(append(text, "-00"...))
 }
 
 // isVisible reports whether s is 1 to limit bytes of visible ASCII.

@@ -35,11 +35,11 @@ func (a *adapter) done(w *responseWriter, r *http.Request, err error) {
 	case x.AgentError != "":
 		d.Class, d.Stage, level = classAgentError, turn.StageUpstream, rowOf(classAgentError).Level
 	}
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 16), // room for most
 		slog.String("method", wellKnown(d.Method)), slog.String("route", d.Route), slog.Int("status", logged),
 		slog.String("class", d.Class), slog.String("stage", string(d.Stage)), slog.Float64("duration_ms", millis(d.Duration)),
 		slog.String("request_id", x.requestID), slog.String("trace_id", d.TraceID),
-	}
+	)
 	if d.Conversation != "" {
 		attrs = append(attrs, slog.String("conversation_id", d.Conversation))
 	}

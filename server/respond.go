@@ -21,21 +21,17 @@ func respond(w http.ResponseWriter, r *http.Request, status int, v any) error {
 
 // respondEncoded writes one JSON answer that is encoded already.
 func respondEncoded(w http.ResponseWriter, r *http.Request, status int, body []byte) error {
-	if x := of(r); x.reserveAnswer != nil {
-		if err := x.reserveAnswer(len(body)); err != nil {
-			return err
-		}
+	if err := of(r).reserved.forAnswer(r.Context(), len(body)); err != nil {
+		return err
 	}
-	write(w, r, status, "application/json", body)
+	write(w, r, status, mimeJSON, body)
 	return nil
 }
 
 // write sends headers and body. It ignores write errors: the client is gone.
 func write(w http.ResponseWriter, r *http.Request, status int, mime string, body []byte) {
 	x := of(r)
-	w.Header().Set("Content-Type", mime)
-	timing(w, x)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	setAll(w.Header(), []header{{"Content-Type", mime}, {"Server-Timing", serverTiming(x)}, {"Content-Length", strconv.Itoa(len(body))}})
 	w.WriteHeader(status)
 	if _, err := (steadily{w}).Write(body); err == nil {
 		flush(w)
@@ -49,7 +45,8 @@ func timing(w http.ResponseWriter, x *exchange) {
 }
 
 func serverTiming(x *exchange) string {
-	return fmt.Sprintf("store;dur=%.1f, upstream;dur=%.1f", millis(x.Store), millis(x.Upstream))
+	text := strconv.AppendFloat(append(make([]byte, 0, 64), "store;dur="...), millis(x.Store), 'f', 1, 64)
+	return string(strconv.AppendFloat(append(text, ", upstream;dur="...), millis(x.Upstream), 'f', 1, 64))
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
