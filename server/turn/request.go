@@ -68,7 +68,9 @@ func Fingerprint(kind Kind, wc *WorkflowContext, values ...string) string {
 		panic(err) // strings always encode
 	}
 	sum := sha256.Sum256(b)
-	return base64.RawStdEncoding.EncodeToString(sum[:])
+	var text [43]byte // EncodeToString would allocate one as well
+	base64.RawStdEncoding.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // Canonical rewrites valid JSON with sorted members and without spaces, so that equal

@@ -137,7 +137,9 @@ func KeyTag(b store.Begin) string {
 func NewToken() string {
 	var b [9]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	var text [12]byte      // EncodeToString would allocate one as well
+	base64.RawURLEncoding.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 // NewFields are the fields of a conversation that is being started, but for the
