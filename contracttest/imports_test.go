@@ -80,7 +80,7 @@ var only = map[string]struct {
 	why   string
 }{
 	"github.com/testcontainers/":     {[]string{"contracttest/redistest"}, "the service must not carry a container client"},
-	"github.com/go-json-experiment/": {[]string{"store/internal/wire", "server"}, "it is what decodes pages and bodies until the standard library has it"},
+	"github.com/go-json-experiment/": {[]string{"store/internal/wire", "server", "server/copilot"}, "it is what decodes pages, bodies and activities until the standard library has it"},
 	"github.com/redis/":              {[]string{"store/redis", "contracttest/matrix", "contracttest/apirules", "cmd/parley-contract", "cmd/parley-bench", "cmd/parley-bench/bare", "contracttest/redistest"}, "another backend must be possible without it"},
 	"go.opentelemetry.io/":           {[]string{"telemetry", "telemetry/provider", "contracttest/otlptest"}, "handlers and backends are observed from outside"},
 	"github.com/golang-jwt/":         {[]string{"server/auth"}, "tokens are verified in one place"},

@@ -1,7 +1,6 @@
 package copilot
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -76,7 +75,8 @@ func (a *attempts) send() (*http.Response, *Error) {
 
 // once sends the request.
 func (a *attempts) once() (*http.Response, *sending, error) {
-	c, s := a.call, &sending{body: bytes.NewReader(a.call.body)}
+	c, s := a.call, &sending{}
+	s.body.Reset(a.call.body)
 	ctx := httptrace.WithClientTrace(a.ctx, s.trace())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, http.NoBody)
 	if err != nil {
@@ -84,21 +84,28 @@ func (a *attempts) once() (*http.Response, *sending, error) {
 		return nil, s, err
 	}
 	s.into(req)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "text/event-stream")
-	req.Header.Set("Accept-Encoding", "identity") // a compressed stream would arrive in lumps
-	req.Header.Set("User-Agent", c.client.opts.UserAgent)
-	if c.requestID != "" {
-		req.Header.Set("X-Request-Id", c.requestID)
-	}
-	if token := c.identity.Token; token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
+	c.head(req.Header)
 	a.idle.wait()
 	defer a.idle.done()
 	// Not an http.Client: it would follow redirects and keep cookies.
 	resp, err := c.client.opts.Transport.RoundTrip(req)
 	return resp, s, err
+}
+
+// head sets the headers of a request, with one allocation where http.Header.Set makes one
+// for each.
+func (c *call) head(h http.Header) {
+	values := [...]string{"application/json", "text/event-stream", "identity", c.client.opts.UserAgent, c.requestID, "Bearer " + c.identity.Token}
+	h["Content-Type"] = values[0:1:1]
+	h["Accept"] = values[1:2:2]
+	h["Accept-Encoding"] = values[2:3:3] // a compressed stream would arrive in lumps
+	h["User-Agent"] = values[3:4:4]
+	if c.requestID != "" {
+		h["X-Request-Id"] = values[4:5:5]
+	}
+	if c.identity.Token != "" {
+		h["Authorization"] = values[5:6:6]
+	}
 }
 
 // isDialError is for transports that do not report their connections.

@@ -16,7 +16,7 @@ import (
 // RST_STREAM(PROTOCOL_ERROR), which says nothing about what the agent did.
 // So it gets a body that it can read once.
 type sending struct {
-	body      *bytes.Reader
+	body      bytes.Reader
 	state     atomic.Int32
 	asked     atomic.Bool // the transport has looked for a connection
 	connected atomic.Bool // and found one

@@ -28,32 +28,37 @@ func (limitError) Unwrap() error { return context.DeadlineExceeded }
 type idleTimer struct {
 	cancel context.CancelCauseFunc
 	idle   time.Duration
-	timer  *time.Timer
+	timer  *time.Timer   // nil until it is needed: a limit may be none
 	left   time.Duration // of the time to the first event
 	since  time.Time
 	going  bool // the first event has come
 }
 
 func newIdleTimer(t Timeouts, cancel context.CancelCauseFunc) *idleTimer {
-	s := &idleTimer{cancel: cancel, idle: t.Idle, left: t.FirstEvent}
-	s.timer = time.AfterFunc(t.FirstEvent, func() { cancel(errFirstEvent) })
-	s.timer.Stop()
-	return s
+	return &idleTimer{cancel: cancel, idle: t.Idle, left: t.FirstEvent}
 }
 
 // wait is called before the client waits for the agent, done after it.
 func (s *idleTimer) wait() {
-	if s.going {
-		s.timer.Reset(s.idle)
-		return
+	limit, why := s.idle, errIdle
+	if !s.going {
+		s.since = time.Now()
+		limit, why = max(0, s.left), errFirstEvent
 	}
-	s.since = time.Now()
-	s.timer.Reset(max(0, s.left))
+	switch {
+	case limit == NoLimit:
+	case s.timer == nil:
+		s.timer = time.AfterFunc(limit, func() { s.cancel(why) })
+	default:
+		s.timer.Reset(limit)
+	}
 }
 
 func (s *idleTimer) done() {
-	s.timer.Stop()
-	if !s.going {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if !s.going && s.left != NoLimit {
 		s.left -= time.Since(s.since)
 	}
 }
@@ -61,10 +66,7 @@ func (s *idleTimer) done() {
 // event is called when the first event has come.
 func (s *idleTimer) event() {
 	if !s.going {
-		s.going = true
-		s.timer.Stop()
-		s.timer = time.AfterFunc(s.idle, func() { s.cancel(errIdle) })
-		s.timer.Stop()
+		s.going, s.timer = true, nil // the next has another reason
 	}
 }
 

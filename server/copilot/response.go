@@ -10,6 +10,8 @@ import (
 	"time"
 )
 
+const mimeEvents = "text/event-stream"
+
 // idHeader names the conversation. It is spelled without a second hyphen.
 const idHeader = "X-Ms-Conversationid"
 
@@ -44,10 +46,13 @@ func (r *response) answer(resp *http.Response, idle *idleTimer, l Limits) error 
 	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return protocol("answer is compressed")
 	}
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	media := resp.Header.Get("Content-Type")
+	if media != mimeEvents { // which nearly all write like this
+		media, _, _ = mime.ParseMediaType(media)
+	}
 	body := timedReader{resp.Body, idle}
 	switch media {
-	case "text/event-stream":
+	case mimeEvents:
 		if err := r.stream(newFrameReader(body, l), idle); err != nil || r.stopped {
 			return err
 		}
