@@ -32,7 +32,7 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.AgentTimeout)
 	defer cancel()
 	held := t.held
-	work, release := r.renewLease(work, t)
+	work, refuse, release := r.renewLease(work, t)
 	defer release()
 
 	class := r.cfg.Class(ErrPanic) // the failure class; of a panic unless the code below sets another
@@ -45,7 +45,7 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 
 	var said reply
 	err = r.timed(&p.Upstream, func() error {
-		said, err = r.converse(work, req, held, t.feed)
+		said, err = r.converse(work, refuse, req, held, t.feed)
 		return err
 	})
 	switch cause := context.Cause(work); {
@@ -101,12 +101,11 @@ func (r *Runner) fail(ctx context.Context, p *Progress, held *store.Turn, class 
 // conversation if there is none, and sends the user's input. Legacy records have no
 // upstream conversation; for those it is started without a greeting, and the agent
 // does not know what was said before. With an error comes what was said until then.
-func (r *Runner) converse(ctx context.Context, req *Request, held *store.Turn, f *Feed) (reply, error) {
-	re := reply{upstreamID: held.UpstreamID, position: positionOf(req, held), trace: req.TraceID}
-	// An answer that is refused ends the call with the reason as its cause, so that
-	// whoever observes the call does not take it for one that went well.
-	ctx, re.refuse = context.WithCancelCause(ctx)
-	defer re.refuse(nil)
+//
+// An answer that is refused ends ctx with the reason as its cause, so that whoever
+// observes the call does not take it for one that went well.
+func (r *Runner) converse(ctx context.Context, refuse context.CancelCauseFunc, req *Request, held *store.Turn, f *Feed) (reply, error) {
+	re := reply{upstreamID: held.UpstreamID, position: positionOf(req, held), trace: req.TraceID, refuse: refuse}
 	began := r.cfg.Now()
 	if req.Kind.starts() || re.upstreamID == "" {
 		var greeted *Feed
@@ -162,7 +161,7 @@ func turnNumber(req *Request, held *store.Turn) int {
 // were being written.
 func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilot.Event, error], turn int, f *Feed) ([]store.Message, error) {
 	var messages []store.Message
-	ids := map[string]string{} // message ids by stream id
+	var ids map[string]string // message ids by stream id
 	for e, err := range events {
 		if err != nil {
 			if errors.Is(context.Cause(ctx), stoppedError{}) {
@@ -202,6 +201,9 @@ func (r *Runner) collect(ctx context.Context, re *reply, events iter.Seq2[copilo
 		case copilot.EventDelta:
 			if f == nil {
 				continue
+			}
+			if ids == nil {
+				ids = map[string]string{}
 			}
 			if ids[e.StreamID] == "" {
 				ids[e.StreamID] = r.cfg.NewID()

@@ -25,26 +25,36 @@ func (r *Runner) commit(ctx context.Context, p *Progress, held *store.Turn, done
 func (r *Runner) tryCommit(ctx context.Context, held *store.Turn, done *store.Completion) error {
 	ctx, cancel := detached(ctx, r.cfg.CommitTimeout)
 	defer cancel()
-	e := &entry{request: context.WithoutCancel(ctx), turn: *held, done: done}
+	err := r.complete(ctx, held, done)
+	if isTransient(err) {
+		err = r.completeLater(ctx, held, done, err)
+	}
+	return err
+}
+
+func (r *Runner) complete(ctx context.Context, held *store.Turn, done *store.Completion) error {
+	return store.AsTimeout("CompleteTurn", r.cfg.Store.CompleteTurn(ctx, *held, *done))
+}
+
+// completeLater tries again until ctx is done, and then leaves the answer to the outbox.
+// The first attempt failed with why.
+func (r *Runner) completeLater(ctx context.Context, held *store.Turn, done *store.Completion, why error) error {
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(r.life, stop)() // a running attempt may finish; no other is started
-	var why error
-	for wait := firstPause; ; wait = min(2*wait, longestPause) {
-		err := store.AsTimeout("CompleteTurn", r.cfg.Store.CompleteTurn(ctx, *held, *done))
+	for wait := firstPause; pause(waiting, wait); wait = min(2*wait, longestPause) {
+		err := r.complete(ctx, held, done)
 		if !isTransient(err) {
 			return err
 		}
 		// The first cause: a later attempt has less time, so that it ran out may be our doing.
-		if why == nil || !errors.Is(err, store.ErrTimeout) && !errors.Is(err, store.ErrOverloaded) {
+		if !errors.Is(err, store.ErrTimeout) && !errors.Is(err, store.ErrOverloaded) {
 			why = err
 		}
-		if !pause(waiting, wait) {
-			done.Unheard = true
-			r.outbox.push(e, why)
-			return why
-		}
 	}
+	done.Unheard = true
+	r.outbox.push(&entry{request: context.WithoutCancel(ctx), turn: *held, done: done}, why)
+	return why
 }
 
 // pause waits for wait with jitter, so that turns that failed together are not

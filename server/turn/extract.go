@@ -34,6 +34,9 @@ func payloadOf(m copilot.Message) *store.Payload {
 // members returns raw on one line if it is an object with at least one member, else
 // nil.
 func members(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 { // as in most messages
+		return nil
+	}
 	var object map[string]json.RawMessage
 	if json.Unmarshal(raw, &object) != nil || len(object) == 0 {
 		return nil
@@ -58,6 +61,9 @@ func noData(kind string) bool {
 // mergeEntities merges the members of all data entities into one object, without
 // their types. Of two members with the same name the later one wins.
 func mergeEntities(entities []json.RawMessage) json.RawMessage {
+	if len(entities) == 0 { // as most
+		return nil
+	}
 	merged := map[string]json.RawMessage{}
 	for _, raw := range entities {
 		var entity map[string]json.RawMessage

@@ -18,9 +18,10 @@ const (
 // renewLease renews the lease of a turn until release is called, and heeds what others
 // want of the turn. It cancels the returned context, with the reason as its cause, when
 // the turn is lost or stopped, or the process ends. Any other failed renewal is soon tried again, so that a short outage does not
-// cost the lease. It does not fail the turn: the fence decides at the commit.
-func (r *Runner) renewLease(ctx context.Context, t *runningTurn) (_ context.Context, release func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// cost the lease. It does not fail the turn: the fence decides at the commit. Others may
+// cancel it, too.
+func (r *Runner) renewLease(parent context.Context, t *runningTurn) (_ context.Context, _ context.CancelCauseFunc, release func()) {
+	ctx, cancel := context.WithCancelCause(parent)
 	t.stoppable(cancel)
 	unlink := context.AfterFunc(r.life, func() { cancel(context.Cause(r.life)) })
 	// A timer, not a waiting goroutine, saves memory: an idle stream over HTTP/1.1
@@ -45,7 +46,7 @@ func (r *Runner) renewLease(ctx context.Context, t *runningTurn) (_ context.Cont
 			next.Reset(renewRetryInterval)
 		}
 	})
-	return ctx, func() {
+	return ctx, cancel, func() {
 		unlink()
 		cancel(nil)
 		renewing.Lock() // waits for a renewal that is running

@@ -64,8 +64,11 @@ func positionOf(req *Request, held *store.Turn) position {
 // follow takes the step that the agent's data asks for, and merges the data that came
 // with it. Data of any other form changes nothing.
 func (p *position) follow(payload *store.Payload) {
+	if payload == nil {
+		return
+	}
 	var says map[string]json.RawMessage
-	if payload == nil || json.Unmarshal(payload.Data, &says) != nil {
+	if json.Unmarshal(payload.Data, &says) != nil {
 		return
 	}
 	var action string

@@ -96,8 +96,9 @@ func (r *Runner) begin(ctx context.Context, p *Progress, req *Request, b store.B
 	if joined := r.join(req); joined != nil {
 		return nil, joined, nil
 	}
-	err = &store.BusyError{RetryAfter: time.Second} // others wait already; which turn runs is not known here
-	if !r.queue.occupied(key) {
+	if r.queue.occupied(key) {
+		err = &store.BusyError{RetryAfter: time.Second} // which turn runs is not known here
+	} else {
 		if held, err = r.tryBegin(ctx, p, req, b); !errors.Is(err, store.ErrBusy) {
 			return held, nil, err
 		}
