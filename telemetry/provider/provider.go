@@ -159,15 +159,11 @@ func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Reso
 	if err != nil {
 		return fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
 	}
-	tracers := sdktrace.NewTracerProvider(
-		sdktrace.WithResource(res),
-		// Every span is recorded, also those of traces that are not sampled: the tail
-		// sampler exports them if the trace holds a failure.
-		sdktrace.WithSampler(sdktrace.AlwaysRecord(sampling)),
-		sdktrace.WithSpanProcessor(newTailSampler(sdktrace.NewBatchSpanProcessor(exporter), maxTraces)),
-		sdktrace.WithoutPanicRecording(), // the text of a panic can be a user's
-	)
-	p.Tracers, p.ends = tracers, append(p.ends, tracers.Shutdown)
+	queue := sdktrace.NewBatchSpanProcessor(exporter)
+	p.Tracers = &tracers{
+		sampler: sampling, tail: newTailSampler(queue.OnEnd, maxTraces), resource: res, limits: limits{sdktrace.NewSpanLimits()},
+	}
+	p.ends = append(p.ends, queue.Shutdown)
 	return nil
 }
 

@@ -1,24 +1,17 @@
 package provider
 
 import (
-	"context"
-	"slices"
 	"sync"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Bounds of a tailSampler. A span takes about 700 bytes, a turn has five of them.
+// Bounds of a tailSampler. A span takes about 1 KB, a turn has five of them.
 const (
 	maxTraces = 4096 // buffered at a time
 	maxSpans  = 64   // buffered of one trace
 	turnSpans = 6    // of most traces: room for them is made at once
-	shards    = 16
-	maxEnded  = 256 // ids of each shard that are remembered of traces that failed and have ended
 )
 
 // tailSampler exports the traces that hold a failure, whatever the head sampler
@@ -27,152 +20,170 @@ const (
 // releases all that are buffered, and later spans of the trace are exported at once.
 //
 // A trace counts as failed when any of its spans has an error.type or the status
-// Error. So a request that succeeded at its second attempt counts as well.
+// Error. So a request that succeeded at its second attempt counts as well. What is
+// above a parent in another process is another trace here.
 //
-// A failed trace is remembered for a while after it has ended: what is done for its
-// request later, such as another attempt to store an answer, is exported with it.
+// What is done for a request after its failed trace has ended, such as another attempt to
+// store an answer, is exported with it.
 //
 // Memory is bounded: when too many traces are buffered, the oldest is discarded.
 // From then on its failing spans are exported one by one, so that a failure still
 // shows, without the rest of its trace.
 type tailSampler struct {
-	next   sdktrace.SpanProcessor
-	limit  int // traces of one shard
-	shards [shards]shard
+	export func(sdktrace.ReadOnlySpan)
+	limit  int // traces
+
+	mu             sync.Mutex
+	oldest, newest *traceBuffer // in the order in which they began
+	traces         int
 }
 
-type shard struct {
+// traceBuffer has the spans of a trace that is not sampled, and what became of it. Spans lead
+// to it, so it lasts as long as something may still be done for the trace.
+type traceBuffer struct {
 	mu     sync.Mutex
-	traces map[trace.TraceID]*buffered
-	begun  uint64 // number of traces so far; gives each its age
+	open   int  // spans that have not ended
+	failed bool // nothing is buffered any more
+	state  bufferState
+	spans  []*span // those that have ended
 
-	ended [maxEnded]trace.TraceID // failed, the oldest at next
-	next  int
+	older, newer *traceBuffer // guarded by tailSampler.mu, like inList
+	inList       bool
 }
 
-// buffered is a trace whose last span has not ended.
-type buffered struct {
-	age    uint64
-	open   int // spans that have not ended
-	failed bool
-	spans  []sdktrace.ReadOnlySpan // those that have ended; none once the trace has failed
+type bufferState int
+
+const (
+	buffering bufferState = iota
+	ended                 // its last span had ended
+	discarded             // there were too many
+)
+
+func newTailSampler(export func(sdktrace.ReadOnlySpan), limit int) *tailSampler {
+	return &tailSampler{export: export, limit: limit}
 }
 
-var _ sdktrace.SpanProcessor = (*tailSampler)(nil)
-
-func newTailSampler(next sdktrace.SpanProcessor, limit int) *tailSampler {
-	return &tailSampler{next: next, limit: max(1, limit/shards)}
+// begin is called for a span that starts and is not sampled, and gives the buffer of its
+// trace; nil if there is none. Local is the span above it in this process, or nil.
+func (t *tailSampler) begin(local *span, parent trace.SpanContext) *traceBuffer {
+	if local != nil {
+		if b := local.buffer; b != nil {
+			b.mu.Lock()
+			b.open++
+			b.mu.Unlock()
+			return b
+		}
+	}
+	if parent.IsValid() && !parent.IsRemote() {
+		return nil // only its ids are known
+	}
+	b := &traceBuffer{open: 1}
+	if oldest := t.add(b); oldest != nil {
+		oldest.mu.Lock()
+		if oldest.state == buffering {
+			oldest.state, oldest.spans = discarded, nil
+		}
+		oldest.mu.Unlock()
+	}
+	return b
 }
 
-func (t *tailSampler) shard(id trace.TraceID) *shard { return &t.shards[id[15]%shards] }
-
-// OnStart implements sdktrace.SpanProcessor.
-func (t *tailSampler) OnStart(parent context.Context, s sdktrace.ReadWriteSpan) {
-	sc := s.SpanContext()
-	if sc.IsSampled() {
-		t.next.OnStart(parent, s)
+// end is called for every span that has ended, and exports what is to be exported now.
+func (t *tailSampler) end(s *span) {
+	if s.context.IsSampled() {
+		t.export(s)
 		return
 	}
-	sh := t.shard(sc.TraceID())
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if w := sh.traces[sc.TraceID()]; w != nil {
-		w.open++
-	} else if !s.Parent().IsValid() || s.Parent().IsRemote() {
-		sh.add(sc.TraceID(), t.limit)
-	} // else its trace was discarded, or has ended
-}
-
-// add starts to buffer a trace, and discards the oldest when there are too many.
-func (sh *shard) add(id trace.TraceID, limit int) {
-	if sh.traces == nil {
-		sh.traces = map[trace.TraceID]*buffered{}
-	}
-	if len(sh.traces) >= limit {
-		var oldest trace.TraceID
-		age := sh.begun + 1
-		for id, w := range sh.traces {
-			if w.age < age {
-				oldest, age = id, w.age
-			}
+	b := s.buffer
+	if b == nil {
+		if s.failed() {
+			t.export(sampledSpan{s})
 		}
-		delete(sh.traces, oldest)
-	}
-	sh.begun++
-	sh.traces[id] = &buffered{age: sh.begun, open: 1}
-}
-
-// OnEnd implements sdktrace.SpanProcessor.
-func (t *tailSampler) OnEnd(s sdktrace.ReadOnlySpan) {
-	if s.SpanContext().IsSampled() {
-		t.next.OnEnd(s)
 		return
 	}
-	for _, s := range t.shard(s.SpanContext().TraceID()).end(s) {
-		t.next.OnEnd(sampledSpan{s})
+	now, last := b.end(s)
+	if last {
+		t.remove(b)
+	}
+	for _, s := range now {
+		t.export(sampledSpan{s})
 	}
 }
 
-// end takes a span that has ended and returns the spans to export now.
-func (sh *shard) end(s sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
-	bad, id := failed(s), s.SpanContext().TraceID()
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	w := sh.traces[id]
-	if w == nil {
-		if bad || slices.Contains(sh.ended[:], id) {
-			return []sdktrace.ReadOnlySpan{s}
+// end takes a span that has ended and returns the spans to export now, and whether it was
+// the last of the trace.
+func (b *traceBuffer) end(s *span) (now []*span, last bool) {
+	bad := s.failed()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != discarded {
+		b.failed = b.failed || bad
+	}
+	switch {
+	case bad || b.failed:
+		now = append(b.spans, s)
+		b.spans = nil
+	case b.state == buffering && len(b.spans) < maxSpans:
+		if b.spans == nil {
+			b.spans = make([]*span, 0, turnSpans)
 		}
-		return nil
+		b.spans = append(b.spans, s)
 	}
-	w.failed = w.failed || bad
-	if w.open--; w.open == 0 {
-		delete(sh.traces, id)
-		if w.failed {
-			sh.ended[sh.next] = id
-			sh.next = (sh.next + 1) % maxEnded
-		}
+	if b.open--; b.open == 0 && b.state == buffering {
+		b.state, b.spans, last = ended, nil, true
 	}
-	if w.failed {
-		now := append(w.spans, s)
-		w.spans = nil
-		return now
-	}
-	if w.spans == nil {
-		w.spans = make([]sdktrace.ReadOnlySpan, 0, turnSpans)
-	}
-	if len(w.spans) < maxSpans {
-		w.spans = append(w.spans, s)
-	}
-	return nil
+	return now, last
 }
 
-// Shutdown implements sdktrace.SpanProcessor.
-func (t *tailSampler) Shutdown(ctx context.Context) error { return t.next.Shutdown(ctx) }
-
-// ForceFlush implements sdktrace.SpanProcessor.
-func (t *tailSampler) ForceFlush(ctx context.Context) error { return t.next.ForceFlush(ctx) }
-
-// failed reports whether a span has an error.type or the status Error.
-func failed(s sdktrace.ReadOnlySpan) bool {
-	return s.Status().Code == codes.Error || hasErrorType(s.Attributes())
+// add makes a buffer the newest. If there are too many it takes out the oldest and
+// returns it.
+func (t *tailSampler) add(b *traceBuffer) (oldest *traceBuffer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.traces >= t.limit {
+		oldest = t.oldest
+		t.unlink(oldest)
+	}
+	b.older, b.inList = t.newest, true
+	if t.newest != nil {
+		t.newest.newer = b
+	} else {
+		t.oldest = b
+	}
+	t.newest = b
+	t.traces++
+	return oldest
 }
 
-func hasErrorType(list []attribute.KeyValue) bool {
-	for _, a := range list {
-		if a.Key == semconv.ErrorTypeKey {
-			return true
-		}
+func (t *tailSampler) remove(b *traceBuffer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b.inList { // else it was too old in this very moment
+		t.unlink(b)
 	}
-	return false
+}
+
+func (t *tailSampler) unlink(b *traceBuffer) {
+	if b.older != nil {
+		b.older.newer = b.newer
+	} else {
+		t.oldest = b.newer
+	}
+	if b.newer != nil {
+		b.newer.older = b.older
+	} else {
+		t.newest = b.older
+	}
+	b.older, b.newer, b.inList = nil, nil, false
+	t.traces--
 }
 
 // sampledSpan marks a span of a trace that was not sampled as sampled. Exporters
 // skip spans that are not.
-type sampledSpan struct{ sdktrace.ReadOnlySpan }
+type sampledSpan struct{ *span }
 
 // SpanContext implements sdktrace.ReadOnlySpan.
 func (s sampledSpan) SpanContext() trace.SpanContext {
-	sc := s.ReadOnlySpan.SpanContext()
+	sc := s.span.SpanContext()
 	return sc.WithTraceFlags(sc.TraceFlags().WithSampled(true))
 }

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -16,9 +17,8 @@ import (
 // behind makes a tracer whose spans pass a tailSampler, and records what it exports.
 func behind(sampler sdktrace.Sampler, limit int) (trace.Tracer, *tailSampler, *tracetest.SpanRecorder) {
 	out := tracetest.NewSpanRecorder()
-	ts := newTailSampler(out, limit)
-	tracers := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysRecord(sampler)), sdktrace.WithSpanProcessor(ts))
-	return tracers.Tracer("test"), ts, out
+	ts := newTailSampler(out.OnEnd, limit)
+	return (&tracers{sampler: sampler, tail: ts, resource: resource.Empty(), limits: limits{sdktrace.NewSpanLimits()}}).Tracer("test"), ts, out
 }
 
 // request makes a trace of five spans, of which child number bad fails.
@@ -40,10 +40,10 @@ func request(tracer trace.Tracer, bad int) trace.TraceID {
 
 // buffered counts the traces that a tailSampler holds.
 func (t *tailSampler) buffered() (n int) {
-	for i := range t.shards {
-		t.shards[i].mu.Lock()
-		n += len(t.shards[i].traces)
-		t.shards[i].mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for b := t.oldest; b != nil; b = b.newer {
+		n++
 	}
 	return n
 }
@@ -164,8 +164,7 @@ func TestTailSamplerIsBounded(t *testing.T) {
 		_, s := tracer.Start(ctx, "child")
 		s.End()
 	}
-	sh := ts.shard(root.SpanContext().TraceID())
-	if n := len(sh.traces[root.SpanContext().TraceID()].spans); n > maxSpans {
+	if n := len(root.(*span).buffer.spans); n > maxSpans {
 		t.Errorf("%d spans are held", n)
 	}
 	root.End()
