@@ -51,8 +51,9 @@ func (d *observedAgent) Turn(ctx context.Context, t copilot.Turn) iter.Seq2[copi
 	return d.observe(ctx, opTurn, func(ctx context.Context) iter.Seq2[copilot.Event, error] { return d.next.Turn(ctx, t) })
 }
 
-// agentCall is a call in progress.
+// agentCall is a call in progress, and the context of its requests.
 type agentCall struct {
+	context.Context
 	t        *Telemetry
 	span     trace.Span
 	op       string
@@ -65,12 +66,19 @@ type agentCall struct {
 	restarted    bool
 	code         string // of a platform error inside the answer
 	err          error
-	cause        error                 // why this service ended the call, if it had when err came
-	list         [9]attribute.KeyValue // room for the span's attributes
-	returned     bool                  // false if the agent or its consumer panicked
+	cause        error // why this service ended the call, if it had when err came
+	returned     bool  // false if the agent or its consumer panicked
 }
 
 type agentCallKey struct{}
+
+// Value implements context.Context.
+func (c *agentCall) Value(key any) any {
+	if key == (agentCallKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
 
 // observe wraps the iterator of a call. The span ends when the stream does, on every
 // path: its end, an error, a caller that stops reading, a panic.
@@ -78,10 +86,10 @@ func (d *observedAgent) observe(ctx context.Context, op string, call func(contex
 	return func(yield func(copilot.Event, error) bool) {
 		c := &agentCall{t: d.t, op: op, began: time.Now()}
 		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, d.start...)
-		c.span = span
+		c.Context, c.span = ctx, span
 		d.t.asking.of(struct{}{}).Add(1)
 		defer c.end(ctx)
-		for e, err := range call(context.WithValue(ctx, agentCallKey{}, c)) {
+		for e, err := range call(c) {
 			c.event(ctx, e, err)
 			if !yield(e, err) {
 				c.refused(ctx)
@@ -164,7 +172,8 @@ func (c *agentCall) end(ctx context.Context) {
 		class = classAgentError
 	}
 	if c.span.IsRecording() {
-		list := append(c.list[:0], keyAgentOperation.String(c.op), keyStreamEvents.Int(c.events))
+		lent := c.t.lists.lend()
+		list := append(lent[:0], keyAgentOperation.String(c.op), keyStreamEvents.Int(c.events))
 		if c.events > 0 {
 			list = append(list, keyGenFirstChunk.Float64(c.first))
 		}
@@ -177,6 +186,7 @@ func (c *agentCall) end(ctx context.Context) {
 			list = append(list, keyRestarted.Bool(true))
 		}
 		c.span.SetAttributes(list...)
+		c.t.lists.takeBack(lent)
 		c.span.AddEvent(eventEnd)
 		c.t.markCall(c.span, class)
 	}

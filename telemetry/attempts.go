@@ -29,7 +29,9 @@ func (t *Telemetry) StoreRoundTrip(ctx context.Context, r RoundTrip) {
 		return
 	}
 	n := call.n.Add(1)
-	call.span.SetAttributes(peer(make([]attribute.KeyValue, 0, 2), r.Peer)...)
+	lent := t.lists.lend()
+	call.span.SetAttributes(peer(lent[:0], r.Peer)...)
+	t.lists.takeBack(lent)
 	if r.Err == nil {
 		return
 	}

@@ -28,13 +28,21 @@ type Outcome struct {
 	AgentError   string // the platform's code, at most 64 letters, digits and underscores
 }
 
-// request is shared by the handler and Done.
+// request is the context of a request, and is shared by the handler and Done.
 type request struct {
+	context.Context
 	outcome Outcome
-	list    [16]attribute.KeyValue // room for the span's attributes
 }
 
 type requestKey struct{}
+
+// Value implements context.Context.
+func (r *request) Value(key any) any {
+	if key == (requestKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
+}
 
 // Done is called by the API once for each request, with the request's context
 // and before its handler returns.
@@ -60,11 +68,11 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 		start := t.starts.of(s, t.address)
 		ctx, options := t.caller(hr, start.options)
 		ctx, span := t.tracer.Start(ctx, start.name, options...)
-		r := &request{outcome: Outcome{Class: classPanic, Route: s.route, API: true}}
-		inner := hr.WithContext(context.WithValue(ctx, requestKey{}, r))
+		r := &request{Context: ctx, outcome: Outcome{Class: classPanic, Route: s.route, API: true}}
+		inner := hr.WithContext(r)
 		defer func() {
 			o := &r.outcome
-			t.describe(span, inner, s, r)
+			t.describe(span, inner, s, o)
 			errType := o.Class
 			if errType == classCanceled {
 				errType = ""
@@ -150,12 +158,13 @@ func canonical(key string) string {
 // describe sets the attributes of the span that were not known at its start. The query,
 // the client's address, its user agent and an unknown method are left out on purpose:
 // they are personal data, or may hold secrets.
-func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, r *request) {
+func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, o *Outcome) {
 	if !span.IsRecording() {
 		return
 	}
-	o := &r.outcome
-	list := append(r.list[:0], keyOutcome.String(outcomeOf(o.Class)))
+	lent := t.lists.lend()
+	defer t.lists.takeBack(lent)
+	list := append(lent[:0], keyOutcome.String(outcomeOf(o.Class)))
 	if o.Status != 0 {
 		list = append(list, keyStatus.Int(o.Status))
 	}

@@ -204,6 +204,25 @@ func (l *upDownCounter[K]) of(key K) *atomic.Int64 {
 	return &v.now
 }
 
+// lists lends room to put attributes together in, before a span takes a copy of them.
+type lists struct{ pool sync.Pool }
+
+// attributesRoom is more attributes than any span gets at a time.
+const attributesRoom = 16
+
+// lend returns a list that takeBack must get. What does not fit is allocated.
+func (l *lists) lend() *[attributesRoom]attribute.KeyValue {
+	if room, ok := l.pool.Get().(*[attributesRoom]attribute.KeyValue); ok {
+		return room
+	}
+	return new([attributesRoom]attribute.KeyValue)
+}
+
+func (l *lists) takeBack(room *[attributesRoom]attribute.KeyValue) {
+	clear(room[:]) // it must not hold on to texts of this request
+	l.pool.Put(room)
+}
+
 // text appends an attribute unless its value is empty: an empty route or class
 // would be a series of its own.
 func text(list []attribute.KeyValue, key attribute.Key, value string) []attribute.KeyValue {

@@ -71,6 +71,7 @@ type storeMethod struct {
 	name  string                  // of the span
 	start []trace.SpanStartOption // with all attributes, because samplers see no later ones
 	key   storeSet
+	done  set                  // of a call without an error
 	attrs []attribute.KeyValue // of the spans of its attempts
 }
 
@@ -93,6 +94,7 @@ func (t *Telemetry) storeMethod(method string, o StoreOptions) storeMethod {
 		}
 	}
 	m.attrs = slices.Clip(m.attrs)
+	m.done = t.storeSets.of(m.key, storeSet.attributes)
 	return m
 }
 
@@ -184,14 +186,16 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 
 // end ends the span and records the measurement.
 func (c storeCall) end(ctx context.Context, err error) {
-	key := c.method.key
+	set := c.method.done
 	if err != nil {
+		key := c.method.key
 		key.errorType, key.outcome, key.code = c.method.failed(c.t, c.span, err)
 		if c.also != nil {
 			c.method.failed(c.t, c.also, err)
 		}
+		set = c.t.storeSets.of(key, storeSet.attributes)
 	}
-	c.t.store.Record(ctx, time.Since(c.began).Seconds(), c.t.storeSets.of(key, storeSet.attributes).record...)
+	c.t.store.Record(ctx, time.Since(c.began).Seconds(), set.record...)
 	c.span.End()
 	if c.also != nil {
 		c.also.End()

@@ -88,6 +88,7 @@ type Telemetry struct {
 	address    string
 	patterns   patterns
 	starts     starts
+	lists      lists
 	silent     bool // no trace context is sent
 	off        bool // nothing is recorded; only a trusted caller's trace context is propagated
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -45,8 +46,7 @@ type attempt struct {
 	began         time.Time
 	key           attemptSet
 	ended         atomic.Bool
-	list          [6]attribute.KeyValue // room for the span's attributes
-	io.ReadCloser                       // the body of the answer
+	io.ReadCloser // the body of the answer
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -56,7 +56,8 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return tr.next.RoundTrip(t.inject(req.Context(), req))
 	}
 	a := &attempt{t: t, began: time.Now(), key: attemptSet{method: req.Method, address: req.URL.Hostname(), port: portOf(req.URL)}}
-	start := requestAttributes(a.list[:0], req)
+	lent := t.lists.lend()
+	start := requestAttributes(lent[:0], req)
 	if c, ok := req.Context().Value(agentCallKey{}).(*agentCall); ok {
 		a.call = c
 		if resends := c.requests.Add(1) - 1; resends > 0 {
@@ -64,6 +65,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	a.ctx, a.span = t.tracer.Start(req.Context(), req.Method, clientKind[0], trace.WithAttributes(start...)) //nolint:spancheck // end ends it
+	t.lists.takeBack(lent)
 	resp, err := tr.next.RoundTrip(t.inject(a.ctx, req))
 	if err != nil {
 		a.end(a.broken(err))
@@ -82,7 +84,8 @@ func (t *Telemetry) inject(ctx context.Context, req *http.Request) *http.Request
 		return req
 	}
 	sent := req.WithContext(ctx)
-	sent.Header = req.Header.Clone()
+	sent.Header = make(http.Header, len(req.Header)+2) // traceparent and tracestate
+	maps.Copy(sent.Header, req.Header)                 // the values are not changed
 	t.propagator.Inject(ctx, carrier(sent.Header))
 	return sent
 }
@@ -93,7 +96,9 @@ func (a *attempt) end(class string) {
 		return
 	}
 	if a.key.status != 0 {
-		a.span.SetAttributes(append(a.list[:0], keyStatus.Int(a.key.status), keyProtocol.String(a.key.protocol))...)
+		lent := a.t.lists.lend()
+		a.span.SetAttributes(append(lent[:0], keyStatus.Int(a.key.status), keyProtocol.String(a.key.protocol))...)
+		a.t.lists.takeBack(lent)
 	}
 	if a.key.status >= http.StatusBadRequest {
 		// As the semantic conventions require, and whatever became of the body. The span
@@ -202,8 +207,10 @@ func serverOf(address string) []attribute.KeyValue {
 }
 
 func portOf(u *url.URL) int {
-	if n, err := strconv.Atoi(u.Port()); err == nil {
-		return n
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err == nil {
+			return n
+		}
 	}
 	if u.Scheme == "http" {
 		return 80
