@@ -155,7 +155,7 @@ func (p *Provider) openTraces(ctx context.Context, want bool, res *resource.Reso
 	if err != nil {
 		return err
 	}
-	exporter, err := autoexport.NewSpanExporter(ctx)
+	exporter, err := newSpanExporter(ctx, os.Getenv)
 	if err != nil {
 		return fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
 	}
