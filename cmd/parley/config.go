@@ -193,6 +193,7 @@ func (c *config) checkAuth() []error {
 
 // checkAgent finds out whether there is an agent to talk to.
 func (c *config) checkAgent() []error {
+	c.warnOfHTTP()
 	given := c.endpoint.DirectConnectURL != "" || c.endpoint.Environment != "" || c.endpoint.Schema != ""
 	if c.emulator {
 		if c.endpoint.DirectConnectURL != "" {

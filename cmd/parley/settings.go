@@ -106,7 +106,8 @@ func settings() []setting {
 
 		{name: "LLM_PROVIDER", group: "Agent", def: "copilot", expects: "copilot", about: "What the legacy service could choose; here there is one.", read: llmProvider},
 		{name: "COPILOT_EMULATOR", group: "Agent", def: "false", expects: "true or false", about: "Talk to an emulated agent inside this process.", read: boolean(func(c *config) *bool { return &c.emulator })},
-		{name: "COPILOT_DIRECT_CONNECT_URL", group: "Agent", expects: "the agent's connection string: an https:// URL (http:// on loopback only)", about: "Where the agent is; wins over the environment and schema name.", read: text(func(c *config) *string { return &c.endpoint.DirectConnectURL })},
+		{name: "COPILOT_DIRECT_CONNECT_URL", group: "Agent", expects: "the agent's connection string: an https:// URL (http:// on loopback and to COPILOT_ALLOW_HTTP only)", about: "Where the agent is; wins over the environment and schema name.", read: text(func(c *config) *string { return &c.endpoint.DirectConnectURL })},
+		{name: "COPILOT_ALLOW_HTTP", group: "Agent", expects: "host names or addresses without ports, separated by commas", about: "Hosts that COPILOT_DIRECT_CONNECT_URL may name with http://, for an emulated agent: what is said and the token go there in the clear.", read: allowHTTP},
 		{name: "COPILOT_ENVIRONMENT_ID", group: "Agent", expects: "an environment id", about: "Power Platform environment of the agent.", read: text(func(c *config) *string { return &c.endpoint.Environment })},
 		{name: "COPILOT_AGENT_SCHEMA_NAME", group: "Agent", expects: "a schema name", about: "Schema name of the agent.", read: text(func(c *config) *string { return &c.endpoint.Schema })},
 		{name: "COPILOT_CLOUD", group: "Agent", def: "Prod", expects: "the name of a Power Platform cloud", about: "Cloud of the environment: Prod, Gov, High, DoD, Mooncake, ….", read: text(func(c *config) *string { return &c.endpoint.Cloud })},

@@ -51,7 +51,7 @@ func (s *service) newTry() (*server.Try, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &server.Try{Files: files, Emulator: s.config.emulator, TraceURL: s.config.traceURL, Version: version()}
+	t := &server.Try{Files: files, Emulator: s.config.emulatedAgent(), TraceURL: s.config.traceURL, Version: version()}
 	if s.store.breakable != nil {
 		t.Breakable = s.store.breakable
 	}

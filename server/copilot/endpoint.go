@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +29,11 @@ type Endpoint struct {
 	// Scope is what a token for the agent must be asked for. Empty derives it
 	// from the cloud.
 	Scope string
+
+	// AllowHTTP are the hosts that DirectConnectURL may name with plain http, beside
+	// this machine's own: names or addresses, without a port, one of which must be the
+	// URL's. What is said and the token go there in the clear.
+	AllowHTTP []string
 }
 
 // A SettingError says which field of an Endpoint is wrong and why.
@@ -60,7 +67,7 @@ func (e Endpoint) TokenScope() (string, error) {
 	case e.Scope != "":
 		return e.Scope, nil
 	case e.DirectConnectURL != "":
-		u, err := parseDirect(e.DirectConnectURL)
+		u, err := e.parseDirect()
 		if err != nil {
 			return "", err
 		}
@@ -152,7 +159,7 @@ func environmentHost(environment string, c cloud) (string, error) {
 // "conversations" is cut off, and the caller's own api-version is kept: agents
 // of another runtime need it.
 func (e Endpoint) direct() (base, error) {
-	u, err := parseDirect(e.DirectConnectURL)
+	u, err := e.parseDirect()
 	if err != nil {
 		return base{}, err
 	}
@@ -178,8 +185,8 @@ func (e Endpoint) direct() (base, error) {
 
 // parseDirect does not repeat the URL in its errors: a connection string may
 // carry more than an address.
-func parseDirect(s string) (*url.URL, error) {
-	u, err := url.Parse(strings.TrimSpace(s))
+func (e Endpoint) parseDirect() (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(e.DirectConnectURL))
 	switch {
 	case err != nil:
 		return nil, bad("DirectConnectURL", "is not a URL")
@@ -188,11 +195,41 @@ func parseDirect(s string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, bad("DirectConnectURL", "must be an absolute URL")
 	case u.Scheme == "https":
-	case u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "http" && (isLoopback(u.Hostname()) || e.allowsHTTP(u.Hostname())):
 	default:
-		return nil, bad("DirectConnectURL", "must begin with https:// (plain http only on this machine)")
+		return nil, bad("DirectConnectURL", "must begin with https:// (plain http only on this machine, or to a host that is allowed it)")
 	}
 	return u, nil
+}
+
+// PlainHost is the host to which the agent's client speaks plain http. It is empty where
+// that is https, and where URL has an error.
+func (e Endpoint) PlainHost() string {
+	u, err := e.parseDirect()
+	if err != nil || u.Scheme != "http" {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func (e Endpoint) allowsHTTP(host string) bool {
+	return slices.ContainsFunc(e.AllowHTTP, func(allowed string) bool { return hostForm(allowed) == hostForm(host) })
+}
+
+// hostForm is the one form of all spellings of a host: an address by what it means, a name
+// without regard to the case of A to Z and to a dot at its end. Other letters stay as they
+// are, so that none is taken for one that only looks like it.
+func hostForm(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().String()
+	}
+	small := func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r - 'A' + 'a'
+		}
+		return r
+	}
+	return strings.TrimSuffix(strings.Map(small, host), ".")
 }
 
 func isLoopback(host string) bool {
