@@ -48,6 +48,8 @@ const (
 	classStoreRejected    = "store_rejected"
 	classStoreTimeout     = "store_timeout"
 	classToken            = "token_unavailable" //nolint:gosec // a name, no secret
+	classUpstreamTimeout  = "upstream_timeout"
+	classUnreachable      = "upstream_unreachable"
 	classUpstreamProtocol = "upstream_protocol"
 	classAgentError       = "agent_error"
 	classPanic            = "panic"
@@ -234,13 +236,13 @@ var failures = [...]Failure{
 		Message: sayAgentRetry,
 	},
 	{
-		Class: "upstream_timeout", Meaning: "the agent did not finish within `COPILOT_TIMEOUT`",
+		Class: classUpstreamTimeout, Meaning: "the agent did not finish within `COPILOT_TIMEOUT`",
 		Status: http.StatusGatewayTimeout, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrTimeout},
 		Title: "Agent too slow", Detail: "The agent did not answer in time. Repeat the request.",
 		Message: "The assistant took too long to answer; please try again.",
 	},
 	{
-		Class: "upstream_unreachable", Meaning: "the agent: refused, name or TLS failure",
+		Class: classUnreachable, Meaning: "the agent: refused, name or TLS failure",
 		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrUnreachable},
 		Title: agentTitle, Detail: agentRetry,
 		Message: sayAgentRetry,

@@ -80,8 +80,12 @@ func Reasons() map[string][]Reason {
 			reasonConnections, reasonProcessor, reasonPages, reasonFiles,
 		},
 	}
-	for _, r := range copilot.TokenReasons() {
-		all[classToken] = append(all[classToken], Reason(r))
+	for class, words := range map[string][]string{
+		classToken: copilot.TokenReasons(), classUpstreamTimeout: copilot.TimeoutReasons(), classUnreachable: copilot.UnreachableReasons(),
+	} {
+		for _, r := range words {
+			all[class] = append(all[class], Reason(r))
+		}
 	}
 	for _, r := range auth.Reasons() {
 		all[classUnauthenticated] = append(all[classUnauthenticated], Reason(r))
@@ -97,8 +101,12 @@ func reasonOf(err error) Reason {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.reason
 	}
-	if e, ok := errors.AsType[*copilot.Error](err); ok && errors.Is(e, copilot.ErrToken) {
-		return Reason(e.Reason)
+	if e, ok := errors.AsType[*copilot.Error](err); ok {
+		for _, kind := range []error{copilot.ErrToken, copilot.ErrTimeout, copilot.ErrUnreachable} {
+			if errors.Is(e, kind) {
+				return Reason(e.Reason)
+			}
+		}
 	}
 	if e, ok := errors.AsType[*turn.OverloadedError](err); ok {
 		return Reason(e.Reason)

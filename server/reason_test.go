@@ -109,13 +109,17 @@ func TestReasons(t *testing.T) {
 			t.Errorf("%v is for %q, want %q", err, got, want)
 		}
 	}
-	for _, r := range copilot.TokenReasons() {
-		provoked[Reason(r)] = true
-		if got := reasonOf(&copilot.Error{Kind: copilot.ErrToken, Reason: r}); got != Reason(r) {
-			t.Errorf("no token is for %q, want %q", got, r)
+	for kind, reasons := range map[error][]string{
+		copilot.ErrToken: copilot.TokenReasons(), copilot.ErrTimeout: copilot.TimeoutReasons(), copilot.ErrUnreachable: copilot.UnreachableReasons(),
+	} {
+		for _, r := range reasons {
+			provoked[Reason(r)] = true
+			if got := reasonOf(&copilot.Error{Kind: kind, Reason: r}); got != Reason(r) {
+				t.Errorf("%v is for %q, want %q", kind, got, r)
+			}
 		}
 	}
-	// What the agent's errors say is not of the list.
+	// What the agent's other errors say is not of the list.
 	if got := reasonOf(&copilot.Error{Kind: copilot.ErrProtocol, Reason: "answer has more than MAX_ANSWER_BYTES"}); got != "" {
 		t.Errorf("a failure of the agent is for %q", got)
 	}

@@ -1,6 +1,7 @@
 package copilot
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,17 +33,16 @@ type attempts struct {
 	ctx    context.Context // parent, and cancelled when the agent is silent
 	cancel context.CancelCauseFunc
 	idle   *idleTimer // of the current attempt
+	sent   *sending   // likewise; nil before the first
 }
 
 // send returns a response with status 200 or 204.
 func (a *attempts) send() (*http.Response, *Error) {
-	c := a.call
 	if a.parent.Err() != nil {
 		return nil, a.failure(a.parent.Err(), 0)
 	}
 	reconnected, resends, throttled := false, 0, false
 	for {
-		a.idle = newIdleTimer(c.client.opts.Timeouts, a.cancel)
 		resp, s, err := a.once()
 		switch {
 		case err != nil:
@@ -54,12 +54,12 @@ func (a *attempts) send() (*http.Response, *Error) {
 				reconnected = true
 				continue
 			case s.unconnected(err):
-				return nil, a.error(ErrUnreachable, 0, transportCause(err))
+				return nil, a.unreachable(err)
 			case s.untaken() && resends < maxResends && a.pause(resendPause<<resends):
 				resends++
 				continue
 			case s.untaken():
-				return nil, a.error(ErrUnreachable, 0, transportCause(err))
+				return nil, a.unreachable(err)
 			}
 			return nil, a.failure(err, 0)
 		case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusNoContent:
@@ -76,14 +76,17 @@ func (a *attempts) send() (*http.Response, *Error) {
 // once sends the request.
 func (a *attempts) once() (*http.Response, *sending, error) {
 	c, s := a.call, &sending{}
-	s.body.Reset(a.call.body)
+	s.body.Reset(c.body)
+	a.sent, a.idle = s, newIdleTimer(c.client.opts.Timeouts, a.cancel)
 	ctx := httptrace.WithClientTrace(a.ctx, s.trace())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(c.method, http.MethodPost), c.url, http.NoBody)
 	if err != nil {
 		s.state.Store(bodyRead) // to try again would be in vain
 		return nil, s, err
 	}
-	s.into(req)
+	if len(c.body) > 0 {
+		s.into(req)
+	}
 	c.head(req.Header)
 	a.idle.wait()
 	defer a.idle.done()
@@ -96,7 +99,9 @@ func (a *attempts) once() (*http.Response, *sending, error) {
 // for each.
 func (c *call) head(h http.Header) {
 	values := [...]string{"application/json", "text/event-stream", "identity", c.client.opts.UserAgent, c.requestID, "Bearer " + c.identity.Token}
-	h["Content-Type"] = values[0:1:1]
+	if len(c.body) > 0 {
+		h["Content-Type"] = values[0:1:1]
+	}
 	h["Accept"] = values[1:2:2]
 	h["Accept-Encoding"] = values[2:3:3] // a compressed stream would arrive in lumps
 	h["User-Agent"] = values[3:4:4]
@@ -180,18 +185,40 @@ func (a *attempts) givenUp(err error, status int) *Error {
 	cause := context.Cause(a.ctx)
 	switch {
 	case errors.Is(cause, errFirstEvent), errors.Is(cause, errIdle):
-		return a.error(ErrTimeout, status, cause)
+		return a.late(status, cause)
 	case errors.Is(a.parent.Err(), context.DeadlineExceeded):
-		return a.error(ErrTimeout, status, context.DeadlineExceeded)
+		return a.late(status, context.DeadlineExceeded)
 	case a.parent.Err() != nil:
 		return a.error(ErrInterrupted, status, context.Canceled)
 	}
 	// The network may notice a deadline a moment before the context does.
 	deadline, ok := a.parent.Deadline()
 	if n, timeout := errors.AsType[net.Error](err); ok && timeout && n.Timeout() && !time.Now().Before(deadline) {
-		return a.error(ErrTimeout, status, context.DeadlineExceeded)
+		return a.late(status, context.DeadlineExceeded)
 	}
 	return nil
+}
+
+// late makes an error of a call whose time was over.
+func (a *attempts) late(status int, cause error) *Error {
+	e := a.error(ErrTimeout, status, cause)
+	switch s := a.sent; {
+	case status != 0:
+		e.Reason = ReasonUnfinished
+	case s == nil || !s.asked.Load():
+	case s.connected.Load():
+		e.Reason = ReasonNoHeaders
+	default:
+		e.Reason = ReasonNoConnection
+	}
+	return e
+}
+
+// unreachable makes an error of a request that the agent has not got.
+func (a *attempts) unreachable(err error) *Error {
+	e := a.error(ErrUnreachable, 0, transportCause(err))
+	e.Reason = Unanswered(err)
+	return e
 }
 
 func (a *attempts) error(kind error, status int, cause error) *Error {

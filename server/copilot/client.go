@@ -81,6 +81,7 @@ type call struct {
 	identity  Identity
 	requestID string
 	sent      string // id of the conversation, empty for a start
+	method    string // "" for POST
 	url       string
 	body      []byte
 }

@@ -37,7 +37,27 @@ const (
 	ReasonUserRefused   = "user_refused"   // the user's sign-in is too old, or lacks a consent or a second factor
 )
 
-// TokenReasons are all of them.
+// The Reason of an ErrUnreachable is ReasonName, ReasonTLS, ReasonUnreachable, or
+// ReasonTimeout where nothing answered to a connect or in the TLS handshake. That of an
+// ErrTimeout says how far the request had come when its time was over. Either is empty
+// where the transport does not tell.
+const (
+	ReasonNoConnection = "no_connection"     // there was none yet, TLS included
+	ReasonNoHeaders    = "no_headers"        // there was one, and no headers of an answer came on it
+	ReasonUnfinished   = "answer_unfinished" // the headers had come, and the answer did not end
+)
+
+// UnreachableReasons are all reasons of an ErrUnreachable.
+func UnreachableReasons() []string {
+	return []string{ReasonName, ReasonTLS, ReasonUnreachable, ReasonTimeout}
+}
+
+// TimeoutReasons are all reasons of an ErrTimeout.
+func TimeoutReasons() []string {
+	return []string{ReasonNoConnection, ReasonNoHeaders, ReasonUnfinished}
+}
+
+// TokenReasons are all of those of an ErrToken.
 func TokenReasons() []string {
 	return []string{
 		ReasonName, ReasonTLS, ReasonUnreachable, ReasonTimeout, ReasonIssuerFailed, ReasonThrottled, ReasonNotUnderstood,
@@ -53,7 +73,7 @@ type Error struct {
 	Kind       error         // one of the errors above
 	Status     int           // HTTP status of the agent's response, 0 if there was none
 	Code       string        // the agent's own error code, e.g. "Forbidden", or the token endpoint's; letters, digits, dots and underscores, at most 64
-	Reason     string        // more detail in fixed words; may be empty
+	Reason     string        // one of the words above; of another kind, more detail in fixed words; may be empty
 	RetryAfter time.Duration // of ErrThrottled, 0 if the agent did not say; of ErrToken, until the issuer is asked again
 	Cause      error         // may name hosts; never shown to a client
 }

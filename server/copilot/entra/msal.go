@@ -2,12 +2,10 @@ package entra
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -67,7 +65,7 @@ func failure(err error, flow Flow, now time.Time) (failed *copilot.Error, wait t
 		return failed, wait
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		failed.Reason, failed.Cause = unanswered(e.Err), fmt.Errorf("token endpoint: %w", e.Err)
+		failed.Reason, failed.Cause = copilot.Unanswered(e.Err), fmt.Errorf("token endpoint: %w", e.Err)
 		return failed, 0
 	}
 	if _, ok := errors.AsType[msal.InvalidJsonErr](err); ok {
@@ -76,23 +74,6 @@ func failure(err error, flow Flow, now time.Time) (failed *copilot.Error, wait t
 	}
 	failed.Cause = fmt.Errorf("token endpoint: %T", err)
 	return failed, 0
-}
-
-// unanswered is the reason of a request that got no answer.
-func unanswered(err error) string {
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return copilot.ReasonName
-	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return copilot.ReasonTimeout
-	}
-	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	_, plain := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	if untrusted || plain || alert || errors.Is(err, http.ErrSchemeMismatch) {
-		return copilot.ReasonTLS
-	}
-	return copilot.ReasonUnreachable
 }
 
 // refused is the body of an answer that is no token (RFC 6749, section 5.2), with
