@@ -109,6 +109,10 @@ func isOutcome(err error) bool {
 // reports an error of a command inside a script.
 var wrapped = regexp.MustCompile(`^ERR Error running script .*@user_script: ?\d+: -?([A-Z]+) `)
 
+// denied is how Redis reports that its user may not run a command inside a script, up to
+// 7.0 and after it. That has no prefix of its own; outside of scripts it is NOPERM.
+var denied = regexp.MustCompile(`^ERR (The user executing the script can't|ACL failure in script:) `)
+
 // respKind sorts an error reply by its prefix, which is the part of it that the
 // protocol defines.
 func respKind(err goredis.Error) (code string, kind error) {
@@ -116,6 +120,9 @@ func respKind(err goredis.Error) (code string, kind error) {
 	code, _, _ = strings.Cut(text, " ")
 	if m := wrapped.FindStringSubmatch(text); m != nil {
 		code = m[1]
+	}
+	if code == "ERR" && denied.MatchString(text) {
+		code = "NOPERM"
 	}
 	switch code {
 	case "NOAUTH", "WRONGPASS", "NOPERM":
