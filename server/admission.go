@@ -142,7 +142,7 @@ func bodySize(r *http.Request) int64 {
 // identify finds out who the caller is.
 func (a *admission) identify(r *http.Request) error {
 	x := of(r)
-	x.Stage = stageAuth
+	x.Stage = StageAuth
 	// Two Authorization headers are joined (RFC 9110, section 5.3), and the result
 	// is no valid token. Otherwise a proxy might check one of them and this service
 	// the other.

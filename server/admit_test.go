@@ -109,7 +109,7 @@ func TestAttacks(t *testing.T) {
 	for name, a := range attacks {
 		for route, c := range requestsByRoute(t, w, unknown) {
 			rec := w.doAs(c, a.headers...)
-			if rec.Code != a.status || field[string](t, rec, "class") != a.class || w.lastDone().Class != a.class || w.lastDone().Stage != stageAuth {
+			if rec.Code != a.status || field[string](t, rec, "class") != a.class || w.lastDone().Class != a.class || w.lastDone().Stage != StageAuth {
 				t.Errorf("%s: %s: %d %s", name, route, rec.Code, rec.Body)
 			}
 			if got := rec.Header().Get("Retry-After"); (got == "10") != (a.status == 503) {

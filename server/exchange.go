@@ -35,8 +35,8 @@ type Done struct {
 	AgentError string // the platform's code of class agent_error
 }
 
-// stageAuth is the stage before those of a turn: authentication.
-const stageAuth turn.Stage = "auth"
+// StageAuth is the stage before those of a turn: authentication.
+const StageAuth turn.Stage = "auth"
 
 // exchange is the state of one request while it is handled.
 type exchange struct {

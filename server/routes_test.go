@@ -141,7 +141,7 @@ func TestWhoIsLetIn(t *testing.T) {
 			if want != 200 && rec.Code != want || want == 200 && rec.Code == 401 {
 				t.Errorf("%s %s with %q: %d", rt.method, rt.pattern, header, rec.Code)
 			}
-			if d := w.lastDone(); want != 200 && d.Stage != stageAuth {
+			if d := w.lastDone(); want != 200 && d.Stage != StageAuth {
 				t.Errorf("stage %q", d.Stage)
 			}
 			if reason := reasonIn(t, rec); (rec.Code == 401) != (reason != "") {

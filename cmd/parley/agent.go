@@ -49,14 +49,9 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 			name = "Copilot Studio, as this application"
 		}
 	}
-	transport := copilot.NewTransport()
-	transport.DialContext = newLookups().dialing(copilot.NewDialer())
-	if with.agentRoots != nil {
-		transport.TLSClientConfig = &tls.Config{RootCAs: with.agentRoots, MinVersion: tls.VersionTLS12}
-	}
 	client, err := copilot.NewClient(copilot.Options{
-		Endpoint: endpoint, UserAgent: "parley/" + version(),
-		Transport: tel.Transport(transport),
+		Endpoint: endpoint, UserAgent: userAgent(),
+		Transport: tel.Transport(agentTransport(with)),
 		// A turn has one limit, COPILOT_TIMEOUT, and the server sets it; silence within it
 		// is the agent's right.
 		Timeouts: copilot.Timeouts{FirstEvent: copilot.NoLimit, Idle: copilot.NoLimit},
@@ -79,6 +74,19 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		client.CloseIdleConnections()
 		stop()
 	}}, nil
+}
+
+// userAgent is what the agent is told of who asks.
+func userAgent() string { return "parley/" + version() }
+
+// agentTransport is the way to the agent.
+func agentTransport(with seams) *http.Transport {
+	transport := copilot.NewTransport()
+	transport.DialContext = newLookups().dialing(copilot.NewDialer())
+	if with.agentRoots != nil {
+		transport.TLSClientConfig = &tls.Config{RootCAs: with.agentRoots, MinVersion: tls.VersionTLS12}
+	}
+	return transport
 }
 
 // flow is how tokens for the agent are fetched.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"parley/server/auth"
 	"parley/telemetry"
@@ -29,25 +30,11 @@ func openAuth(ctx context.Context, c config, with seams, tel *telemetry.Telemetr
 			warnings: []string{"authentication is off: everybody who can reach this port is the same user"},
 		}, nil
 	}
-	transport := auth.NewTransport()
-	transport.DialContext = newLookups().dialing(&net.Dialer{})
-	if with.issuers != nil {
-		with.issuers(transport)
-	}
-	o := auth.Options{
-		Source: auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
-		Scopes: c.authScopes, Roles: c.authRoles,
-		OnRefresh: func(err error) {
-			if err != nil {
-				log.LogAttrs(ctx, slog.LevelWarn, "signing keys could not be fetched; those that are known stay in use", slog.String("error", err.Error()))
-			}
-		},
-	}
-	if c.authIssuer == "" {
-		o.Source = auth.CIAM(c.azureTenantName)
-	}
-	if len(o.Audiences) == 0 {
-		o.Audiences = []string{"api://" + c.azureClientID, c.azureClientID}
+	o, transport := authOptions(c, with)
+	o.OnRefresh = func(err error) {
+		if err != nil {
+			log.LogAttrs(ctx, slog.LevelWarn, "signing keys could not be fetched; those that are known stay in use", slog.String("error", err.Error()))
+		}
 	}
 	watched := tel.KeyIssuer(o.Source.Address(), auth.ErrUnavailable)
 	o.Transport, o.Trace = watched.Transport(transport), auth.Trace{Fetch: watched.Fetch, Failed: watched.Failed}
@@ -68,4 +55,25 @@ func openAuth(ctx context.Context, c config, with seams, tel *telemetry.Telemetr
 		stop()
 		b.Close()
 	}}, nil
+}
+
+// authOptions are what the settings say of the issuer of callers' tokens, and the way to
+// it.
+func authOptions(c config, with seams) (auth.Options, http.RoundTripper) {
+	transport := auth.NewTransport()
+	transport.DialContext = newLookups().dialing(&net.Dialer{})
+	if with.issuers != nil {
+		with.issuers(transport)
+	}
+	o := auth.Options{
+		Source: auth.Source{Issuer: c.authIssuer, KeysURL: c.authKeysURL}, Audiences: c.authAudiences, Tenants: c.allowedTenants,
+		Scopes: c.authScopes, Roles: c.authRoles,
+	}
+	if c.authIssuer == "" {
+		o.Source = auth.CIAM(c.azureTenantName)
+	}
+	if len(o.Audiences) == 0 {
+		o.Audiences = []string{"api://" + c.azureClientID, c.azureClientID}
+	}
+	return o, transport
 }

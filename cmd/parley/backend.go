@@ -58,14 +58,9 @@ func openStore(c config, with seams, large *fair.Places, tel *telemetry.Telemetr
 	if err != nil {
 		return backend{}, err
 	}
-	r, err := redis.New(redis.Options{
-		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile,
-		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout, Large: large, Trace: redisTrace(tel, log),
-		Mode: c.deployment.mode, Nodes: c.deployment.nodes, TLSServerName: c.deployment.tlsServerName, WaitReplicas: c.deployment.waitReplicas,
-		SentinelMaster: c.deployment.sentinelMaster, SentinelUser: c.deployment.sentinelUser, SentinelPassword: c.deployment.sentinelPassword,
-		Lookup:      newLookups().netIP,
-		Credentials: credentials.ask,
-	})
+	o := redisOptions(c)
+	o.Large, o.Trace, o.Credentials = large, redisTrace(tel, log), credentials.ask
+	r, err := redis.New(o)
 	if err != nil {
 		credentials.close()
 		return backend{}, fmt.Errorf("REDIS_URL: %w", err)
@@ -91,4 +86,15 @@ func openStore(c config, with seams, large *fair.Places, tel *telemetry.Telemetr
 		Store: observed, shards: shards, name: "redis", mode: c.deployment.mode, watch: watch.run, starved: r.Starved,
 		warnings: func() []string { return slices.Concat(watch.warnings(), credentials.warnings()) },
 	}, nil
+}
+
+// redisOptions are what the settings say of Redis.
+func redisOptions(c config) redis.Options {
+	return redis.Options{
+		URL: c.redisURL, RootCAs: c.redisCAs, CertFile: c.redisCertFile, KeyFile: c.redisKeyFile,
+		Prefix: c.redisPrefix, Legacy: c.redisLegacy, TTL: c.ttl, Timeout: c.redisTimeout,
+		Mode: c.deployment.mode, Nodes: c.deployment.nodes, TLSServerName: c.deployment.tlsServerName, WaitReplicas: c.deployment.waitReplicas,
+		SentinelMaster: c.deployment.sentinelMaster, SentinelUser: c.deployment.sentinelUser, SentinelPassword: c.deployment.sentinelPassword,
+		Lookup: newLookups().netIP,
+	}
 }

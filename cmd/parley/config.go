@@ -297,16 +297,21 @@ func writeUsage(w io.Writer) {
 	fmt.Fprint(w, `Parley is the state service behind a Copilot Studio chat front end.
 
 usage:
-  parley [flags]                run the service
+  parley [flags]                        run the service
 `)
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  parley [flags] %-14s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+		fmt.Fprintf(w, "  parley [flags] %-22s %s\n", c.usage(), c.about)
 	}
 	fmt.Fprint(w, `
 flags:
   --env-file FILE   read settings from a file as well; the environment wins
   --help            this text
   --version         the version
+
+exit codes:
+  0   it ended as it should; of check-config --probe: all that was tried answers
+  1   it failed; of check-config --probe: something does not answer, or it was interrupted
+  2   the command line or the configuration is wrong
 
 settings, as environment variables (default in brackets):
 `)

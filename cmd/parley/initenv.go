@@ -81,7 +81,7 @@ func initEnv(_ context.Context, _ environment, name string, stdout, stderr io.Wr
 		if c.name != name {
 			continue
 		}
-		fmt.Fprintf(stdout, "# Parley: %s.\n# `parley --env-file .env check-config` says what is missing; `parley --help` lists all settings.\n", c.about)
+		fmt.Fprintf(stdout, "# Parley: %s.\n# `parley --env-file .env check-config` says what is missing, and with `--probe` then\n# whether all that it names answers; `parley --help` lists all settings.\n", c.about)
 		for _, l := range c.lines {
 			fmt.Fprintf(stdout, "\n# %s\n", about[l.name])
 			if l.note != "" {

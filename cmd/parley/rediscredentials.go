@@ -16,20 +16,21 @@ import (
 // redisCredentials are where the store gets what it signs in to Redis with.
 type redisCredentials struct {
 	ask      func(context.Context) (redis.Credentials, error) // nil for what REDIS_URL says
+	failure  func() error                                     // of the last fetch of a token; nil if it did not fail
 	warnings func() []string
 	close    func() // after the store
 }
 
 // openCredentials begins to fetch tokens where Redis is shown those.
 func openCredentials(d deployment, tel *telemetry.Telemetry, log *slog.Logger) (redisCredentials, error) {
-	c := redisCredentials{warnings: func() []string { return nil }, close: func() {}}
+	c := redisCredentials{failure: func() error { return nil }, warnings: func() []string { return nil }, close: func() {}}
 	switch {
 	case d.entra.method != "":
 		source, err := entra.New(d.entra.options(tel, log))
 		if err != nil {
 			return c, fmt.Errorf("REDIS_ENTRA: %w", err)
 		}
-		c.ask, c.close = source.Credentials, source.Close
+		c.ask, c.failure, c.close = source.Credentials, source.Failure, source.Close
 		c.warnings = func() []string {
 			if err := source.Failure(); err != nil {
 				return []string{"no new token for Redis can be had, and the last one is good for a limited time: " + err.Error()}

@@ -87,7 +87,8 @@ func (c *clients) leaveReplica(ctx context.Context, old *client) {
 // what is what a server says of itself.
 type what struct {
 	role              role
-	cluster, sentinel bool // it is a node of a cluster, or a sentinel
+	cluster, sentinel bool   // it is a node of a cluster, or a sentinel
+	version           string // of the server, as versionOf lets it pass
 }
 
 // helloArgs ask for it by HELLO, with the protocol that the connection has already. It
@@ -113,6 +114,7 @@ func identity(said *goredis.Cmd) (w what) {
 		w.role = roleUntold
 	}
 	w.cluster, w.sentinel = fields["mode"] == "cluster", fields["mode"] == "sentinel"
+	w.version = versionOf(fields["version"])
 	return w
 }
 
