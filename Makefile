@@ -31,7 +31,7 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test race suite test-jaeger alerts kql stand-observe short contract chaos browser lint vuln fmt fuzz bench benchmarks client verify clean
+.PHONY: help run build test race suite test-jaeger alerts kql stand-observe stand stand-outage stand-down short contract chaos browser lint vuln fmt fuzz bench benchmarks client verify clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,15 @@ stand-observe: ## Build a Collector, Jaeger and Prometheus from their modules, w
 	CGO_ENABLED=0 $(GO) build -modfile=.ci/prometheus.mod -tags remove_all_sd -trimpath -ldflags='-s -w' -o $(BIN)/prometheus github.com/prometheus/prometheus/cmd/prometheus
 	CGO_ENABLED=0 $(GO) build -modfile=.ci/jaeger.mod -trimpath -ldflags='-s -w' -o $(BIN)/jaeger github.com/jaegertracing/jaeger/cmd/jaeger
 	PARLEY_STAND=$(abspath $(BIN)) PARLEY_JAEGER=$(abspath $(BIN))/jaeger $(GO) test -count=1 -run='^TestStand' ./cmd/parley
+
+stand: ## Start two instances behind a proxy with Redis, the emulated agent, Collector, Jaeger, Prometheus and Grafana, and say where they are; needs Docker Compose and a registry.
+	telemetry/stand/start.sh
+
+stand-outage: ## Take Redis away from the stand for 20 s while requests are made, and say where to look.
+	telemetry/stand/outage.sh
+
+stand-down: ## End the stand and remove what it stored.
+	docker compose --profile stand down --volumes
 
 kql: ## Have Microsoft's own parser read the queries for Azure Monitor; needs Node and npm.
 	npm install --silent --no-audit --no-fund --no-save --prefix $(BIN)/kql @kusto/language-service-next@12.4.1

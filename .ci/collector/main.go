@@ -1,5 +1,5 @@
 // Command collector is an OpenTelemetry Collector that has the components which
-// telemetry/collector.yaml names, and no others. The tests of make stand-observe run it
+// telemetry/collector.yaml and telemetry/stand/collector.yaml name, and no others. The tests of make stand-observe run it
 // where the released Collector cannot be had.
 package main
 
@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/connector/forwardconnector"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/nopexporter"
 	"go.opentelemetry.io/collector/exporter/otlpexporter"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/processor"
@@ -32,7 +33,7 @@ import (
 
 func main() {
 	cmd := otelcol.NewCommand(otelcol.CollectorSettings{
-		BuildInfo: component.BuildInfo{Command: "collector", Description: "the components of telemetry/collector.yaml", Version: "0.161.0"},
+		BuildInfo: component.BuildInfo{Command: "collector", Description: "the components that the files of telemetry/ name", Version: "0.161.0"},
 		Factories: components,
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
 			ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory(), envprovider.NewFactory(), yamlprovider.NewFactory()},
@@ -59,6 +60,6 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
-		otlpexporter.NewFactory(), azuremonitorexporter.NewFactory(), prometheusexporter.NewFactory())
+		otlpexporter.NewFactory(), nopexporter.NewFactory(), azuremonitorexporter.NewFactory(), prometheusexporter.NewFactory())
 	return factories, err
 }

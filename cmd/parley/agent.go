@@ -38,15 +38,15 @@ func openAgent(c config, with seams, tel *telemetry.Telemetry, log *slog.Logger)
 		endpoint, tokens, stop = copilot.Endpoint{DirectConnectURL: url}, copilot.StaticToken(emulatorToken), stopEmulator
 		name = "emulator in this process (say /help to it)"
 	case c.stubToken != "":
-		tokens, name = copilot.StaticToken(c.stubToken), "Copilot Studio, with COPILOT_STUB_TOKEN for everybody"
+		tokens, name = copilot.StaticToken(c.stubToken), c.agentTitle()+", with COPILOT_STUB_TOKEN for everybody"
 	default:
 		s, err := newTokens(c, with, tel)
 		if err != nil {
 			return agentClient{}, fmt.Errorf("COPILOT_AUTHORITY: %w", err)
 		}
-		tokens, stop, name = s, s.Close, "Copilot Studio, on behalf of each user"
+		tokens, stop, name = s, s.Close, c.agentTitle()+", on behalf of each user"
 		if c.flow() == entra.ClientCredentials {
-			name = "Copilot Studio, as this application"
+			name = c.agentTitle() + ", as this application"
 		}
 	}
 	client, err := copilot.NewClient(copilot.Options{

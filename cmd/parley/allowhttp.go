@@ -55,3 +55,11 @@ func (c *config) plainHost() string {
 // emulatedAgent reports whether the agent is taken for an emulated one: that in this
 // process, or one on another machine over http, which Copilot Studio does not speak.
 func (c *config) emulatedAgent() bool { return c.emulator || c.plainHost() != "" }
+
+// agentTitle is what is said of an agent that is not in this process.
+func (c *config) agentTitle() string {
+	if host := c.plainHost(); host != "" {
+		return "agent at " + host + " over http"
+	}
+	return "Copilot Studio"
+}

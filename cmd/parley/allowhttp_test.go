@@ -100,7 +100,7 @@ func TestAllowHTTPReachesTheEmulator(t *testing.T) {
 		t.Errorf("start: %+v", got)
 	}
 	logged := func() bool {
-		return strings.Contains(logs.String(), "WARN") && strings.Contains(logs.String(), "go to "+host+" over http")
+		return strings.Contains(logs.String(), "WARN") && strings.Contains(logs.String(), "go to "+host+" over http") && strings.Contains(logs.String(), "agent at "+host)
 	}
 	eventually(t, "the log warns", logged)
 	if strings.Contains(logs.String(), "stub") {
