@@ -90,8 +90,8 @@ func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Li
 		}
 		after = &at
 		f := c.fields
-		listed, err := wire.DecodeSummary(o, e.id, wire.EncodeSummary(
-			f[wire.FieldCreated], f[wire.FieldUpdated], f[wire.FieldStatus], f[wire.FieldTurns], f[wire.FieldStep]))
+		listed, err := wire.DecodeSummary(o, e.id, []byte(wire.EncodeSummary(
+			f[wire.FieldCreated], f[wire.FieldUpdated], f[wire.FieldStatus], f[wire.FieldTurns], f[wire.FieldStep])))
 		if err != nil || c.judge(o) != nil {
 			out.Corrupt++
 			continue
@@ -152,7 +152,7 @@ func (s *Store) judged(op string, o store.Owner, id string, now time.Time) (*con
 }
 
 func (c *conversation) judge(o store.Owner) error {
-	if err := wire.Judge(o, c.fields, len(c.messages), len(c.records)); err != nil {
+	if err := wire.SetOf(c.fields).Judge(o, len(c.messages), len(c.records)); err != nil {
 		return err
 	}
 	if tag := c.fields[wire.FieldKey]; tag != "" {

@@ -16,12 +16,12 @@ import (
 
 // talk is a conversation that a test fills.
 type talk struct {
-	t  *testing.T
+	t  testing.TB
 	s  *Store
 	id string
 }
 
-func newTalk(t *testing.T, s *Store) *talk {
+func newTalk(t testing.TB, s *Store) *talk {
 	t.Helper()
 	c := &talk{t, s, uuid.NewString()}
 	c.turn(store.Begin{New: true, Fingerprint: "start"}, "hello")

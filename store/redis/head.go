@@ -1,31 +1,33 @@
 package redis
 
 import (
-	"context"
-
-	goredis "github.com/redis/go-redis/v9"
-
 	"parley/store"
 	"parley/store/internal/wire"
 )
 
-// head is what a list reads of a conversation to judge it: its fields, and how
-// many messages and idempotency records are kept beside them.
-type head struct {
-	fields            *goredis.MapStringStringCmd
-	messages, records *goredis.IntCmd
+// headCommands is how many commands head has, each with a key, and headArgs how many
+// arguments they have together.
+const (
+	headCommands = 3
+	headArgs     = 2 * headCommands
+)
+
+// head asks for what a list reads of a conversation to judge it: its fields, and how many
+// messages and idempotency records are kept beside them.
+func (b *batch) head(keys []string) {
+	b.add("hgetall", &keys[0])
+	b.add("llen", &keys[1])
+	b.add("hlen", &keys[2])
 }
 
-// ask asks for it, within a pipeline.
-func (h *head) ask(ctx context.Context, p goredis.Pipeliner, keys []string) {
-	h.fields = p.HGetAll(ctx, keys[keyConversation])
-	h.messages, h.records = p.LLen(ctx, keys[keyMessages]), p.HLen(ctx, keys[keyRecords])
-}
-
-// answer says whether the conversation is gone, or is there and cannot be read.
-func (h *head) answer(o store.Owner) (gone, damaged bool, err error) {
-	for _, cmd := range []goredis.Cmder{h.fields, h.messages, h.records} {
-		switch err := cmd.Err(); {
+// judgeHead reads the replies, and says whether the conversation is gone, or is there and
+// cannot be read.
+func (b *batch) judgeHead(o store.Owner) (gone, damaged bool, err error) {
+	all, failed := b.next()
+	messages, lost := b.number()
+	records, alsoLost := b.number()
+	for _, err := range [...]error{failed, lost, alsoLost} {
+		switch {
 		case isWrongType(err):
 			damaged = true
 		case err != nil:
@@ -35,9 +37,17 @@ func (h *head) answer(o store.Owner) (gone, damaged bool, err error) {
 	if damaged {
 		return false, true, nil
 	}
-	f := h.fields.Val()
-	if len(f) == 0 {
-		return true, false, nil
+	var fields wire.Set
+	n, err := all.list()
+	if err != nil {
+		return false, false, err
 	}
-	return false, wire.Judge(o, f, int(h.messages.Val()), int(h.records.Val())) != nil, nil
+	for range n / 2 {
+		name, value, err := all.pair()
+		if err != nil {
+			return false, false, err
+		}
+		fields.Put(name, value)
+	}
+	return n == 0, n > 0 && fields.Judge(o, messages, records) != nil, nil
 }

@@ -2,9 +2,6 @@ package redis
 
 import (
 	"context"
-	"math"
-	"slices"
-	"strconv"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -48,10 +45,10 @@ func (s *Store) List(ctx context.Context, o store.Owner, p store.Page) (store.Li
 }
 
 func (s *Store) list(ctx context.Context, c *client, o store.Owner, limit int, after *wire.Cursor) (store.Listing, error) {
-	p := &page{store: s, client: c, owner: o, limit: limit, at: after}
+	p := &page{store: s, client: c, owner: o, limit: limit, at: after, tag: s.tag(o)}
 	for round, n := 1, limit+1; ; round, n = round+1, min(max(2*n, store.MaxPage), maxWindow) {
 		p.round = round
-		entries, more, err := s.window(ctx, c, o, p.at, n)
+		entries, more, err := p.window(ctx, n)
 		if err != nil {
 			return store.Listing{}, err
 		}
@@ -77,103 +74,9 @@ type entry struct {
 	gone    bool   // what it names is not there, or not by that entry
 	damaged bool   // what it names is there and cannot be read
 	size    int64  // of a legacy record
-	text    string // summary or legacy record; empty for none
+	text    []byte // summary or legacy record; empty for none
 	fetched bool   // text was read
 }
-
-// window reads up to n entries of both indexes from the cursor on, in the order
-// of a list, and says whether there may be more.
-func (s *Store) window(ctx context.Context, c *client, o store.Owner, after *wire.Cursor, n int) (entries []entry, more bool, err error) {
-	sources := []*source{{key: s.keys(o, "")[keyIndex], high: math.Inf(1)}}
-	if s.readsLegacy {
-		sources = append(sources, &source{key: legacyIndexKey(o), high: wire.MaxLegacyScore, legacy: true})
-	}
-	for pending := slices.Clone(sources); len(pending) > 0; {
-		p := c.Pipeline()
-		for _, src := range pending {
-			src.ask(ctx, p, after, n)
-		}
-		if err := send(ctx, p); err != nil {
-			return nil, false, err
-		}
-		for _, src := range pending {
-			if err := src.answer(after, n); err != nil {
-				return nil, false, err
-			}
-		}
-		pending = slices.DeleteFunc(pending, func(src *source) bool { return src.ended || len(src.entries) >= n })
-	}
-	for _, src := range sources {
-		entries = append(entries, src.entries...)
-		more = more || !src.ended
-	}
-	slices.SortStableFunc(entries, func(a, b entry) int { return a.at.Compare(b.at) })
-	if len(entries) > n {
-		entries, more = entries[:n], true
-	}
-	return entries, more, nil
-}
-
-// source is one index that is being read.
-type source struct {
-	key    string
-	high   float64 // scores above are nothing of ours
-	legacy bool
-
-	cmd     *goredis.ZSliceCmd
-	asked   int64 // how many it was asked for last
-	offset  int64 // how many it gave
-	entries []entry
-	ended   bool // it has no more
-}
-
-// ask asks for n entries, within a pipeline. Those with the cursor's own score
-// that were shown before are read again, so more are asked for each time they
-// used up the number.
-func (src *source) ask(ctx context.Context, p goredis.Pipeliner, after *wire.Cursor, n int) {
-	top, count := src.high, int64(n)
-	if after != nil {
-		top, count = min(top, after.Score), count+1 // the cursor's own entry comes again
-	}
-	src.asked = max(count, 2*src.asked)
-	src.cmd = p.ZRevRangeByScoreWithScores(ctx, src.key, &goredis.ZRangeBy{
-		Max: strconv.FormatFloat(top, 'f', -1, 64), Min: "0", Offset: src.offset, Count: src.asked,
-	})
-}
-
-// answer takes what came. A legacy name may be that of somebody else's key, of
-// another type: then there is nothing legacy.
-func (src *source) answer(after *wire.Cursor, n int) error {
-	read, err := src.cmd.Result()
-	switch {
-	case src.legacy && isWrongType(err):
-		src.ended = true
-		return nil
-	case err != nil:
-		return err
-	}
-	for _, z := range read {
-		member, ok := z.Member.(string)
-		if !ok || math.IsNaN(z.Score) {
-			return errShape
-		}
-		e := entry{at: wire.Cursor{Score: z.Score, ID: member}, id: member, legacy: src.legacy}
-		if src.legacy {
-			e.id = canonicalID(member)
-		}
-		if after == nil || after.Compare(e.at) < 0 {
-			src.entries = append(src.entries, e)
-		}
-	}
-	src.offset += int64(len(read))
-	src.ended = int64(len(read)) < src.asked
-	if len(src.entries) > n {
-		src.entries, src.ended = src.entries[:n], false
-	}
-	return nil
-}
-
-func isWrongType(err error) bool { return err != nil && goredis.HasErrorPrefix(err, "WRONGTYPE") }
 
 // page is one page that is being filled.
 type page struct {
@@ -181,6 +84,7 @@ type page struct {
 	client *client
 	owner  store.Owner
 	limit  int
+	tag    string // what the owner's keys begin with
 
 	out   store.Listing
 	round int          // of reading the index
@@ -200,7 +104,11 @@ func (p *page) take(ctx context.Context, entries []entry) (int, error) {
 	if err := p.fetch(ctx, entries); err != nil {
 		return 0, err
 	}
-	for i, e := range entries {
+	if p.out.Conversations == nil {
+		p.out.Conversations = make([]store.Conversation, 0, min(p.limit, len(entries)))
+	}
+	for i := range entries {
+		e := &entries[i]
 		if !e.gone {
 			if !e.fetched {
 				return i, nil
@@ -227,70 +135,91 @@ func (p *page) take(ctx context.Context, entries []entry) (int, error) {
 // has ended when its conversation has, by Redis's clock and whatever time to live
 // it was given.
 func (p *page) probe(ctx context.Context, entries []entry) error {
-	s := p.store
-	pipe := p.client.Pipeline()
-	var ids []string
-	heads := make([]head, len(entries))
-	here, size, twin := make([]*goredis.IntCmd, len(entries)), make([]*goredis.IntCmd, len(entries)), make([]*goredis.IntCmd, len(entries))
-	for i, e := range entries {
-		k := s.keys(p.owner, e.id)
-		if !e.legacy {
-			ids = append(ids, e.id)
-			heads[i].ask(ctx, pipe, k)
-			continue
-		}
-		here[i] = pipe.Exists(ctx, k[keyConversation])
-		switch {
-		case e.id != e.at.ID: // the same id may be there as we would write it
-			twin[i] = pipe.Exists(ctx, legacyKey(e.id))
-			fallthrough
-		default:
-			size[i] = pipe.StrLen(ctx, legacyKey(e.at.ID))
+	own := make([]*entry, 0, len(entries))
+	ids := make([]string, 0, len(entries))
+	for i := range entries {
+		if e := &entries[i]; !e.legacy {
+			own, ids = append(own, e), append(ids, e.id)
 		}
 	}
-	var sums *goredis.SliceCmd
-	if len(ids) > 0 {
-		sums = pipe.HMGet(ctx, s.keys(p.owner, "")[keySummaries], ids...)
-	}
-	if err := send(ctx, pipe); err != nil {
-		return err
-	}
-	var texts []any
-	if sums != nil {
-		if err := sums.Err(); err != nil {
-			return err
-		}
-		if texts = sums.Val(); len(texts) != len(ids) {
-			return errShape
-		}
+	b := newBatch(headCommands*len(entries)+1, headArgs*len(entries)+2+len(ids))
+	keys := p.headKeys(own)
+	for i := range own {
+		b.head(keys[headCommands*i:])
 	}
 	for i := range entries {
-		e := &entries[i]
-		if !e.legacy {
-			var err error
-			if e.gone, e.damaged, err = heads[i].answer(p.owner); err != nil {
-				return err
-			}
-			e.fetched = true
-			e.text, _ = texts[0].(string) // none is no summary, which does not decode
-			texts = texts[1:]
-			continue
-		}
-		if err := here[i].Err(); err != nil {
-			return err
-		}
-		if err := size[i].Err(); err != nil && !isWrongType(err) {
-			return err
-		}
-		e.size = size[i].Val()
-		e.gone = e.size == 0 || here[i].Val() > 0 // converted, and listed as that
-		if twin[i] != nil {
-			if err := twin[i].Err(); err != nil {
-				return err
-			}
-			e.gone = e.gone || twin[i].Val() > 0
+		if e := &entries[i]; e.legacy {
+			b.askLegacy(e, p.tag+keyNames()[keyConversation]+e.id)
 		}
 	}
+	summaries := p.tag + keyNames()[keySummaries]
+	if len(ids) > 0 {
+		b.addAll("hmget", &summaries, ids)
+	}
+	if err := b.send(ctx, p.client); err != nil {
+		return err
+	}
+	for _, e := range own {
+		var err error
+		if e.gone, e.damaged, err = b.judgeHead(p.owner); err != nil {
+			return err
+		}
+		e.fetched = true
+	}
+	for i := range entries {
+		if e := &entries[i]; e.legacy {
+			if err := e.hearLegacy(b); err != nil {
+				return err
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := b.next()
+	if err != nil {
+		return err
+	}
+	return found.strings(len(own), func(i int, text []byte) { own[i].text = text }) // none is no summary, which does not decode
+}
+
+// headKeys are the keys that the heads of entries are read at, of each as many as it has
+// commands.
+func (p *page) headKeys(own []*entry) []string {
+	names := keyNames()
+	var keys joined
+	keys.grow(headCommands*len(own), headCommands*len(own)*(len(p.tag)+len("c:")+36))
+	for _, e := range own {
+		for _, n := range [headCommands]int{keyConversation, keyMessages, keyRecords} {
+			add(&keys, p.tag, names[n], e.id)
+		}
+	}
+	return keys.all()
+}
+
+// askLegacy asks whether a legacy entry was converted since, which is listed as such,
+// whether its id is there as we would write it, and how large it is.
+func (b *batch) askLegacy(e *entry, converted string) {
+	twin, name := legacyKey(e.id), legacyKey(e.at.ID)
+	if twin == name {
+		b.add("exists", &converted)
+	} else {
+		b.add("exists", &converted, &twin)
+	}
+	b.add("strlen", &name)
+}
+
+func (e *entry) hearLegacy(b *batch) error {
+	others, err := b.number()
+	if err != nil {
+		return err
+	}
+	size, err := b.number()
+	if err != nil && !isWrongType(err) {
+		return err
+	}
+	e.size = int64(size)
+	e.gone = size == 0 || others > 0
 	return nil
 }
 
@@ -332,14 +261,14 @@ func (p *page) fetch(ctx context.Context, entries []entry) error {
 		case err != nil:
 			return err
 		default:
-			e.text, e.fetched = text, true
+			e.text, e.fetched = []byte(text), true
 		}
 	}
 	return nil
 }
 
 // decode reads what an entry names, and says whether it is the owner's.
-func (p *page) decode(e entry) (c store.Conversation, mine bool, err error) {
+func (p *page) decode(e *entry) (c store.Conversation, mine bool, err error) {
 	if e.damaged {
 		return c, true, errCorrupt
 	}
@@ -347,7 +276,7 @@ func (p *page) decode(e entry) (c store.Conversation, mine bool, err error) {
 		c, err = wire.DecodeSummary(p.owner, e.id, e.text)
 		return c, true, err
 	}
-	rec := legacyRecord{id: e.id, name: e.at.ID, data: []byte(e.text), indexed: true, score: e.at.Score}
+	rec := legacyRecord{id: e.id, name: e.at.ID, data: e.text, indexed: true, score: e.at.Score}
 	if !rec.belongsTo(p.owner) {
 		return c, false, nil
 	}
@@ -355,6 +284,8 @@ func (p *page) decode(e entry) (c store.Conversation, mine bool, err error) {
 	c.Messages, c.Workflow = nil, store.Workflow{CurrentStep: c.Workflow.CurrentStep}
 	return c, true, err
 }
+
+func isWrongType(err error) bool { return err != nil && goredis.HasErrorPrefix(err, "WRONGTYPE") }
 
 // send sends a pipeline of which each command is asked for its own error. It
 // fails when nothing was sent, of which the commands may know nothing.

@@ -26,7 +26,8 @@ type messages struct {
 	owner              store.Owner
 	conversation, list string // keys
 	n, bytes, turns    int    // of the conversation; bytes are 0 if nobody counted
-	marks              map[int]wire.Mark
+	early, marks       wire.Marks
+	failing            bool // a turn may have failed
 
 	first, last int // the range: from that message to before that
 	size        int // about its bytes
@@ -42,7 +43,10 @@ func (m *messages) mark(turn int) (wire.Mark, bool) {
 	case turn > m.turns:
 		return wire.Mark{At: m.n, Bytes: m.bytes}, m.bytes > 0 || m.n == 0
 	}
-	mark, ok := m.marks[turn]
+	mark, ok := m.early.Of(turn)
+	if !ok {
+		mark, ok = m.marks.Of(turn)
+	}
 	return mark, ok && mark.At <= m.n
 }
 
@@ -63,8 +67,7 @@ func (m *messages) marked(ctx context.Context, r store.Range) (found bool, err e
 	if m.first == m.last {
 		elements = p.LRange(ctx, m.list, 1, 0)
 	}
-	turns := turnsOf(r, from, to)
-	failures := fieldsOf(ctx, p, m.conversation, failureFields(turns))
+	turns, failures := m.askFailures(ctx, p, r, from, to)
 	if _, err := p.Exec(ctx); err != nil {
 		return false, err
 	}
@@ -178,12 +181,11 @@ func (m *messages) walked(ctx context.Context, r store.Range) error {
 		slices.Reverse(m.elements)
 		m.first, m.last = last-part.Len(), last
 	}
-	if len(m.elements) == 0 {
+	if len(m.elements) == 0 || !m.failing {
 		return nil
 	}
-	turns := turnsOf(r, wire.ElementTurn(m.elements[0]), wire.ElementTurn(m.elements[len(m.elements)-1]))
 	p := m.client.Pipeline()
-	failures := fieldsOf(ctx, p, m.conversation, failureFields(turns))
+	turns, failures := m.askFailures(ctx, p, r, wire.ElementTurn(m.elements[0]), wire.ElementTurn(m.elements[len(m.elements)-1]))
 	if _, err := p.Exec(ctx); err != nil {
 		return err
 	}
@@ -241,16 +243,27 @@ func turnsOf(r store.Range, from, to int) []int {
 	return turns
 }
 
-func failureFields(turns []int) []string {
-	names := make([]string, len(turns))
-	for i, t := range turns {
-		names[i] = wire.FieldFailPrefix + strconv.Itoa(t)
+// askFailures asks which of a range's turns failed, within a pipeline, if any did. It does
+// so without the library's own reading of the answer: that takes a number for an array of
+// as many elements, and waits for them.
+func (m *messages) askFailures(ctx context.Context, p goredis.Pipeliner, r store.Range, from, to int) ([]int, *goredis.Cmd) {
+	if !m.failing {
+		return nil, nil
 	}
-	return names
+	turns := turnsOf(r, from, to)
+	args := make([]any, 0, 2+len(turns))
+	args = append(args, "hmget", m.conversation)
+	for _, t := range turns {
+		args = append(args, wire.FieldFailPrefix+strconv.Itoa(t))
+	}
+	return turns, p.Do(ctx, args...)
 }
 
 // failed notes failures of the turns that the range turned out to have.
 func (m *messages) failed(r store.Range, turns []int, cmd *goredis.Cmd) error {
+	if cmd == nil {
+		return nil
+	}
 	classes, ok := cmd.Val().([]any)
 	if !ok || len(classes) != len(turns) {
 		return errShape

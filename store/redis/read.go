@@ -3,9 +3,8 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"parley/store"
 	"parley/store/internal/wire"
@@ -13,13 +12,16 @@ import (
 
 // parts is what is read of a conversation before its messages.
 type parts struct {
-	fields  map[string]string // without the failures
-	length  int               // of the list of messages
-	records int               // idempotency records, and what is kept with them
-	summary *string           // nil if there is none
-	lease   *string
-	marks   map[int]wire.Mark // of the turns that the range may have
-	failure *string           // of the turn before the range's first
+	fields  wire.Set
+	more    bool // the hash has other fields, such as failures
+	length  int  // of the list of messages
+	records int  // idempotency records, and what is kept with them
+	summary []byte
+	listed  bool // there is a summary
+	lease   []byte
+	held    bool       // there is a lease
+	marks   wire.Marks // of the turns that the range may have
+	failure []byte     // of the turn before the range's first; nil if it has not failed
 }
 
 // window are the turns whose marks a range may need: as many as it may have
@@ -37,74 +39,80 @@ func window(r store.Range) (from, to int) {
 
 // parts reads, in one round trip, all that is needed to know which messages a
 // range has.
-func (s *Store) parts(ctx context.Context, c *client, o store.Owner, id string, r store.Range) (parts, error) {
+func (s *Store) parts(ctx context.Context, c *client, o store.Owner, id string, r store.Range) (p parts, err error) {
 	k := s.keys(o, id)
-	p := c.Pipeline()
-	fields := fieldsOf(ctx, p, k[keyConversation], wire.Fields)
-	length, records := p.LLen(ctx, k[keyMessages]), p.HLen(ctx, k[keyRecords])
-	summary, lease := p.HGet(ctx, k[keySummaries], id), p.Get(ctx, k[keyLease])
-	many := p.StrLen(ctx, k[keyMarks])
 	from, to := window(r)
 	first, last := wire.MarkOffsets(from, to)
 	if from == 0 {
 		first, last = wire.MarkOffsets(1-to, 0) // from the end of the string
 	}
-	marks := p.GetRange(ctx, k[keyMarks], first, last)
-	failure := p.HGet(ctx, k[keyConversation], wire.FieldFailPrefix+strconv.Itoa(max(0, r.From-1)))
-	cmds, err := p.Exec(ctx)
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return parts{}, err
+	names := wire.Fields[:]
+	if r.From > 0 {
+		names = append(slices.Clip(names), wire.FieldFailPrefix+strconv.Itoa(r.From-1))
 	}
-	for _, cmd := range cmds { // Exec gives the first error, which may be that one is absent
-		if err := cmd.Err(); err != nil && !errors.Is(err, goredis.Nil) {
-			return parts{}, err
-		}
-	}
-	values, ok := fields.Val().([]any)
-	if !ok || len(values) != len(wire.Fields) {
-		return parts{}, errShape
-	}
-	out := parts{
-		fields: map[string]string{}, length: int(length.Val()), records: int(records.Val()),
-		summary: present(summary), lease: present(lease), failure: present(failure),
-	}
-	for i, v := range values {
-		if text, ok := v.(string); ok {
-			out.fields[wire.Fields[i]] = text
-		}
-	}
+	b := newBatch(8, 20+len(names))
+	b.addAll("hmget", &k[keyConversation], names)
+	b.add("hlen", &k[keyConversation])
+	b.add("llen", &k[keyMessages])
+	b.add("hlen", &k[keyRecords])
+	b.add("hget", &k[keySummaries], &id)
+	b.add("get", &k[keyLease])
+	b.add("getrange", &k[keyMarks], first, last)
 	if from == 0 {
-		from = max(1, int(many.Val())/wire.MarkSize-to+1)
+		b.add("strlen", &k[keyMarks])
 	}
-	out.marks = wire.DecodeMarks(marks.Val(), from)
-	for turn, m := range wire.DecodeMarks(out.fields[wire.FieldMarks], 1) {
-		out.marks[turn] = m
+	if err := b.send(ctx, c); err != nil {
+		return p, err
 	}
-	return out, nil
+	return p, p.read(b, len(names), from, to)
 }
 
-// fieldsOf asks for fields of a hash, within a pipeline, without the library's own
-// reading of the answer: that takes a number for an array of as many elements, and
-// waits for them.
-func fieldsOf(ctx context.Context, p goredis.Pipeliner, key string, names []string) *goredis.Cmd {
-	args := []any{"hmget", key}
-	for _, n := range names {
-		args = append(args, n)
+// read reads the replies.
+func (p *parts) read(b *batch, names, from, to int) error {
+	values, err := b.next()
+	if err != nil {
+		return err
 	}
-	return p.Do(ctx, args...)
-}
-
-// present is what a command found, nil if nothing.
-func present(cmd *goredis.StringCmd) *string {
-	if v, err := cmd.Result(); err == nil {
-		return &v
+	err = values.strings(names, func(i int, value []byte) {
+		switch {
+		case i == len(wire.Fields):
+			p.failure = value
+		case value != nil:
+			p.fields.PutAt(i, value)
+		}
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	all, err := b.number()
+	if err != nil {
+		return err
+	}
+	p.more = all > p.fields.Len()
+	if p.length, err = b.number(); err != nil {
+		return err
+	}
+	if p.records, err = b.number(); err != nil {
+		return err
+	}
+	if p.summary, p.listed, err = b.text(); err != nil {
+		return err
+	}
+	if p.lease, p.held, err = b.text(); err != nil {
+		return err
+	}
+	p.marks.From = from
+	if p.marks.Text, _, err = b.text(); err != nil || from > 0 {
+		return err
+	}
+	many, err := b.number()
+	p.marks.From = max(1, many/wire.MarkSize-to+1)
+	return err
 }
 
 // agrees says whether there are as many messages and records as the fields count.
 func (p *parts) agrees() bool {
-	messages, records := wire.Counts(p.fields)
+	messages, records := p.fields.Counts()
 	return p.length == messages && (records < 0 || p.records == records)
 }
 
@@ -116,11 +124,11 @@ func (p *parts) agrees() bool {
 // one and nothing of the other.
 func (s *Store) look(ctx context.Context, cl *client, o store.Owner, id string, r store.Range) (c store.Conversation, p parts, err error) {
 	p, err = s.parts(ctx, cl, o, id, r)
-	if err == nil && len(p.fields) > 0 && !p.agrees() {
+	if err == nil && p.fields.Len() > 0 && !p.agrees() {
 		first := p
 		p, err = s.parts(ctx, cl, o, id, r)
-		messages, records := wire.Counts(p.fields)
-		if err == nil && len(p.fields) > 0 &&
+		messages, records := p.fields.Counts()
+		if err == nil && p.fields.Len() > 0 &&
 			(p.length < messages || messages < first.length || records >= 0 && (p.records < records || records < first.records)) {
 			return c, p, errCorrupt
 		}
@@ -128,20 +136,20 @@ func (s *Store) look(ctx context.Context, cl *client, o store.Owner, id string, 
 	if err != nil {
 		return c, p, err
 	}
-	if len(p.fields) == 0 {
+	if p.fields.Len() == 0 {
 		return c, p, store.ErrNotFound
 	}
-	if c, err = wire.DecodeConversation(o, id, p.fields); err != nil {
+	if c, err = p.fields.Decode(o, id); err != nil {
 		return c, p, errCorrupt
 	}
-	if p.fields[wire.FieldState] == wire.StateStarting {
+	if p.fields.Starting() {
 		return c, p, store.ErrNotFound
 	}
-	if p.lease != nil && !wire.IsToken(*p.lease) {
+	if p.held && !wire.IsToken(string(p.lease)) {
 		return c, p, errCorrupt
 	}
-	if p.summary != nil {
-		if _, err := wire.DecodeSummary(o, id, *p.summary); err != nil {
+	if p.listed {
+		if _, err := wire.DecodeSummary(o, id, p.summary); err != nil {
 			return c, p, errCorrupt
 		}
 	}
@@ -160,14 +168,14 @@ func (s *Store) read(ctx context.Context, cl *client, o store.Owner, id string, 
 	if r.From > c.Turns {
 		c.Earlier = p.length > 0
 		if p.failure != nil && r.From-1 == c.Turns {
-			c.Failures = []store.TurnFailure{{Turn: c.Turns, Class: *p.failure}}
+			c.Failures = []store.TurnFailure{{Turn: c.Turns, Class: string(p.failure)}}
 		}
 		return c, nil, nil
 	}
-	m := &messages{client: cl, owner: o, conversation: s.keys(o, id)[keyConversation], list: s.keys(o, id)[keyMessages], turns: c.Turns}
-	m.n, _ = wire.Counts(p.fields)
-	m.bytes, _ = strconv.Atoi(p.fields[wire.FieldBytes])
-	m.marks = p.marks
+	k := s.keys(o, id)
+	m := &messages{client: cl, owner: o, conversation: k[keyConversation], list: k[keyMessages], turns: c.Turns, bytes: p.fields.Bytes(), failing: p.more}
+	m.n, _ = p.fields.Counts()
+	m.early, m.marks = p.fields.Marks(), p.marks
 	found, err := m.marked(ctx, r)
 	if err == nil && !found {
 		err = m.walked(ctx, r)

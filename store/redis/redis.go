@@ -197,6 +197,9 @@ func (s *Store) Close() error {
 	return s.topology.close()
 }
 
+// tag is what the keys of an owner begin with.
+func (s *Store) tag(o store.Owner) string { return s.prefix + "{" + wire.OwnerTag(o) + "}:" }
+
 // keys names everything of one conversation in the order of the scripts' KEYS.
 func (s *Store) keys(o store.Owner, id string) []string {
 	keys, _ := s.allKeys(o, id)
@@ -207,7 +210,7 @@ func (s *Store) keys(o store.Owner, id string) []string {
 // of scripts that need it. They are parts of one text, because a text for each would be
 // nine allocations for each call.
 func (s *Store) allKeys(o store.Owner, id string) (keys []string, relay string) {
-	tag := s.prefix + "{" + wire.OwnerTag(o) + "}:"
+	tag := s.tag(o)
 	names := keyNames()
 	var text strings.Builder
 	text.Grow(len(names) * (len(tag) + len("c:") + len(id)))

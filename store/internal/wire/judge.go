@@ -2,8 +2,8 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
-	"time"
 
 	"parley/store"
 )
@@ -15,118 +15,119 @@ import (
 // Records were written before some fields existed, so a field that is missing
 // has its default. But every begin has written all that is in needed, so a
 // record that was begun and misses one of them is damaged.
-var needed = []string{FieldTenant, FieldUser, FieldUpdated, FieldStatus, FieldTurns, FieldCount, FieldState}
+var needed = [...]int{nTenant, nUser, nUpdated, nStatus, nTurns, nCount, nState}
 
 // begun are the fields that a begin sets, all of them or none.
-var begun = []string{FieldFence, FieldToken, FieldInput}
+var begun = [...]int{nFence, nToken, nInput}
 
 // sound says for each field what it may hold when it is there. What is not in it
 // is free text, or ours to ignore.
-var sound = map[string]func(string) bool{
-	FieldVersion:  func(s string) bool { return s == Version },
-	FieldCreated:  isTime,
-	FieldUpdated:  isTime,
-	FieldStatus:   func(s string) bool { return store.Status(s).Valid() },
-	FieldEnded:    func(s string) bool { return s == "" || s == EndedByAgent },
-	FieldTurns:    isNumber,
-	FieldCount:    isNumber,
-	FieldFence:    isNumber,
-	FieldKeys:     isNumber,
-	FieldBytes:    isNumber,
-	FieldLast:     isNumber,
-	FieldKept:     isNumber,
-	FieldData:     isNumber,
-	FieldKeyed:    isNumber,
-	FieldState:    isState,
-	FieldToken:    IsToken,
-	FieldDone:     IsToken,
-	FieldInput:    isFingerprint,
-	FieldKey:      func(s string) bool { return s == "" || len(s) == 22 && IsToken(s) },
-	FieldHeardAt:  func(s string) bool { return s == "" || isNumber(s) },
-	FieldListen:   isNumber,
-	FieldStop:     IsToken,
-	FieldStepData: isJSON,
-	FieldMetadata: isJSON,
+var sound = [fieldCount]func([]byte) bool{
+	nVersion:  func(b []byte) bool { return string(b) == Version },
+	nCreated:  isTime,
+	nUpdated:  isTime,
+	nStatus:   isStatus,
+	nEnded:    func(b []byte) bool { return len(b) == 0 || string(b) == EndedByAgent },
+	nTurns:    isNumber,
+	nCount:    isNumber,
+	nFence:    isNumber,
+	nKeys:     isNumber,
+	nBytes:    isNumber,
+	nLast:     isNumber,
+	nKept:     isNumber,
+	nData:     isNumber,
+	nKeyed:    isNumber,
+	nState:    isState,
+	nToken:    isToken,
+	nDone:     isToken,
+	nInput:    isFingerprint,
+	nKey:      func(b []byte) bool { return len(b) == 0 || len(b) == 22 && isToken(b) },
+	nHeardAt:  func(b []byte) bool { return len(b) == 0 || isNumber(b) },
+	nListen:   isNumber,
+	nStop:     isToken,
+	nStepData: json.Valid,
+	nMetadata: json.Valid,
 }
 
-// judge keeps the first fault of a conversation's fields in d.
-func (d *decoder) judge(o store.Owner, f map[string]string) {
-	for name, ok := range sound {
-		if value, there := f[name]; there && !ok(value) {
-			d.fail(name)
+// judge gives the first fault of a conversation's fields.
+func (s *Set) judge(o store.Owner) error {
+	for n, ok := range sound {
+		if ok != nil && s.has(n) && !ok(s.values[n]) {
+			return fault(n)
 		}
 	}
-	for _, name := range []string{FieldVersion, FieldCreated} {
-		if _, there := f[name]; !there {
-			d.fail(name)
+	switch {
+	case !s.has(nVersion):
+		return fault(nVersion)
+	case !s.has(nCreated):
+		return fault(nCreated)
+	case !s.is(nTenant, o.Tenant, store.DefaultTenant):
+		return fault(nTenant)
+	case !s.is(nUser, o.User, store.DefaultUser):
+		return fault(nUser)
+	}
+	if n, ok := s.complete(); !ok {
+		return fault(n)
+	}
+	if len(s.values[nUnheard]) > 0 {
+		r, err := DecodeRecord(string(s.values[nUnheard]))
+		if err != nil || !r.Done || r.Turn != s.number(nTurns) || !r.within(s.number(nCount)) {
+			return fault(nUnheard)
 		}
 	}
-	if value(f, FieldTenant, store.DefaultTenant) != o.Tenant {
-		d.fail(FieldTenant)
-	}
-	if value(f, FieldUser, store.DefaultUser) != o.User {
-		d.fail(FieldUser)
-	}
-	d.complete(f)
-	if d.err == nil && f[FieldUnheard] != "" {
-		r, err := DecodeRecord(f[FieldUnheard])
-		if err != nil || !r.Done || r.Turn != number(f[FieldTurns]) || !r.within(f) {
-			d.fail(FieldUnheard)
-		}
-	}
+	return nil
 }
 
-// complete looks for what a record of that kind cannot miss.
-func (d *decoder) complete(f map[string]string) {
+// fault names the field, never the value: values are what users said.
+func fault(n int) error { return fmt.Errorf("wire: field %s", Fields[n]) }
+
+// is reports whether a field, or what it was before there was one, is a text.
+func (s *Set) is(n int, text, before string) bool {
+	if s.has(n) {
+		return string(s.values[n]) == text
+	}
+	return before == text
+}
+
+// complete looks for what a record of that kind cannot miss, and names it.
+func (s *Set) complete() (missing int, ok bool) {
 	has := 0
-	for _, name := range begun {
-		if _, there := f[name]; there {
+	for _, n := range begun {
+		if s.has(n) {
 			has++
 		}
 	}
-	state, there := f[FieldState]
-	switch {
-	case has == 0 && !there:
-		return // of the time before all these
+	switch state := string(s.values[nState]); {
+	case has == 0 && !s.has(nState):
+		return 0, true // of the time before all these
 	case has != 0 && has != len(begun), has == 0 && state != StateDone:
-		d.fail(FieldToken)
-	case has != 0 && state == StateDone && f[FieldDone] != f[FieldToken]:
-		d.fail(FieldDone)
-	case state == StateStarting:
-		if _, done := f[FieldDone]; done || f[FieldCount] != "0" {
-			d.fail(FieldState)
+		return nToken, false
+	case has != 0 && state == StateDone && string(s.values[nDone]) != string(s.values[nToken]):
+		return nDone, false
+	case state == StateStarting && (s.has(nDone) || string(s.values[nCount]) != "0"):
+		return nState, false
+	}
+	for _, n := range needed {
+		if !s.has(n) {
+			return n, false
 		}
 	}
-	for _, name := range needed {
-		if _, there := f[name]; !there {
-			d.fail(name)
-		}
-	}
-}
-
-// Counts are how many messages and idempotency records a conversation's fields
-// speak of; of the records -1 where nobody counted them.
-func Counts(f map[string]string) (messages, records int) {
-	records = -1
-	if keys, counted := f[FieldKeys]; counted {
-		records = number(keys)
-	}
-	return number(f[FieldCount]), records
+	return 0, true
 }
 
 // Judge reports what is wrong with a conversation's fields, or with the numbers
 // of messages and idempotency records that are kept beside them.
-func Judge(o store.Owner, f map[string]string, messages, records int) error {
-	var d decoder
-	d.judge(o, f)
-	m, r := Counts(f)
-	if messages != m {
-		d.fail(FieldCount)
+func (s *Set) Judge(o store.Owner, messages, records int) error {
+	if err := s.judge(o); err != nil {
+		return err
 	}
-	if r >= 0 && records != r {
-		d.fail(FieldKeys)
+	switch m, r := s.Counts(); {
+	case messages != m:
+		return fault(nCount)
+	case r >= 0 && records != r:
+		return fault(nKeys)
 	}
-	return d.err
+	return nil
 }
 
 // JudgeLast reports whether the last element of a conversation's list, "" for an
@@ -143,22 +144,14 @@ func JudgeLast(f map[string]string, element string) error {
 
 // Judge reports whether a record may stand beside these fields.
 func (r Record) Judge(f map[string]string) error {
-	if r.Turn > number(f[FieldTurns]) || r.Done && !r.within(f) {
+	if r.Turn > number(f[FieldTurns]) || r.Done && !r.within(number(f[FieldCount])) {
 		return errRecord
 	}
 	return nil
 }
 
-// within reports whether the messages of the outcome are in the list.
-func (r Record) within(f map[string]string) bool { return r.First+r.Count <= number(f[FieldCount]) }
-
-// value is that of a field, or what it was before there was one.
-func value(f map[string]string, name, before string) string {
-	if v, there := f[name]; there {
-		return v
-	}
-	return before
-}
+// within reports whether the messages of the outcome are in a list of so many.
+func (r Record) within(count int) bool { return r.First+r.Count <= count }
 
 // number reads a number that was judged; a missing one is 0.
 func number(s string) int {
@@ -168,40 +161,48 @@ func number(s string) int {
 
 // isNumber takes what the scripts can count with, in the one form in which they
 // write it.
-func isNumber(s string) bool {
-	n, err := strconv.ParseInt(s, 10, 64)
-	return err == nil && n >= 0 && len(s) <= 15 && strconv.FormatInt(n, 10) == s
+func isNumber(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(b) > 0 && len(b) <= 15 && (b[0] != '0' || len(b) == 1)
 }
 
-// isTime takes the one form in which strings order as the times do.
-func isTime(s string) bool {
-	t, err := time.Parse(timeLayout, s)
-	return err == nil && Time(t) == s
+func isTime(b []byte) bool {
+	_, ok := parseTime(b)
+	return ok
 }
 
-func isState(s string) bool {
-	return s == StateStarting || s == StateRunning || s == StateDone || s == StateFailed
+func isStatus(b []byte) bool { return statusOf(b).Valid() }
+
+func isState(b []byte) bool {
+	switch string(b) {
+	case StateStarting, StateRunning, StateDone, StateFailed:
+		return true
+	}
+	return false
 }
 
 // IsToken takes what NewToken makes: letters and digits of URL-safe base 64.
-func IsToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
+func IsToken(s string) bool { return isToken([]byte(s)) }
+
+func isToken(b []byte) bool {
+	for _, c := range b {
 		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
 			return false
 		}
 	}
-	return s != ""
+	return len(b) > 0
 }
 
 // isFingerprint takes visible ASCII.
-func isFingerprint(s string) bool {
-	for i := range len(s) {
-		if s[i] < '!' || s[i] > '~' {
+func isFingerprint(b []byte) bool {
+	for _, c := range b {
+		if c < '!' || c > '~' {
 			return false
 		}
 	}
-	return s != ""
+	return len(b) > 0
 }
-
-func isJSON(s string) bool { return json.Valid([]byte(s)) }

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -125,4 +126,29 @@ func absent(r json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return r
+}
+
+// decoder keeps the first fault and names the field, never the value: values
+// are what users said.
+type decoder struct{ err error }
+
+func (d *decoder) fail(field string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("wire: field %s", field)
+	}
+}
+
+func (d *decoder) time(field, s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		d.fail(field)
+	}
+	return Millis(t)
+}
+
+func or(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
 }

@@ -26,16 +26,23 @@ func MarkOffsets(from, to int) (first, last int64) {
 	return int64(from-1) * MarkSize, int64(to)*MarkSize - 1
 }
 
-// DecodeMarks reads marks, of which the first is that of a turn, into a table by turn.
-func DecodeMarks(s string, from int) map[int]Mark {
-	marks := make(map[int]Mark, len(s)/MarkSize)
-	for i := 0; i+MarkSize <= len(s); i += MarkSize {
-		b := []byte(s[i : i+MarkSize])
-		if at := binary.BigEndian.Uint32(b); at > 0 {
-			marks[from+i/MarkSize] = Mark{int(at) - 1, int(binary.BigEndian.Uint32(b[4:]))}
-		}
+// Marks are those of some turns, as they are stored, the first of them that of From.
+type Marks struct {
+	From int
+	Text []byte
+}
+
+// Of is a turn's, if somebody noted it.
+func (m Marks) Of(turn int) (mark Mark, noted bool) {
+	i := (turn - m.From) * MarkSize
+	if i < 0 || i+MarkSize > len(m.Text) {
+		return mark, false
 	}
-	return marks
+	at := binary.BigEndian.Uint32(m.Text[i:])
+	if at == 0 {
+		return mark, false
+	}
+	return Mark{int(at) - 1, int(binary.BigEndian.Uint32(m.Text[i+4:]))}, true
 }
 
 // MarksOf are the marks of whole lists of elements, up to the last turn.

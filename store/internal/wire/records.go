@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -15,20 +17,26 @@ func EncodeSummary(created, updated, status, turns, step string) string {
 	return strings.Join([]string{Version, created, updated, status, turns, step}, " ")
 }
 
+var errSummary = errors.New("wire: summary")
+
 // DecodeSummary reads an entry of EncodeSummary.
-func DecodeSummary(o store.Owner, id, s string) (store.Conversation, error) {
-	part := strings.SplitN(s, " ", 6)
-	if len(part) != 6 {
-		return store.Conversation{}, errors.New("wire: summary")
+func DecodeSummary(o store.Owner, id string, summary []byte) (store.Conversation, error) {
+	var part [5][]byte
+	for i := range part {
+		var ok bool
+		if part[i], summary, ok = bytes.Cut(summary, []byte{' '}); !ok {
+			return store.Conversation{}, errSummary
+		}
 	}
-	f := map[string]string{
-		FieldVersion: part[0], FieldTenant: o.Tenant, FieldUser: o.User,
-		FieldCreated: part[1], FieldUpdated: part[2], FieldStatus: part[3], FieldTurns: part[4],
+	created, known := parseTime(part[1])
+	updated, dated := parseTime(part[2])
+	if string(part[0]) != Version || !known || !dated || !isStatus(part[3]) || !isNumber(part[4]) {
+		return store.Conversation{}, errSummary
 	}
-	if part[5] != "" {
-		f[FieldStep] = part[5]
-	}
-	return DecodeConversation(o, id, f)
+	return store.Conversation{
+		ID: id, Owner: o, CreatedAt: created, UpdatedAt: updated, Status: statusOf(part[3]), Turns: number(string(part[4])),
+		Workflow: store.Workflow{CurrentStep: string(summary)},
+	}, nil
 }
 
 // Record is what is kept of an idempotency key.
@@ -59,8 +67,8 @@ var errRecord = errors.New("wire: idempotency record")
 // DecodeRecord reads a record of Encode.
 func DecodeRecord(s string) (Record, error) {
 	part := strings.SplitN(s, " ", 6)
-	if len(part) != 6 || !isFingerprint(part[0]) || part[2] != "0" && part[2] != "1" ||
-		!isNumber(part[1]) || !isNumber(part[3]) || !isNumber(part[4]) || part[5] != "" && !isJSON(part[5]) {
+	if len(part) != 6 || !isFingerprint([]byte(part[0])) || part[2] != "0" && part[2] != "1" ||
+		!isNumber([]byte(part[1])) || !isNumber([]byte(part[3])) || !isNumber([]byte(part[4])) || part[5] != "" && !json.Valid([]byte(part[5])) {
 		return Record{}, errRecord
 	}
 	return Record{

@@ -16,7 +16,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sort"
 	"strconv"
 	"strings"
@@ -71,14 +70,6 @@ const (
 // turn. Records from before this was kept do not say who completed them. They stay
 // closed, so that nobody's own closing is undone by a guess.
 const EndedByAgent = "1"
-
-// Fields are all of a conversation, but for its failures, of which there may be many.
-var Fields = []string{
-	FieldVersion, FieldTenant, FieldUser, FieldCreated, FieldUpdated, FieldStatus, FieldUpstream, FieldTurns,
-	FieldWorkflow, FieldStep, FieldStepData, FieldMetadata, FieldCount, FieldState, FieldFence, FieldToken,
-	FieldDone, FieldInput, FieldKey, FieldUnheard, FieldHeardAt, FieldKeys, FieldBytes, FieldLast, FieldKept, FieldData,
-	FieldKeyed, FieldMarks, FieldEnded, FieldListen, FieldStop,
-}
 
 // States of a conversation's last turn.
 const (
@@ -184,27 +175,11 @@ func raw(s string) json.RawMessage {
 	return json.RawMessage(s)
 }
 
-// DecodeConversation reads a conversation's hash, which is judged first: a field
-// that makes no sense is an error, as is a record of another owner.
-//
-// The id is that of the key it was found under, and is not stored again.
+// DecodeConversation is Decode of the fields in a map, with the failures among them.
 func DecodeConversation(o store.Owner, id string, f map[string]string) (store.Conversation, error) {
-	var d decoder
-	if d.judge(o, f); d.err != nil {
-		return store.Conversation{}, d.err
-	}
-	c := store.Conversation{
-		ID:         id,
-		Owner:      o,
-		CreatedAt:  d.time(FieldCreated, f[FieldCreated]),
-		UpdatedAt:  d.time(FieldUpdated, value(f, FieldUpdated, f[FieldCreated])),
-		Status:     store.Status(value(f, FieldStatus, string(store.StatusActive))),
-		UpstreamID: f[FieldUpstream],
-		Turns:      number(f[FieldTurns]),
-		Workflow:   Workflow(f),
-	}
-	if f[FieldState] == StateRunning {
-		c.PendingTurn = c.Turns
+	c, err := SetOf(f).Decode(o, id)
+	if err != nil {
+		return store.Conversation{}, err
 	}
 	for name, class := range f {
 		if n, ok := failedTurn(name); ok {
@@ -212,7 +187,7 @@ func DecodeConversation(o store.Owner, id string, f map[string]string) (store.Co
 		}
 	}
 	sort.Slice(c.Failures, func(i, j int) bool { return c.Failures[i].Turn < c.Failures[j].Turn })
-	return c, d.err
+	return c, nil
 }
 
 func failedTurn(field string) (int, bool) {
@@ -222,31 +197,6 @@ func failedTurn(field string) (int, bool) {
 	}
 	n, err := strconv.Atoi(digits)
 	return n, err == nil
-}
-
-// decoder keeps the first fault and names the field, never the value: values
-// are what users said.
-type decoder struct{ err error }
-
-func (d *decoder) fail(field string) {
-	if d.err == nil {
-		d.err = fmt.Errorf("wire: field %s", field)
-	}
-}
-
-func (d *decoder) time(field, s string) time.Time {
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		d.fail(field)
-	}
-	return Millis(t)
-}
-
-func or(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
 }
 
 // errMessage is all that is said of a message that does not decode.

@@ -1,0 +1,138 @@
+package redis
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+)
+
+// rawReply is a reply, or what is left of one, in RESP 2 or 3. What is read of it are parts
+// of it, no copies.
+type rawReply struct{ rest []byte }
+
+// line takes a line and gives what it begins with. There is none when it does not end.
+func (r *rawReply) line() (kind byte, text []byte, ok bool) {
+	line, rest, ok := bytes.Cut(r.rest, []byte("\r\n"))
+	if !ok || len(line) == 0 {
+		return 0, nil, false
+	}
+	r.rest = rest
+	return line[0], line[1:], true
+}
+
+// length reads that of a string or a list; -1 for none at all.
+func length(text []byte) (n int, ok bool) {
+	n, err := strconv.Atoi(string(text))
+	return n, err == nil && n >= -1
+}
+
+// text takes a string, or a number as text. There may be none.
+func (r *rawReply) text() (text []byte, there bool, err error) {
+	kind, line, ok := r.line()
+	if !ok {
+		return nil, false, errShape
+	}
+	switch kind {
+	case '+', ':', ',':
+		return line, true, nil
+	case '_':
+		return nil, false, nil
+	case '$':
+		n, ok := length(line)
+		switch {
+		case ok && n < 0:
+			return nil, false, nil
+		case !ok || n > len(r.rest)-len("\r\n"):
+			return nil, false, errShape
+		}
+		text, r.rest = r.rest[:n], r.rest[n+len("\r\n"):]
+		return text, true, nil
+	}
+	return nil, false, errShape
+}
+
+// number takes a whole number.
+func (r *rawReply) number() (int, error) {
+	kind, line, ok := r.line()
+	n, err := strconv.Atoi(string(line))
+	if !ok || kind != ':' || err != nil {
+		return 0, errShape
+	}
+	return n, nil
+}
+
+// list takes the head of a list or a map, and says how many elements follow.
+func (r *rawReply) list() (int, error) {
+	kind, line, ok := r.line()
+	n, whole := length(line)
+	switch {
+	case !ok || !whole || n < 0 || n > len(r.rest)/len("_\r\n"): // the shortest element
+		return 0, errShape
+	case kind == '*', kind == '~':
+		return n, nil
+	case kind == '%':
+		return 2 * n, nil
+	}
+	return 0, errShape
+}
+
+// isList reports whether a list follows.
+func (r *rawReply) isList() bool { return len(r.rest) > 0 && r.rest[0] == '*' }
+
+// pair takes two strings.
+func (r *rawReply) pair() (first, second []byte, err error) {
+	first, there, err := r.text()
+	if err == nil && there {
+		second, there, err = r.text()
+	}
+	if err == nil && !there {
+		err = errShape
+	}
+	return first, second, err
+}
+
+// strings takes a list of so many strings and hands over each, nil for none.
+func (r *rawReply) strings(want int, each func(i int, text []byte)) error {
+	n, err := r.list()
+	if err != nil || n != want {
+		return errShape
+	}
+	for i := range n {
+		text, _, err := r.text()
+		if err != nil {
+			return err
+		}
+		each(i, text)
+	}
+	return nil
+}
+
+// joined are strings that are parts of one text, because a text for each would be an
+// allocation for each.
+type joined struct {
+	text []byte
+	ends []int
+}
+
+// grow has room for so many strings, of so many bytes together.
+func (j *joined) grow(n, bytes int) {
+	j.text, j.ends = slices.Grow(j.text, bytes), slices.Grow(j.ends, n)
+}
+
+// add adds one, of parts.
+func add[T string | []byte](j *joined, parts ...T) {
+	for _, p := range parts {
+		j.text = append(j.text, p...)
+	}
+	j.ends = append(j.ends, len(j.text))
+}
+
+// all are the strings.
+func (j *joined) all() []string {
+	text, from := string(j.text), 0
+	out := make([]string, len(j.ends))
+	for i, end := range j.ends {
+		out[i], from = text[from:end], end
+	}
+	return out
+}
