@@ -56,3 +56,26 @@ func BenchmarkDecodePage(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDecodeShort decodes a page of the messages that most are, in the form in which
+// they are stored and in another that says the same.
+func BenchmarkDecodeShort(b *testing.B) {
+	for name, element := range map[string]string{
+		"stored":  `12 {"id":"0199d0b0-0000-7000-8000-000000000000","role":"assistant","kind":"text","text":"You said hello there, and this is what there is to say about it."}`,
+		"escaped": `12 {"id":"0199d0b0-0000-7000-8000-000000000000","role":"assistant","kind":"text","text":"You said \"hello there\",\nand this is what there is to say about it."}`,
+		"other":   `12 {"id":"0199d0b0-0000-7000-8000-000000000000", "role":"assistant","kind":"text","text":"You said hello there, and this is what there is to say about it."}`,
+	} {
+		page := make([]string, 200)
+		for i := range page {
+			page[i] = element
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := DecodeElements(page); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

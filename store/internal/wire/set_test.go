@@ -91,3 +91,23 @@ func TestSummary(t *testing.T) {
 		}
 	}
 }
+
+// What is written of a message of text alone is read the short way, and nothing else is.
+func TestPlain(t *testing.T) {
+	text := store.Message{ID: "0199d0b0-0000-7000-8000-000000000000", Role: store.RoleAssistant, Kind: store.KindText, Text: "two\nlines of \"<b>\" \u2028 日本語 🎉 \x7f"}
+	empty, stopped, card, strange := text, text, text, text
+	empty.Text, stopped.Stopped, strange.Role = "", true, "robot"
+	card.Kind, card.Text, card.CardJSON = store.KindCard, "", []byte(`{"a":1}`)
+	for name, c := range map[string]struct {
+		m     store.Message
+		plain bool
+	}{"text": {text, true}, "no text": {empty, true}, "stopped": {stopped, false}, "card": {card, false}, "no role": {strange, false}} {
+		encoded, err := EncodeMessage(c.m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := plain(encoded); ok != c.plain || ok && !reflect.DeepEqual(got, c.m) {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+	}
+}

@@ -231,21 +231,27 @@ func ElementTurn(element string) int {
 	return n
 }
 
-// DecodeElement reads an element of the message list. It is most of what a page of a
-// conversation costs, so it uses the package json of Go 1.27, which takes a fourth of
-// the time and means the same.
+// DecodeElement reads an element of the message list.
 func DecodeElement(element string) (store.Message, error) {
-	turn := ElementTurn(element)
-	_, encoded, ok := strings.Cut(element, " ")
-	var m message
-	if turn < 0 || !ok || jsonv1.Unmarshal([]byte(encoded), &m) != nil {
+	number, encoded, ok := strings.Cut(element, " ")
+	turn, err := strconv.Atoi(number)
+	if !ok || err != nil || turn < 0 {
 		return store.Message{}, errMessage
 	}
-	m.Message.Turn = turn
-	if err := checkMessage(&m.Message); err != nil {
+	m, ok := plain(encoded)
+	if !ok {
+		var decoded message
+		// The package json of Go 1.27 takes a fourth of the time and means the same.
+		if jsonv1.Unmarshal([]byte(encoded), &decoded) != nil {
+			return store.Message{}, errMessage
+		}
+		m = decoded.Message
+	}
+	m.Turn = turn
+	if err := checkMessage(&m); err != nil {
 		return store.Message{}, err
 	}
-	return m.Message, nil
+	return m, nil
 }
 
 func checkMessage(m *store.Message) error {
