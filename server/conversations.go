@@ -2,62 +2,14 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
 	"time"
 
-	"parley/server/turn"
 	"parley/store"
 	"parley/store/fair"
 )
-
-// conversation is the body of one conversation.
-type conversation struct {
-	ID          string          `json:"conversationId"`
-	Status      store.Status    `json:"status"`
-	CreatedAt   string          `json:"createdAt"`
-	UpdatedAt   string          `json:"updatedAt"`
-	TurnCount   int             `json:"turnCount"`
-	WorkflowID  string          `json:"workflowId,omitempty"`
-	CurrentStep string          `json:"currentStep,omitempty"`
-	StepData    json.RawMessage `json:"stepData,omitempty"`
-	Metadata    json.RawMessage `json:"metadata,omitempty"`
-	PendingTurn int             `json:"pendingTurn,omitempty"`
-	Failures    []turnFailure   `json:"failures,omitempty"`
-	// Messages is absent if they were not asked for, else a list, never null.
-	Messages *[]store.Message `json:"messages,omitempty"`
-	// Earlier is the turn before which there is more, Later that after which there is;
-	// absent if there is none.
-	Earlier *int `json:"earlier,omitempty"`
-	Later   *int `json:"later,omitempty"`
-}
-
-type turnFailure struct {
-	Turn  int    `json:"turn"`
-	Class string `json:"class"`
-}
-
-// listing is the body of a list.
-type listing struct {
-	Conversations []conversation `json:"conversations"`
-	NextCursor    string         `json:"nextCursor,omitempty"`
-	// Unreadable counts entries that could not be decoded.
-	Unreadable int `json:"unreadable,omitempty"`
-}
-
-func conversationOf(c store.Conversation) conversation {
-	body := conversation{
-		ID: c.ID, Status: c.Status, CreatedAt: isoTime(c.CreatedAt), UpdatedAt: isoTime(c.UpdatedAt),
-		TurnCount: c.Turns, WorkflowID: c.Workflow.ID, CurrentStep: c.Workflow.CurrentStep,
-		StepData: c.Workflow.StepData, Metadata: c.Workflow.Metadata, PendingTurn: c.PendingTurn,
-	}
-	for _, f := range c.Failures {
-		body.Failures = append(body.Failures, turnFailure(f))
-	}
-	return body
-}
 
 // conversationRoutes are the routes that read and change what is stored, without
 // a turn.
@@ -90,11 +42,8 @@ func (c *conversationRoutes) list(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	body := listing{Conversations: []conversation{}, NextCursor: found.NextCursor, Unreadable: found.Corrupt}
-	for _, each := range found.Conversations {
-		body.Conversations = append(body.Conversations, conversationOf(each))
-	}
-	return respond(w, r, http.StatusOK, body)
+	body := make([]byte, 0, listingOverhead+len(found.Conversations)*conversationSize)
+	return respondEncoded(w, r, http.StatusOK, appendListing(body, found))
 }
 
 func (c *conversationRoutes) get(w http.ResponseWriter, r *http.Request) error {
@@ -114,34 +63,26 @@ func (c *conversationRoutes) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body := conversationOf(found)
-	messages := append([]store.Message{}, found.Messages...)
-	body.Messages = &messages
-	if n := len(messages); n > 0 && found.Earlier {
-		body.Earlier = &messages[0].Turn
-	}
-	if n := len(messages); n > 0 && found.Later {
-		body.Later = &messages[n-1].Turn
-	}
-	encoded, err := c.encode(r.Context(), x.owner, body, messages)
+	encoded, err := c.encode(r.Context(), x.owner, &found)
 	if err != nil {
 		return err
 	}
 	return respondEncoded(w, r, http.StatusOK, encoded)
 }
 
-// encode waits for its turn if the messages in the body are large.
-func (c *conversationRoutes) encode(ctx context.Context, o store.Owner, body conversation, messages []store.Message) ([]byte, error) {
+// encode waits for its turn if the messages are large.
+func (c *conversationRoutes) encode(ctx context.Context, o store.Owner, found *store.Conversation) ([]byte, error) {
 	bytes := 0
-	for _, m := range messages {
-		bytes += len(m.Text) + len(m.CardJSON)
+	for i := range found.Messages {
+		bytes += len(found.Messages[i].Text) + len(found.Messages[i].CardJSON)
 	}
 	end, err := c.large.Work(ctx, "Conversation", o, bytes)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	return turn.EncodeJSON(body)
+	size := conversationSize + len(found.Workflow.StepData) + len(found.Workflow.Metadata) + len(found.Messages)*messageSize + bytes
+	return appendPage(make([]byte, 0, size), found), nil
 }
 
 // partOf reads which messages of a conversation are asked for.
@@ -198,7 +139,8 @@ func (c *conversationRoutes) patch(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return respond(w, r, http.StatusOK, conversationOf(found))
+	body := appendConversation(make([]byte, 0, conversationSize), &found)
+	return respondEncoded(w, r, http.StatusOK, append(body, "}\n"...))
 }
 
 func (c *conversationRoutes) delete(w http.ResponseWriter, r *http.Request) error {

@@ -25,7 +25,7 @@ func TestList(t *testing.T) {
 	cursor, pages := "", 0
 	for {
 		rec := w.must(200, get("/api/chat/conversations?limit=2&cursor="+cursor))
-		for _, c := range field[[]conversation](t, rec, "conversations") {
+		for _, c := range field[[]conversationBody](t, rec, "conversations") {
 			if c.Messages != nil || c.Status != store.StatusActive {
 				t.Errorf("listed as %+v", c)
 			}

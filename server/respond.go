@@ -51,5 +51,7 @@ func serverTiming(x *exchange) string {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// isoTime is ISO 8601 in UTC with milliseconds.
-func isoTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+// isoLayout is ISO 8601 with milliseconds, of times in UTC.
+const isoLayout = "2006-01-02T15:04:05.000Z"
+
+func isoTime(t time.Time) string { return t.UTC().Format(isoLayout) }

@@ -47,7 +47,7 @@ func (b *batch) judgeHead(o store.Owner) (gone, damaged bool, err error) {
 		if err != nil {
 			return false, false, err
 		}
-		fields.Put(name, value)
+		fields.Put(string(name), value)
 	}
 	return n == 0, n > 0 && fields.Judge(o, messages, records) != nil, nil
 }

@@ -191,7 +191,10 @@ func (p *page) headKeys(own []*entry) []string {
 	keys.grow(headCommands*len(own), headCommands*len(own)*(len(p.tag)+len("c:")+36))
 	for _, e := range own {
 		for _, n := range [headCommands]int{keyConversation, keyMessages, keyRecords} {
-			add(&keys, p.tag, names[n], e.id)
+			keys.text.WriteString(p.tag)
+			keys.text.WriteString(names[n])
+			keys.text.WriteString(e.id)
+			keys.end()
 		}
 	}
 	return keys.all()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // rawReply is a reply, or what is left of one, in RESP 2 or 3. What is read of it are parts
@@ -110,26 +111,22 @@ func (r *rawReply) strings(want int, each func(i int, text []byte)) error {
 // joined are strings that are parts of one text, because a text for each would be an
 // allocation for each.
 type joined struct {
-	text []byte
+	text strings.Builder
 	ends []int
 }
 
 // grow has room for so many strings, of so many bytes together.
 func (j *joined) grow(n, bytes int) {
-	j.text, j.ends = slices.Grow(j.text, bytes), slices.Grow(j.ends, n)
+	j.text.Grow(bytes)
+	j.ends = slices.Grow(j.ends, n)
 }
 
-// add adds one, of parts.
-func add[T string | []byte](j *joined, parts ...T) {
-	for _, p := range parts {
-		j.text = append(j.text, p...)
-	}
-	j.ends = append(j.ends, len(j.text))
-}
+// end ends a string. What was written to text since the last one is what it says.
+func (j *joined) end() { j.ends = append(j.ends, j.text.Len()) }
 
 // all are the strings.
 func (j *joined) all() []string {
-	text, from := string(j.text), 0
+	text, from := j.text.String(), 0
 	out := make([]string, len(j.ends))
 	for i, end := range j.ends {
 		out[i], from = text[from:end], end

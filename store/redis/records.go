@@ -71,11 +71,11 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 			if err := outcome(r); err != nil {
 				return err
 			}
-			fields, err := pairs(r[1:])
+			fields, err := fieldsOf(r[1:])
 			if err != nil {
 				return err
 			}
-			if c, err = wire.DecodeConversation(o, id, fields); err != nil {
+			if c, err = fields.Decode(o, id); err != nil {
 				return errCorrupt
 			}
 			return nil

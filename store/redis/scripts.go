@@ -186,14 +186,14 @@ func (r reply) rest(n int) ([]string, error) {
 	return r[1:], nil
 }
 
-// pairs turns name, value, name, value … into a map.
-func pairs(list []string) (map[string]string, error) {
+// fieldsOf reads name, value, name, value … of a conversation.
+func fieldsOf(list []string) (*wire.Set, error) {
 	if len(list)%2 != 0 {
 		return nil, errShape
 	}
-	m := make(map[string]string, len(list)/2)
+	var s wire.Set
 	for i := 0; i < len(list); i += 2 {
-		m[list[i]] = list[i+1]
+		s.Put(list[i], []byte(list[i+1]))
 	}
-	return m, nil
+	return &s, nil
 }

@@ -105,7 +105,8 @@ func (src *source) answer(b *batch, after *wire.Cursor, n int) error {
 		if err != nil || math.IsNaN(score) {
 			return errShape
 		}
-		add(&members, member)
+		members.text.Write(member)
+		members.end()
 		src.entries = append(src.entries, entry{at: wire.Cursor{Score: score}, legacy: src.legacy})
 	}
 	kept := src.entries[:from]

@@ -86,8 +86,8 @@ func SetOf(f map[string]string) *Set {
 }
 
 // Put adds a field. One that has no number is none of a Set.
-func (s *Set) Put(name, value []byte) {
-	if n, known := numbers[string(name)]; known {
+func (s *Set) Put(name string, value []byte) {
+	if n, known := numbers[name]; known {
 		s.PutAt(n, value)
 	}
 }

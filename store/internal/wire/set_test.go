@@ -53,7 +53,7 @@ func TestSet(t *testing.T) {
 	}
 	var got Set
 	for name, v := range f {
-		got.Put([]byte(name), []byte(v))
+		got.Put(name, []byte(v))
 	}
 	for n := range Fields {
 		if string(got.values[n]) != strconv.Itoa(n) {
