@@ -33,7 +33,8 @@ type span struct {
 	end        time.Time // zero until it ends; nothing changes afterwards
 	name       string
 	status     sdktrace.Status
-	attributes []attribute.KeyValue // each key once
+	attributes []attribute.KeyValue // that it started with
+	later      []attribute.KeyValue // that it got since; no key is in both, or twice
 	events     []sdktrace.Event
 	links      []sdktrace.Link
 	children   int
@@ -85,9 +86,8 @@ func (s *span) SetAttributes(list ...attribute.KeyValue) {
 		return
 	}
 	limits := &s.tracer.provider.limits
-	if need := len(s.attributes) + len(list); need > cap(s.attributes) && (limits.AttributeCountLimit < 0 || need <= limits.AttributeCountLimit) {
-		// Exactly what is needed: most spans get attributes when they start and once more.
-		s.attributes = append(make([]attribute.KeyValue, 0, need), s.attributes...)
+	if s.later == nil && limits.AttributeCountLimit != 0 {
+		s.later = make([]attribute.KeyValue, 0, len(list)) // most spans get attributes once more
 	}
 	for _, a := range list {
 		if !a.Valid() {
@@ -95,14 +95,26 @@ func (s *span) SetAttributes(list ...attribute.KeyValue) {
 			continue
 		}
 		a = shortened(a, limits.AttributeValueLengthLimit)
-		if i := slices.IndexFunc(s.attributes, func(b attribute.KeyValue) bool { return b.Key == a.Key }); i >= 0 {
-			s.attributes[i] = a
-		} else if limits.AttributeCountLimit >= 0 && len(s.attributes) >= limits.AttributeCountLimit {
+		if known := s.attribute(a.Key); known != nil {
+			*known = a
+		} else if limits.AttributeCountLimit >= 0 && len(s.attributes)+len(s.later) >= limits.AttributeCountLimit {
 			s.dropped.attributes++
 		} else {
-			s.attributes = append(s.attributes, a)
+			s.later = append(s.later, a)
 		}
 	}
+}
+
+// attribute finds an attribute; nil if there is none.
+func (s *span) attribute(key attribute.Key) *attribute.KeyValue {
+	for _, list := range [...][]attribute.KeyValue{s.attributes, s.later} {
+		for i := range list {
+			if list[i].Key == key {
+				return &list[i]
+			}
+		}
+	}
+	return nil
 }
 
 // spanEvents is how many events a span has that has any.
@@ -170,7 +182,7 @@ func (s *span) addChild() {
 
 // failed reports whether a span that has ended has an error.type or the status Error.
 func (s *span) failed() bool {
-	return s.status.Code == codes.Error || slices.ContainsFunc(s.attributes, func(a attribute.KeyValue) bool { return a.Key == semconv.ErrorTypeKey })
+	return s.status.Code == codes.Error || s.attribute(semconv.ErrorTypeKey) != nil
 }
 
 // The rest is sdktrace.ReadOnlySpan.
@@ -198,15 +210,16 @@ func (s *span) EndTime() time.Time {
 	return s.end
 }
 
-// Attributes implements sdktrace.ReadOnlySpan.
+// Attributes implements sdktrace.ReadOnlySpan. See recorded.
 func (s *span) Attributes() []attribute.KeyValue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.end.IsZero() { // they may change
-		return slices.Clone(s.attributes)
-	}
-	return s.attributes
+	return slices.Concat(s.attributes, s.later)
 }
+
+// recorded gives the attributes of a span that has ended in the two parts in which they
+// are kept, which saves a copy.
+func (s *span) recorded() (first, later []attribute.KeyValue) { return s.attributes, s.later }
 
 // Links implements sdktrace.ReadOnlySpan.
 func (s *span) Links() []sdktrace.Link {

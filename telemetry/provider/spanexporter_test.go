@@ -66,7 +66,8 @@ func batchOf(n int) []sdktrace.ReadOnlySpan {
 	alone.End()
 	_, other := p.Tracer("another scope").Start(remote(trace.FlagsSampled), "of another scope")
 	other.End()
-	return out.Ended()
+	all := out.Ended()
+	return append(all, tracetest.SpanStubFromReadOnlySpan(all[len(all)-1]).Snapshot()) // one that is not of tracers
 }
 
 // What is sent is the same as the SDK's own exporter sends, batch after batch, although

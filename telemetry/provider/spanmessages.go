@@ -124,7 +124,14 @@ func (m *spanMessages) span(s sdktrace.ReadOnlySpan) *tracepb.Span {
 	to.TraceState, to.Flags = sc.TraceState().String(), flags(sc.TraceFlags(), parent)
 	to.Name, to.Kind = s.Name(), kinds[s.SpanKind()]
 	to.StartTimeUnixNano, to.EndTimeUnixNano = nanoseconds(s.StartTime()), nanoseconds(s.EndTime())
-	to.attributes = m.list(to.attributes[:0], s.Attributes())
+	if own, ok := s.(interface {
+		recorded() (_, _ []attribute.KeyValue)
+	}); ok {
+		first, later := own.recorded()
+		to.attributes = m.list(m.list(to.attributes[:0], first), later)
+	} else {
+		to.attributes = m.list(to.attributes[:0], s.Attributes())
+	}
 	to.Attributes, to.DroppedAttributesCount = to.attributes, count(s.DroppedAttributes())
 	to.events = to.events[:0]
 	for _, e := range s.Events() {
