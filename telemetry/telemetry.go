@@ -133,6 +133,9 @@ func New(o Options) (*Telemetry, error) {
 	return t, nil
 }
 
+// Off reports whether nothing is recorded.
+func (t *Telemetry) Off() bool { return t.off }
+
 // Traceparent returns the span of ctx as a traceparent of the W3C trace context,
 // version 00, and "" if there is none.
 func (t *Telemetry) Traceparent(ctx context.Context) string {

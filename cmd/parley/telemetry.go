@@ -85,11 +85,15 @@ func observeRedis(r *redis.Store, tel *telemetry.Telemetry) error {
 // redisTrace has the Redis client report what happens inside a call, and log what its
 // circuit breaker finds out.
 func redisTrace(tel *telemetry.Telemetry, log *slog.Logger) redis.Trace {
-	return redis.Trace{
-		RoundTrip: func(ctx context.Context, r redis.RoundTrip) {
+	var roundTrip func(context.Context, redis.RoundTrip) // nil is cheaper than one that does nothing
+	if !tel.Off() {
+		roundTrip = func(ctx context.Context, r redis.RoundTrip) {
 			tel.StoreRoundTrip(ctx, telemetry.RoundTrip{Command: r.Command, Script: r.Script, Peer: r.Peer, Took: r.Took, Err: r.Err})
-		},
-		Dialed: tel.StoreDialed,
+		}
+	}
+	return redis.Trace{
+		RoundTrip: roundTrip,
+		Dialed:    tel.StoreDialed,
 		Breaker: func(e redis.BreakerEvent) {
 			attrs := []slog.Attr{
 				slog.Int("shard", e.Shard), slog.Bool("open", e.Open), slog.String("reason", e.Reason),

@@ -108,7 +108,7 @@ func (s *Store) at(o store.Owner, id string) spot {
 // nothing has run. The reply is a tag followed by strings.
 func (s *Store) eval(ctx context.Context, c *client, sc script, at spot, args ...any) (reply, error) {
 	r, err := s.evalOnce(ctx, c, "evalsha", sc.sha, at, args)
-	if errors.Is(err, goredis.ErrNoScript) || goredis.HasErrorPrefix(err, "NOSCRIPT") {
+	if err != nil && (errors.Is(err, goredis.ErrNoScript) || goredis.HasErrorPrefix(err, "NOSCRIPT")) {
 		r, err = s.evalOnce(ctx, c, "eval", sc.text, at, args)
 	}
 	return r, err

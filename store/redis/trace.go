@@ -115,9 +115,6 @@ type tracer struct {
 var _ goredis.Hook = (*tracer)(nil)
 
 func newTracer(t Trace, s scripts) *tracer {
-	if t.RoundTrip == nil {
-		t.RoundTrip = func(context.Context, RoundTrip) {}
-	}
 	if t.Dialed == nil {
 		t.Dialed = func(context.Context, time.Duration, error) {}
 	}
@@ -145,6 +142,9 @@ func (t *tracer) DialHook(next goredis.DialHook) goredis.DialHook {
 
 // ProcessHook implements goredis.Hook.
 func (t *tracer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	if t.trace.RoundTrip == nil {
+		return next
+	}
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmd)
@@ -157,6 +157,9 @@ func (t *tracer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 
 // ProcessPipelineHook implements goredis.Hook.
 func (t *tracer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	if t.trace.RoundTrip == nil {
+		return next
+	}
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmds)
@@ -186,7 +189,7 @@ func (t *tracer) report(ctx context.Context, command, script string, took time.D
 		r.Peer = *p
 	}
 	switch {
-	case errors.Is(err, goredis.Nil): // nothing there is an answer
+	case err == nil, errors.Is(err, goredis.Nil): // nothing there is an answer
 	case goredis.HasErrorPrefix(err, "NOSCRIPT"): // as is "say it in full"
 	case t.follows && turnedAway(err): // the call fails if nobody takes it in the end
 	default:

@@ -234,20 +234,21 @@ func outcome(r reply) error {
 	return errShape
 }
 
-// appendList adds a list as the scripts read one: its length, then its elements.
+// appendList adds a list as the scripts read one: its length, then its elements, as
+// pointers, because a string in an interface is an allocation of its own.
 func appendList(args []any, list []string) []any {
 	args = append(args, len(list))
-	for _, e := range list {
-		args = append(args, e)
+	for i := range list {
+		args = append(args, &list[i])
 	}
 	return args
 }
 
 // appendFields adds names and values as one list.
 func appendFields(args []any, fields map[string]string) []any {
-	args = append(args, 2*len(fields))
+	list := make([]string, 0, 2*len(fields))
 	for name, value := range fields {
-		args = append(args, name, value)
+		list = append(list, name, value)
 	}
-	return args
+	return appendList(args, list)
 }
