@@ -18,9 +18,10 @@ type adapter struct {
 // adapt makes a route an http.Handler. It is the only place that turns an error
 // into an answer and into a line of the log.
 func (a *adapter) adapt(rt route) http.Handler {
+	draining := a.cfg.Health.isDraining
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		x, r := a.begin(rt, r)
-		w := &responseWriter{ResponseWriter: raw, draining: a.cfg.Health.isDraining}
+		w := &responseWriter{ResponseWriter: raw, draining: draining}
 		x.answer = w
 		x.head(w.Header())
 

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxText bounds a user's text, in characters.
@@ -94,8 +96,8 @@ func normalDomains(domains []string) []string {
 // card's id. The other members keep their order and their bytes. A cardId among
 // them is replaced by the request's, which is the one that was checked.
 func withCardID(submit json.RawMessage, cardID string) (json.RawMessage, error) {
-	dec := json.NewDecoder(bytes.NewReader(submit))
-	if _, err := dec.Token(); err != nil {
+	dec := newDecoder(submit)
+	if _, err := dec.ReadToken(); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -113,20 +115,20 @@ func withCardID(submit json.RawMessage, cardID string) (json.RawMessage, error) 
 		b.Write(value)
 		return nil
 	}
-	for dec.More() {
-		token, err := dec.Token()
+	for dec.PeekKind() == jsontext.KindString {
+		token, err := dec.ReadToken()
 		if err != nil {
 			return nil, err
 		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
+		name := token.String()
+		value, err := dec.ReadValue()
+		if err != nil {
 			return nil, err
 		}
-		name, _ := token.(string)
 		if name == "cardId" {
 			continue
 		}
-		if err := member(name, value); err != nil {
+		if err := member(name, json.RawMessage(value)); err != nil {
 			return nil, err
 		}
 	}

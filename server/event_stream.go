@@ -39,6 +39,9 @@ const (
 func wantsStream(h http.Header) bool {
 	for _, accept := range h.Values("Accept") {
 		for part := range strings.SplitSeq(accept, ",") {
+			if part == mimeEvents { // as most clients write it
+				return true
+			}
 			media, params, err := mime.ParseMediaType(part)
 			if err != nil || media != mimeEvents {
 				continue
@@ -103,12 +106,14 @@ func (e *eventStream) event(name string, data any) {
 		e.err = fmt.Errorf("encode event: %w", err)
 		return
 	}
-	var frame []byte
+	frame := make([]byte, 0, len(body)+128) // has room for all but a long remark
 	if e.remark != "" {
-		frame = fmt.Appendf(nil, ": %s\n", e.remark)
+		frame = append(append(append(frame, ": "...), e.remark...), '\n')
 		e.remark = ""
 	}
-	e.send(fmt.Appendf(frame, "id: %s\nevent: %s\ndata: %s\n", e.at, name, body))
+	frame = append(append(append(frame, "id: "...), e.at.String()...), "\nevent: "...)
+	frame = append(append(append(frame, name...), "\ndata: "...), body...)
+	e.send(append(frame, '\n'))
 }
 
 // send writes and flushes, within writeLimit.

@@ -19,11 +19,10 @@ const maxKey = 255
 // here, before it becomes part of any key: a path value may hold slashes, and
 // uuid.Parse alone takes braces, URNs and the form without hyphens.
 func conversationID(s string) (string, error) {
-	id, err := uuid.Parse(s)
-	if err != nil || len(s) != 36 {
+	if _, err := uuid.Parse(s); err != nil || len(s) != 36 {
 		return "", invalid(reasonFieldForm, "conversationId", "must be a UUID")
 	}
-	return id.String(), nil
+	return strings.ToLower(s), nil
 }
 
 // idempotencyKey reads the Idempotency-Key header, "" when there is none.

@@ -185,17 +185,17 @@ func pricedRoutes(t *testing.T, caller *plainCaller) []priced {
 	card := fmt.Sprintf(`{"conversationId":%q,"cardId":"order","userSummary":"two desks","submitData":{"action":"Action.Submit","quantity":2}}`, talk)
 	one := func(request []byte) func(int) []byte { return func(int) []byte { return request } }
 	return []priced{
-		{"start", cost{44, 2169, 148, 335, 765, 1, 398, 32822}, one(start)},
-		{"send", cost{40, 2149, 186, 512, 766, 1, 430, 34082}, one(send())},
-		{"send with a key", cost{50, 2174, 189, 512, 769, 1, 435, 34134}, func(n int) []byte { return send("Idempotency-Key", fmt.Sprintf("%08d", n)) }},
-		{"send as a stream", cost{41, 2151, 189, 512, 1119, 3, 477, 36669}, one(send("Accept", "text/event-stream"))},
-		{"card-action", cost{41, 2167, 189, 607, 769, 1, 553, 40096}, one(written("POST", "/api/chat/card-action", card))},
-		{"orchestrate", cost{45, 2452, 148, 847, 803, 1, 581, 46915}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
-		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 3380, 298054}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
-		{"conversation of 10", cost{10, 1413, 1982, 0, 2120, 1, 297, 29907}, read(10)},
-		{"conversation of 200", cost{10, 2260, 28233, 0, 27427, 2, 1189, 224750}, read(200)},
-		{"close", cost{19, 731, 483, 0, 617, 1, 198, 14572}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
-		{"stop of nothing", cost{9, 696, 47, 0, 401, 1, 87, 7283}, one(written("POST", "/api/chat/conversations/"+talk+"/stop", ""))},
-		{"delete", cost{13, 1093, 43, 0, 401, 1, 140, 8796}, func(int) []byte { return written("DELETE", "/api/chat/conversations/"+conversation(0), "") }},
+		{"start", cost{44, 2169, 148, 335, 765, 1, 307, 28126}, one(start)},
+		{"send", cost{40, 2149, 186, 512, 766, 1, 325, 28646}, one(send())},
+		{"send with a key", cost{50, 2174, 189, 512, 769, 1, 330, 28752}, func(n int) []byte { return send("Idempotency-Key", fmt.Sprintf("%08d", n)) }},
+		{"send as a stream", cost{41, 2151, 189, 512, 1119, 3, 370, 31154}, one(send("Accept", "text/event-stream"))},
+		{"card-action", cost{41, 2167, 189, 607, 769, 1, 402, 33154}, one(written("POST", "/api/chat/card-action", card))},
+		{"orchestrate", cost{45, 2452, 148, 847, 803, 1, 447, 40751}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
+		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 3362, 297708}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
+		{"conversation of 10", cost{10, 1413, 1982, 0, 2120, 1, 282, 29043}, read(10)},
+		{"conversation of 200", cost{10, 2260, 28233, 0, 27427, 2, 1150, 223029}, read(200)},
+		{"close", cost{19, 731, 483, 0, 617, 1, 160, 12029}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
+		{"stop of nothing", cost{9, 696, 47, 0, 401, 1, 65, 6233}, one(written("POST", "/api/chat/conversations/"+talk+"/stop", ""))},
+		{"delete", cost{13, 1093, 43, 0, 401, 1, 119, 7777}, func(int) []byte { return written("DELETE", "/api/chat/conversations/"+conversation(0), "") }},
 	}
 }

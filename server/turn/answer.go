@@ -87,7 +87,8 @@ func (re *reply) state(req *Request, number int, failed bool) *WorkflowState {
 	if s.Step == "" && len(s.CollectedData) == 0 && s.Status == string(store.StatusActive) {
 		return nil
 	}
-	return &s
+	kept := s // so that only this is allocated
+	return &kept
 }
 
 // encode is the stored form. It has no collected data: a replay takes that from the

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -46,7 +47,11 @@ type Position struct {
 }
 
 // String is the position as the id of an event.
-func (p Position) String() string { return fmt.Sprintf("%d-%d-%d", p.Fence, p.Messages, p.Version) }
+func (p Position) String() string {
+	text := strconv.AppendInt(make([]byte, 0, 32), p.Fence, 10)
+	text = strconv.AppendInt(append(text, '-'), int64(p.Messages), 10)
+	return string(strconv.AppendInt(append(text, '-'), int64(p.Version), 10))
+}
 
 // ParsePosition reads what String wrote. Anything else is the beginning.
 func ParsePosition(s string) Position {

@@ -116,7 +116,7 @@ func (s *Store) eval(ctx context.Context, c *client, sc script, at spot, args ..
 
 // evalOnce gives the call a token, which the script's answer repeats. An answer
 // that does not is one to something else, and nothing of it is believed.
-func (s *Store) evalOnce(ctx context.Context, c *client, command, body string, at spot, args []any) (reply, error) {
+func (s *Store) evalOnce(ctx context.Context, c *client, command any, body string, at spot, args []any) (reply, error) {
 	call := wire.NewToken()
 	all := make([]any, 0, 7+len(at.keys)+len(args))
 	all = append(all, command, body, len(at.keys))

@@ -198,12 +198,13 @@ func (s *Store) write(ctx context.Context, op string, sc script, t store.Turn, a
 	if sc == s.scripts.complete {
 		at.replicas = s.replicas
 	}
+	isNew := t.New
 	err = s.do(ctx, t.Owner, op, func(ctx context.Context, c *client) (err error) {
 		if r, err = s.eval(ctx, c, sc, at, args...); err != nil {
 			return err
 		}
 		err = outcome(r)
-		if t.New && errors.Is(err, store.ErrNotFound) {
+		if isNew && errors.Is(err, store.ErrNotFound) {
 			return errLost
 		}
 		return err
