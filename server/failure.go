@@ -66,11 +66,10 @@ const (
 	storeRetry  = "The conversation store cannot be used right now. Repeat the request."
 	storeBroken = "The conversation store cannot be used. Repeating the request will not help until it is repaired."
 	agentTitle  = "Agent unavailable"
-	agentRetry  = "The agent could not answer. Repeat the request."
-	agentBroken = "The agent could not answer. Repeating the request will not help until it is repaired."
 	ourFault    = "Something went wrong in this service. Quote the trace id when you report it."
 
 	sayStoreRetry  = "Your conversations cannot be reached right now; please try again in a moment."
+	saySaveRetry   = "Nothing new can be saved right now; please try again in a moment."
 	sayStoreBroken = "Your conversations cannot be reached right now; please try again later."
 	sayAgentRetry  = "The assistant could not answer; please try again."
 	sayAgentBroken = "The assistant cannot answer right now; please try again later."
@@ -165,7 +164,8 @@ var failures = [...]Failure{
 	{
 		Class: classStoreTimeout, Meaning: "Redis: no answer within `REDIS_TIMEOUT`, the circuit breaker that this opened, or fewer than `REDIS_WAIT_REPLICAS` replicas that have a turn",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrTimeout},
-		Title: storeTitle, Detail: storeRetry, Message: sayStoreRetry,
+		Title: storeTitle, Detail: "The conversation store did not answer in time. Repeat the request.",
+		Message: sayStoreRetry,
 	},
 	{
 		Class: "store_pool_exhausted", Meaning: "Redis: all connections are waiting, and nothing comes on any",
@@ -195,27 +195,32 @@ var failures = [...]Failure{
 	{
 		Class: "store_readonly", Meaning: "Redis takes no writes",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrReadOnly},
-		Title: storeTitle, Detail: storeRetry, Message: sayStoreRetry,
+		Title: storeTitle, Detail: "The conversation store saves nothing right now. Repeat the request.",
+		Message: saySaveRetry,
 	},
 	{
 		Class: "store_full", Meaning: "Redis is out of memory; reads and deletes still work",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrFull},
-		Title: storeTitle, Detail: storeRetry, Message: sayStoreRetry,
+		Title: "Conversation store full", Detail: "The conversation store has no room for more. Reading and deleting still work. Repeat the request when there is room again.",
+		Message: saySaveRetry,
 	},
 	{
 		Class: "store_protocol", Meaning: "what answers does not speak Redis as we know it",
 		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrProtocol},
-		Title: storeTitle, Detail: storeBroken, Message: sayStoreBroken,
+		Title: storeTitle, Detail: "What the conversation store answers is not understood. Repeating the request will not help until it is repaired.",
+		Message: sayStoreBroken,
 	},
 	{
 		Class: classStoreRejected, Meaning: "any other error of Redis",
 		Status: http.StatusServiceUnavailable, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrRejected},
-		Title: storeTitle, Detail: storeBroken, Message: sayStoreBroken,
+		Title: "Conversation store refuses", Detail: "The conversation store refused the request. Repeating it will not help until the store, or what it is asked for, is changed.",
+		Message: "This cannot be saved or shown right now; please try again later.",
 	},
 	{
 		Class: "store_lost", Meaning: "Redis lost a conversation while it was being started: an eviction, a flush or a failover",
 		Status: http.StatusServiceUnavailable, Retryable: true, SpanError: true, Level: slog.LevelError, origin: ofStore, is: []error{store.ErrLost},
-		Title: storeTitle, Detail: storeRetry, Message: sayStoreRetry,
+		Title: "Conversation lost", Detail: "The conversation was lost while it was being started. Repeat the request.",
+		Message: "The conversation could not be started; please try again.",
 	},
 	{
 		Class: "store_corrupt", Meaning: "a stored record cannot be read; it is left as it is",
@@ -244,7 +249,7 @@ var failures = [...]Failure{
 	{
 		Class: classUnreachable, Meaning: "the agent: refused, name or TLS failure",
 		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrUnreachable},
-		Title: agentTitle, Detail: agentRetry,
+		Title: agentTitle, Detail: "The agent cannot be reached right now. Repeat the request.",
 		Message: sayAgentRetry,
 	},
 	{
@@ -256,19 +261,19 @@ var failures = [...]Failure{
 	{
 		Class: "upstream_rejected", Meaning: "the agent answered another 4xx: our credentials or ids are wrong",
 		Status: http.StatusBadGateway, SpanError: true, Level: slog.LevelError, origin: ofAgent, is: []error{copilot.ErrRejected},
-		Title: agentTitle, Detail: agentBroken,
+		Title: "Agent refuses", Detail: "The agent refused to be asked by this service. Repeating the request will not help until that is repaired.",
 		Message: sayAgentBroken,
 	},
 	{
 		Class: "upstream_error", Meaning: "the agent answered 5xx",
 		Status: http.StatusBadGateway, Retryable: true, SpanError: true, Level: slog.LevelWarn, origin: ofAgent, is: []error{copilot.ErrServer},
-		Title: agentTitle, Detail: agentRetry,
+		Title: "Agent failed", Detail: "The agent failed to answer. Repeat the request.",
 		Message: sayAgentRetry,
 	},
 	{
 		Class: classUpstreamProtocol, Meaning: "the agent answered something else than the protocol",
 		Status: http.StatusBadGateway, SpanError: true, Level: slog.LevelError, origin: ofAgent, is: []error{copilot.ErrProtocol},
-		Title: agentTitle, Detail: agentBroken,
+		Title: "Agent not understood", Detail: "What the agent answered is not understood. Repeating the request will not help until that is repaired.",
 		Message: sayAgentBroken,
 	},
 	{
