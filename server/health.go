@@ -42,6 +42,7 @@ type Health struct {
 	shards   store.Shards // what it found of the shards
 	latency  time.Duration
 	class    string // failure class of the last probe, "" when connected
+	open     bool   // the last probe was refused by a circuit breaker
 	draining bool
 	upstream upstreamHealth
 }
@@ -105,6 +106,8 @@ func (h *Health) Probe(ctx context.Context) {
 	if h.probed.IsZero() || state != h.state {
 		h.state, h.since = state, now
 	}
+	refused, ok := errors.AsType[*store.Error](err)
+	h.open = ok && refused.BreakerOpen
 	h.probed, h.latency, h.shards, h.class = now, now.Sub(began), shards, Class(store.AsTimeout("Probe", err))
 }
 
@@ -167,10 +170,13 @@ func (h *Health) sawUpstream(class string) {
 
 // storeHealth is the state of the store.
 type storeHealth struct {
-	Backend   string       `json:"backend"`
-	LatencyMs float64      `json:"latencyMs"`
-	LastError *string      `json:"lastError"` // a failure class, of several shards the worst; null while connected
-	Since     string       `json:"since"`     // when the present state began
+	Backend string `json:"backend"`
+	// LatencyMs is how long the last probe took; null unless the store as a whole
+	// answered it. How long a failure took is no latency of the store.
+	LatencyMs *float64     `json:"latencyMs"`
+	Breaker   string       `json:"breaker,omitempty"` // open, if the last probe was refused by a circuit breaker
+	LastError *string      `json:"lastError"`         // a failure class, of several shards the worst; null while connected
+	Since     string       `json:"since"`             // when the present state began
 	Shards    *shardHealth `json:"shards,omitempty"`
 	Slots     *slotHealth  `json:"slots,omitempty"`
 }
@@ -208,12 +214,19 @@ func (h *Health) report() healthReport {
 	state, class := h.storeState(now)
 	r := healthReport{
 		Status: "ok", Redis: state,
-		Store:    storeHealth{Backend: h.cfg.Backend, LatencyMs: millis(h.latency), Since: isoTime(h.since)},
+		Store:    storeHealth{Backend: h.cfg.Backend, Since: isoTime(h.since)},
 		Upstream: h.upstream, Version: h.cfg.Version, UptimeSeconds: int64(now.Sub(h.began).Seconds()),
 		Warnings: warnings,
 	}
 	if class != "" {
 		r.Store.LastError = &class
+	}
+	if state == connected {
+		took := millis(h.latency)
+		r.Store.LatencyMs = &took
+	}
+	if h.open && !h.stale(now) {
+		r.Store.Breaker = "open"
 	}
 	if h.cfg.Shards != nil {
 		shards := h.found(now)

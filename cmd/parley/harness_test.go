@@ -181,7 +181,8 @@ type answer struct {
 	Warnings       []string
 	Store          struct { // of /health
 		LastError     string
-		LatencyMs     float64
+		Breaker       string
+		LatencyMs     *float64
 		Shards, Slots struct{ Up, Served, Total int }
 	}
 }

@@ -736,7 +736,13 @@ export interface components {
                     redis: "connected" | "partial" | "disconnected" | "not_configured";
                     store?: {
                         backend?: string;
-                        latencyMs?: number;
+                        /** @description How long the last probe took; null unless the store as a whole answered it. */
+                        latencyMs?: number | null;
+                        /**
+                         * @description Only while a circuit breaker refuses the probe.
+                         * @enum {string}
+                         */
+                        breaker?: "open";
                         /** @description The class of the failure, of several shards' the worst; null while connected. */
                         lastError?: string | null;
                         /** Format: date-time */
