@@ -84,7 +84,11 @@ type Error struct {
 	// BreakerOpen says that the store was not asked: a circuit breaker is open, and
 	// Kind is that of the failure that opened it.
 	BreakerOpen bool
-	Cause       error // the client library's error; may contain host names, never shown to a client
+	// OpenedBy is the Reason of that failure, or its Code; it may be empty. OpenedAt is
+	// when the breaker opened.
+	OpenedBy string
+	OpenedAt time.Time
+	Cause    error // the client library's error; may contain host names, never shown to a client
 }
 
 // Transient reports whether the same call can succeed later although nobody
@@ -109,7 +113,11 @@ func (e *Error) Transient() bool {
 
 // Error implements error.
 func (e *Error) Error() string {
-	if detail := e.Code + e.Reason; detail != "" { // never both
+	detail := e.Code + e.Reason // never both
+	if e.OpenedBy != "" {
+		detail += ": " + e.OpenedBy
+	}
+	if detail != "" {
 		return fmt.Sprintf("%s: %v (%s)", e.Op, e.Kind, detail)
 	}
 	return fmt.Sprintf("%s: %v", e.Op, e.Kind)

@@ -62,7 +62,7 @@ const (
 	// that is no failure of that system; a failure is the span's error.type.
 	keyOutcome        attribute.Key = "parley.outcome"
 	keyStage          attribute.Key = "parley.failure.stage"  // auth, begin, token, upstream or complete
-	keyReason         attribute.Key = "parley.failure.reason" // on a request, one word of server.Reasons; on a failed call of the agent or fetch of a token, fixed words
+	keyReason         attribute.Key = "parley.failure.reason" // on a request, one word of server.Reasons; on a failed call of the store or the agent, or fetch of a token, fixed words, and sizes in bytes
 	keyConversation   attribute.Key = "parley.conversation.id"
 	keyRequestID      attribute.Key = "parley.request.id" // the front end's X-Request-Id, or ours
 	keyOwnerHash      attribute.Key = "parley.owner.hash" // keyed, see Options.OwnerKey
@@ -72,11 +72,12 @@ const (
 	keyAgentOperation attribute.Key = "parley.agent.operation" // start or turn
 	keyStoreOperation attribute.Key = "parley.store.operation" // method of the store
 	keyStoreCorrupt   attribute.Key = "parley.store.corrupt_records"
-	keyStoreShard     attribute.Key = "parley.store.shard"   // number of the primary, from 0, in the order of the slots
-	keyStoreAttempt   attribute.Key = "parley.store.attempt" // number of the attempt, from 1
-	keyStoreBreaker   attribute.Key = "parley.store.breaker" // open, on a call that the circuit breaker refused
-	keyStreamEvents   attribute.Key = "parley.stream.events" // counted as in metricFirstEvent
-	keyVersion        attribute.Key = "version"              // of parley.build.info, as Prometheus' own build info has it
+	keyStoreShard     attribute.Key = "parley.store.shard"             // number of the primary, from 0, in the order of the slots
+	keyStoreAttempt   attribute.Key = "parley.store.attempt"           // number of the attempt, from 1
+	keyStoreBreaker   attribute.Key = "parley.store.breaker"           // open, on a call that the circuit breaker refused
+	keyBreakerOpened  attribute.Key = "parley.store.breaker.opened_at" // likewise: when, as RFC 3339 in UTC
+	keyStreamEvents   attribute.Key = "parley.stream.events"           // counted as in metricFirstEvent
+	keyVersion        attribute.Key = "version"                        // of parley.build.info, as Prometheus' own build info has it
 	keyCommit         attribute.Key = "commit"
 	keyTokenFor       attribute.Key = "parley.token.for"        //nolint:gosec // agent or redis: a name, no secret
 	keyTokenCode      attribute.Key = "parley.token.error_code" //nolint:gosec // the issuer's, such as AADSTS7000215: a name, no secret

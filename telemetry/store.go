@@ -212,9 +212,14 @@ func (m *storeMethod) failed(t *Telemetry, span trace.Span, err error) (errorTyp
 		if code = e.Code; code != "" {
 			span.SetAttributes(keyDBStatus.String(code))
 		}
+		list := make([]attribute.KeyValue, 0, 3)
 		if e.BreakerOpen {
-			span.SetAttributes(keyStoreBreaker.String(breakerOpen))
+			list = append(list, keyStoreBreaker.String(breakerOpen), keyBreakerOpened.String(e.OpenedAt.UTC().Format(time.RFC3339Nano)))
+			list = text(list, keyReason, e.OpenedBy)
+		} else {
+			list = text(list, keyReason, e.Reason)
 		}
+		span.SetAttributes(list...)
 	}
 	errorType, outcome = t.callResult(class)
 	return errorType, outcome, code

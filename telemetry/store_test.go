@@ -58,10 +58,14 @@ func TestResultsOfTheStore(t *testing.T) {
 	for what, c := range map[string]struct {
 		err                            error
 		errorType, outcome, code, open string
+		reason, opened                 string
 	}{
 		"no answer":            {err: outage(store.Error{Kind: store.ErrUnreachable}), errorType: "store_unreachable"},
+		"refused":              {err: outage(store.Error{Kind: store.ErrUnreachable, Reason: "connection refused"}), errorType: "store_unreachable", reason: "connection refused"},
 		"a refusal":            {err: outage(store.Error{Kind: store.ErrFull, Code: "OOM"}), errorType: "store_full", code: "OOM"},
-		"the breaker is open":  {err: outage(store.Error{Kind: store.ErrTimeout, BreakerOpen: true}), errorType: "store_timeout", open: "open"},
+		"the breaker is open": {err: outage(store.Error{
+			Kind: store.ErrTimeout, Reason: "circuit breaker is open", BreakerOpen: true, OpenedBy: "no reply: 40 bytes sent, 0 bytes received", OpenedAt: time.Date(2026, 3, 2, 10, 15, 4, 120e6, time.FixedZone("", 3600)),
+		}), errorType: "store_timeout", open: "open", reason: "no reply: 40 bytes sent, 0 bytes received", opened: "2026-03-02T09:15:04.12Z"},
 		"a deadline of ours":   {err: fmt.Errorf("store: %w", context.DeadlineExceeded), errorType: "store_timeout"},
 		"nobody foresaw it":    {err: errors.New("?"), errorType: "internal"},
 		"no such conversation": {err: fmt.Errorf("store: %w", store.ErrNotFound), outcome: "not_found"},
@@ -85,7 +89,9 @@ func TestResultsOfTheStore(t *testing.T) {
 		for i, span := range spans {
 			name := fmt.Sprint(what, ", ", []string{"attempt", "call"}[i])
 			has(t, name, span.Attributes(), result)
-			has(t, name, span.Attributes(), map[string]string{"parley.store.breaker": c.open})
+			has(t, name, span.Attributes(), map[string]string{
+				"parley.store.breaker": c.open, "parley.store.breaker.opened_at": c.opened, "parley.failure.reason": c.reason,
+			})
 			if span.Status().Code != status || span.Status().Description != "" {
 				t.Errorf("%s: status %+v", name, span.Status())
 			}

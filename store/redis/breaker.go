@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -27,8 +28,13 @@ const (
 // errOpen is the error of calls that are made while the breaker is open.
 var errOpen = errors.New("redis: breaker is open")
 
-// openError is errOpen with the kind of the failure that opened the breaker.
-type openError struct{ kind error }
+// openError is errOpen with the kind of the failure that opened the breaker, why that
+// was, and when.
+type openError struct {
+	kind   error
+	reason string
+	at     time.Time
+}
 
 // Error implements error.
 func (e *openError) Error() string { return errOpen.Error() }
@@ -141,7 +147,7 @@ func (b breaker) examine(c *client, last *store.Error) {
 		b.told(e)
 		return
 	}
-	c.open.Store(&openError{last.Kind})
+	c.open.Store(&openError{last.Kind, cmp.Or(last.Reason, last.Code), time.Now()})
 	b.told(e)
 	b.awaitRecovery()
 }

@@ -66,7 +66,7 @@ func classify(ctx, budget context.Context, op string, err error) error {
 	case errors.Is(err, errNoSentinel):
 		return &store.Error{Op: op, Kind: store.ErrMisconfigured, Reason: "the server is no sentinel", Cause: err}
 	case errors.As(err, &open):
-		return &store.Error{Op: op, Kind: open.kind, Reason: "circuit breaker is open", BreakerOpen: true, Cause: err}
+		return &store.Error{Op: op, Kind: open.kind, Reason: "circuit breaker is open", BreakerOpen: true, OpenedBy: open.reason, OpenedAt: open.at, Cause: err}
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("store: %s: %w", op, ctx.Err())
 	case lacksCredentials(err):

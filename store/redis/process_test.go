@@ -161,7 +161,7 @@ func TestExcuse(t *testing.T) {
 		"silent, and stood still":       {idle, store.ErrTimeout, unanswered(took / 4), true, false, store.ErrTimeout, true},
 		"no connection, stood still":    {full, store.ErrPoolExhausted, goredis.ErrPoolTimeout, true, false, store.ErrPoolExhausted, true},
 		"refused, which took no time":   {idle, store.ErrUnreachable, io.EOF, true, false, store.ErrUnreachable, false},
-		"the breaker, which took none":  {idle, store.ErrTimeout, &openError{store.ErrTimeout}, true, false, store.ErrTimeout, false},
+		"the breaker, which took none":  {idle, store.ErrTimeout, &openError{kind: store.ErrTimeout}, true, false, store.ErrTimeout, false},
 		"an answer, however late it is": {idle, store.ErrFull, goredis.ErrPoolTimeout, true, true, store.ErrFull, false},
 	} {
 		now := time.Now()
