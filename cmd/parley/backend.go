@@ -21,6 +21,7 @@ type backend struct {
 	store.Store
 	name     string                             // "memory" or "redis"
 	mode     redis.Mode                         // of Redis; "" in memory
+	secured  bool                               // Redis is reached over TLS
 	shards   func(context.Context) store.Shards // asks all primaries of a cluster; nil for a store of one shard
 	watch    func(context.Context)              // runs until its context is done
 	starved  func(time.Duration) bool           // see redis.Store.Starved; nil for the store in memory
@@ -35,7 +36,15 @@ func (b backend) title() string {
 	if b.mode == "" {
 		return b.name
 	}
-	return fmt.Sprintf("%s (%s)", b.name, b.mode)
+	return fmt.Sprintf("%s (%s, %s)", b.name, b.mode, tlsWords(b.secured))
+}
+
+// tlsWords say to a person whether something is reached over TLS.
+func tlsWords(secured bool) string {
+	if secured {
+		return "over TLS"
+	}
+	return "without TLS"
 }
 
 // openStore is the one place that chooses a backend: Redis when REDIS_URL is
@@ -83,7 +92,7 @@ func openStore(c config, with seams, large *fair.Places, tel *telemetry.Telemetr
 		shards = sharded.Shards
 	}
 	return backend{
-		Store: observed, shards: shards, name: "redis", mode: c.deployment.mode, watch: watch.run, starved: r.Starved,
+		Store: observed, shards: shards, name: "redis", mode: c.deployment.mode, secured: c.place().secured, watch: watch.run, starved: r.Starved,
 		warnings: func() []string { return slices.Concat(watch.warnings(), credentials.warnings()) },
 	}, nil
 }

@@ -113,7 +113,7 @@ func askRedis(ctx context.Context, r *redis.Store, mode redis.Mode, secured bool
 	} else {
 		said = append(said, role(primaries[0]))
 	}
-	said = append(said, versions(primaries), map[bool]string{true: "over TLS", false: "without TLS"}[secured])
+	said = append(said, versions(primaries), tlsWords(secured))
 	if err := rehearse(ctx, r); err != nil {
 		return "", err
 	}

@@ -177,7 +177,7 @@ func (s *service) run(ctx context.Context, listener, admin net.Listener, stdout 
 		slog.Bool("auth_required", s.config.authRequired), slog.String("version", version()),
 	}
 	if s.store.mode != "" {
-		start = append(start, slog.String("redis_mode", string(s.store.mode)))
+		start = append(start, slog.String("redis_mode", string(s.store.mode)), slog.Bool("redis_tls", s.store.secured))
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", start...)
 	for _, w := range slices.Concat(s.config.warnings, s.auth.warnings) {
