@@ -20,8 +20,8 @@ const (
 // releases all that are buffered, and later spans of the trace are exported at once.
 //
 // A trace counts as failed when any of its spans has an error.type or the status
-// Error. So a request that succeeded at its second attempt counts as well. What is
-// above a parent in another process is another trace here.
+// Error. So a request that succeeded at its second attempt counts as well. Requests
+// that continue the same trace of a caller are buffered one by one.
 //
 // What is done for a request after its failed trace has ended, such as another attempt to
 // store an answer, is exported with it.
@@ -43,7 +43,7 @@ type tailSampler struct {
 type traceBuffer struct {
 	mu     sync.Mutex
 	open   int  // spans that have not ended
-	failed bool // nothing is buffered any more
+	failed bool // since then nothing is buffered
 	state  bufferState
 	spans  []*span // those that have ended
 
