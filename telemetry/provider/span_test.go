@@ -132,7 +132,7 @@ func TestSpansAreThoseOfTheSDK(t *testing.T) {
 					Tracer("scope", trace.WithInstrumentationVersion("1"), trace.WithSchemaURL("https://example.com/1"), trace.WithInstrumentationAttributes(text("i", "1"))))
 				do((&tracers{sampler: sampler, tail: newTailSampler(own.OnEnd, maxTraces), resource: res, limits: limits{l.SpanLimits}}).
 					Tracer("scope", trace.WithInstrumentationVersion("1"), trace.WithSchemaURL("https://example.com/1"), trace.WithInstrumentationAttributes(text("i", "1"))))
-				want, got := comparable(t, sdk.Ended()), comparable(t, own.Ended())
+				want, got := inWords(t, sdk.Ended()), inWords(t, own.Ended())
 				for i, line := range got {
 					if i >= len(want) || line != want[i] {
 						t.Fatalf("line %d of\n%s\nis not the SDK's\n%s", i, strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -146,8 +146,8 @@ func TestSpansAreThoseOfTheSDK(t *testing.T) {
 	}
 }
 
-// comparable writes spans without what is different each time, in the form of an exporter.
-func comparable(t *testing.T, spans []sdktrace.ReadOnlySpan) []string {
+// inWords writes spans without what is different each time, in the form of an exporter.
+func inWords(t *testing.T, spans []sdktrace.ReadOnlySpan) []string {
 	t.Helper()
 	var sampled []sdktrace.ReadOnlySpan
 	for _, s := range spans {

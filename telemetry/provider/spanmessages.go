@@ -211,6 +211,6 @@ func flags(own trace.TraceFlags, parent trace.SpanContext) uint32 {
 	return f
 }
 
-func nanoseconds(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) } //nolint:gosec // not below zero
+func nanoseconds(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) }
 
-func count(n int) uint32 { return uint32(min(max(0, n), math.MaxUint32)) } //nolint:gosec // it fits
+func count(n int) uint32 { return uint32(min(max(0, n), math.MaxUint32)) }
