@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command parley-bench measures Parley beside a bare service that does the same
 // work: as processes, against a real Redis and the emulated agent, in turns. It needs
 // Linux, whose /proc says what each process took.

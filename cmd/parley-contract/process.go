@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -153,13 +152,14 @@ func (p *program) launch(ctx context.Context, w wiring, deaf *os.File) (*running
 	if deaf != nil {
 		r.cmd.Stderr = deaf
 	}
-	// A group of its own, so that a shell or a package manager in front of the server
-	// does not outlive it, nor it them.
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	separate(r.cmd)
 	// What it started may hold its output open.
 	r.cmd.WaitDelay = time.Second
 	if err := r.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("the server cannot be started: %w", err)
+	}
+	if r.group, err = groupOf(r.cmd.Process); err != nil {
+		return nil, errors.Join(fmt.Errorf("the server cannot be held with all that it starts: %w", err), r.cmd.Process.Kill(), r.cmd.Wait())
 	}
 	go func() {
 		r.failure = r.cmd.Wait()
@@ -185,6 +185,7 @@ func freePort(ctx context.Context) (string, error) {
 type running struct {
 	base    string
 	cmd     *exec.Cmd
+	group   group // the server and all that it started
 	printed printed
 	ended   chan struct{} // closed when it has ended
 	failure error         // how, after that
@@ -219,7 +220,7 @@ func (r *running) answers(ctx context.Context, path string, limit time.Duration)
 
 // end asks the server to end, and kills it when it does not within the limit.
 func (r *running) end(limit time.Duration) {
-	r.signal(syscall.SIGTERM)
+	r.group.end()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
@@ -231,12 +232,9 @@ func (r *running) end(limit time.Duration) {
 
 // kill ends the server as a crash does.
 func (r *running) kill() {
-	r.signal(syscall.SIGKILL)
+	r.group.kill()
 	<-r.ended
 }
-
-// signal sends a signal to the server and all that it started.
-func (r *running) signal(s syscall.Signal) { _ = syscall.Kill(-r.cmd.Process.Pid, s) }
 
 // printed keeps the end of what a server prints.
 type printed struct {

@@ -218,9 +218,9 @@ func (a *arena) something() {
 		a.launch(victims[0])
 		troubled = false
 	case 3: // stopped longer than a lease
-		_ = victims[0].cmd.Process.Signal(syscall.SIGSTOP)
+		_ = victims[0].cmd.Process.Signal(sigHalt)
 		passes(a.t.Context(), store.LeaseTime+time.Second)
-		_ = victims[0].cmd.Process.Signal(syscall.SIGCONT)
+		_ = victims[0].cmd.Process.Signal(sigResume)
 	case 4: // Redis away longer than a lease
 		a.suffer(victims, faultproxy.Refuse(), store.LeaseTime+time.Second)
 	case 5:

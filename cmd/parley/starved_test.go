@@ -2,7 +2,6 @@ package main
 
 import (
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -59,11 +58,11 @@ func TestStoppedProcess(t *testing.T) {
 		mu.Unlock()
 		for tick := time.Tick(5 * time.Millisecond); !reached(next); <-tick {
 		}
-		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		if err := cmd.Process.Signal(sigHalt); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(1200 * time.Millisecond) // twice as long as a call may take
-		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		if err := cmd.Process.Signal(sigResume); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
 
 	"parley/server/turn"
@@ -133,11 +132,11 @@ func (c *connections) tell(ctx context.Context) {
 // connectionLimit leaves half of the files that this process may open to the agent
 // and Redis: each turn needs a connection to the one or both.
 func connectionLimit(setting int) int {
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur/2 >= uint64(setting) { //nolint:gosec // a setting is positive
+	half := maxFiles() / 2
+	if half >= uint64(setting) { //nolint:gosec // a setting is positive
 		return setting
 	}
-	return max(1, int(files.Cur/2)) //nolint:gosec // less than a setting
+	return max(1, int(half)) //nolint:gosec // less than a setting
 }
 
 // closeUnused closes connections without a request, and all that come later.
