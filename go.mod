@@ -2,6 +2,8 @@ module parley
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1
 	github.com/KimMachineGun/automemlimit v1.0.1
