@@ -23,6 +23,8 @@ BIN      := bin
 # A module file of their own keeps the tools' dependencies out of go.mod, and
 # their checksums in .ci/tools.sum.
 LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
+# Without what else may be on a machine: it would find more on one than on another.
+ACTIONLINT := $(GO) tool -modfile=.ci/actionlint.mod actionlint -shellcheck= -pyflakes=
 
 export GO FUZZTIME
 
@@ -31,7 +33,7 @@ export GO FUZZTIME
 # measure them.
 TIMED := ./cmd/parley ./store/redis
 
-.PHONY: help run build test race suite test-jaeger alerts kql stand-observe stand stand-outage stand-down short contract chaos browser lint vuln fmt fuzz bench benchmarks client verify clean
+.PHONY: help run build test race suite test-jaeger alerts kql stand-observe stand stand-outage stand-down short contract chaos browser lint vuln fmt fuzz bench benchmarks client verify reproducible release-check sbom clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,9 +115,10 @@ browser: ## Have a real Chromium talk to two instances through resets, kills and
 	env=$$(contracttest/redistest/setup.sh && .ci/browser.sh) && eval "$$env" && PARLEY_SCREENSHOTS=$(CURDIR)/$(BIN)/browser \
 		$(GO) test $(RACE) -count=1 -timeout=$(TIMEOUT) -run '^TestBrowser' -v ./cmd/parley
 
-lint: ## Run go vet and the pinned golangci-lint; the first run builds it, which takes minutes.
+lint: ## Run go vet, the pinned golangci-lint, and actionlint on the workflows; the first run builds them, which takes minutes.
 	$(GO) vet ./...
 	$(LINT) run ./...
+	$(ACTIONLINT) .github/workflows/*.yml
 
 vuln: ## Look for known faults in what the code calls; REQUIRE_VULNDB=1 fails where the database cannot be reached.
 	.ci/vuln
@@ -137,6 +140,15 @@ client: ## Make the types of the client from openapi.yaml, and check the client;
 
 verify: ## Check that formatting, generated files, golden files and go.mod are up to date. REQUIRE_NODE=1 forbids skipping the types of the client.
 	.ci/verify
+
+reproducible: ## Build the service in two directories, as a release does, and compare the bytes.
+	.ci/reproducible
+
+release-check: ## Make all that a release publishes and publish nothing: programs for all systems, archives, checksums, SBOMs; see that the programs are reproducible; the first run builds goreleaser, which takes many minutes.
+	.ci/release-check
+
+sbom: ## Write to bin/sbom what each command is linked from, as CycloneDX.
+	.ci/sbom
 
 clean: ## Remove what was built and end Redis containers that a killed test run left.
 	rm -rf $(BIN)

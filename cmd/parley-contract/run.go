@@ -121,8 +121,15 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) (s
 	return r.Exit(), nil
 }
 
+// builtVersion is set by the linker when a release is made, in which the compiler has no
+// repository to ask (see .goreleaser.yaml).
+var builtVersion string
+
 // version is what the binary was built from.
 func version() string {
+	if builtVersion != "" {
+		return builtVersion
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version
 	}
