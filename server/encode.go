@@ -18,7 +18,7 @@ import (
 const (
 	listingOverhead  = 256
 	conversationSize = 256 // without its JSON and its messages
-	messageSize      = 192 // without its text and its card
+	messageSize      = 128 // without its text and its card
 )
 
 // appendListing appends the body of a list.

@@ -42,7 +42,7 @@ func prices() map[string]price {
 		"FailTurn":                  {25, 820, 31},
 		"adoption: BeginTurn":       {26, 977, 118},
 		"followed: CompleteTurn":    {32, 1045, 31},
-		"Conversation":              {10, 1396, 1167},
+		"Conversation":              {9, 1260, 1153},
 		"List":                      {6, 648, 691},
 		"SetStatus":                 {25, 721, 570},
 		"Delete":                    {12, 920, 37},

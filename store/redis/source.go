@@ -32,7 +32,11 @@ func (p *page) window(ctx context.Context, n int) (entries []entry, more bool, e
 		pending = slices.DeleteFunc(pending, func(src *source) bool { return src.ended || len(src.entries) >= n })
 	}
 	for _, src := range sources {
-		entries = append(entries, src.entries...)
+		if len(entries) == 0 {
+			entries = src.entries // nearly always those of one source alone
+		} else {
+			entries = append(entries, src.entries...)
+		}
 		more = more || !src.ended
 	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return a.at.Compare(b.at) })
@@ -91,6 +95,7 @@ func (src *source) answer(b *batch, after *wire.Cursor, n int) error {
 	from := len(src.entries)
 	var members joined
 	members.grow(read, len(reply.rest))
+	src.entries = slices.Grow(src.entries, read)
 	for range read {
 		if inPairs {
 			if n, err := reply.list(); err != nil || n != 2 {
