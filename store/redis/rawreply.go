@@ -21,35 +21,37 @@ func (r *rawReply) line() (kind byte, text []byte, ok bool) {
 	return line[0], line[1:], true
 }
 
-// length reads that of a string or a list; -1 for none at all.
-func length(text []byte) (n int, ok bool) {
-	n, err := strconv.Atoi(string(text))
-	return n, err == nil && n >= -1
-}
-
 // text takes a string, or a number as text. There may be none.
 func (r *rawReply) text() (text []byte, there bool, err error) {
-	kind, line, ok := r.line()
-	if !ok {
-		return nil, false, errShape
-	}
-	switch kind {
-	case '+', ':', ',':
-		return line, true, nil
-	case '_':
-		return nil, false, nil
-	case '$':
-		n, ok := length(line)
-		switch {
-		case ok && n < 0:
-			return nil, false, nil
-		case !ok || n > len(r.rest)-len("\r\n"):
-			return nil, false, errShape
-		}
-		text, r.rest = r.rest[:n], r.rest[n+len("\r\n"):]
+	if n, head, ok := r.size(); ok {
+		text, r.rest = r.rest[head:head+n], r.rest[head+n+len("\r\n"):]
 		return text, true, nil
 	}
+	switch kind, line, ok := r.line(); {
+	case !ok:
+	case kind == '+', kind == ':', kind == ',':
+		return line, true, nil
+	case kind == '_', kind == '$' && string(line) == "-1":
+		return nil, false, nil
+	}
 	return nil, false, errShape
+}
+
+// size is how long the string is that follows, and the line before it. Nearly everything
+// that comes is one.
+func (r *rawReply) size() (n, head int, ok bool) {
+	b := r.rest
+	if len(b) == 0 || b[0] != '$' {
+		return 0, 0, false
+	}
+	i := 1
+	for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+		if n = 10*n + int(b[i]-'0'); n > len(b) {
+			return 0, 0, false
+		}
+	}
+	head = i + len("\r\n")
+	return n, head, i > 1 && head+n+len("\r\n") <= len(b) && b[i] == '\r' && b[i+1] == '\n'
 }
 
 // number takes a whole number.
@@ -65,9 +67,9 @@ func (r *rawReply) number() (int, error) {
 // list takes the head of a list or a map, and says how many elements follow.
 func (r *rawReply) list() (int, error) {
 	kind, line, ok := r.line()
-	n, whole := length(line)
+	n, err := strconv.Atoi(string(line))
 	switch {
-	case !ok || !whole || n < 0 || n > len(r.rest)/len("_\r\n"): // the shortest element
+	case !ok || err != nil || n < 0 || n > len(r.rest)/len("_\r\n"): // the shortest element
 		return 0, errShape
 	case kind == '*', kind == '~':
 		return n, nil
