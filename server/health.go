@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type HealthConfig struct {
 	// Warnings are conditions an operator should know although everything works,
 	// e.g. an eviction policy that deletes conversations; nil for none.
 	Warnings func() []string
+	Log      *slog.Logger  // told of changes of the store's state; nil discards
 	Interval time.Duration // between probes; 1 s when 0
 	Now      func() time.Time
 }
@@ -45,6 +47,7 @@ type Health struct {
 	open     bool   // the last probe was refused by a circuit breaker
 	draining bool
 	upstream upstreamHealth
+	changes  stateLog
 }
 
 // upstreamHealth is the outcome of the last call of the agent.
@@ -68,8 +71,13 @@ func NewHealth(cfg HealthConfig) *Health {
 	if cfg.Starved == nil {
 		cfg.Starved = func(time.Duration) bool { return false }
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	now := cfg.Now()
-	return &Health{cfg: cfg, began: now, state: disconnected, since: now, upstream: upstreamHealth{Outcome: "unknown"}}
+	return &Health{
+		cfg: cfg, began: now, state: disconnected, since: now, upstream: upstreamHealth{Outcome: "unknown"}, changes: stateLog{log: cfg.Log},
+	}
 }
 
 // Run probes until ctx is done. The caller owns the goroutine.
@@ -108,7 +116,9 @@ func (h *Health) Probe(ctx context.Context) {
 	}
 	refused, ok := errors.AsType[*store.Error](err)
 	h.open = ok && refused.BreakerOpen
-	h.probed, h.latency, h.shards, h.class = now, now.Sub(began), shards, Class(store.AsTimeout("Probe", err))
+	err = store.AsTimeout("Probe", err)
+	h.probed, h.latency, h.shards, h.class = now, now.Sub(began), shards, Class(err)
+	h.changes.note(now, h.state, h.class, shards, err)
 }
 
 // busy reports whether it was for this process that a probe failed. Such a probe tells

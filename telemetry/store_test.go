@@ -60,9 +60,9 @@ func TestResultsOfTheStore(t *testing.T) {
 		errorType, outcome, code, open string
 		reason, opened                 string
 	}{
-		"no answer":            {err: outage(store.Error{Kind: store.ErrUnreachable}), errorType: "store_unreachable"},
-		"refused":              {err: outage(store.Error{Kind: store.ErrUnreachable, Reason: "connection refused"}), errorType: "store_unreachable", reason: "connection refused"},
-		"a refusal":            {err: outage(store.Error{Kind: store.ErrFull, Code: "OOM"}), errorType: "store_full", code: "OOM"},
+		"no answer": {err: outage(store.Error{Kind: store.ErrUnreachable}), errorType: "store_unreachable"},
+		"refused":   {err: outage(store.Error{Kind: store.ErrUnreachable, Reason: "connection refused"}), errorType: "store_unreachable", reason: "connection refused"},
+		"a refusal": {err: outage(store.Error{Kind: store.ErrFull, Code: "OOM"}), errorType: "store_full", code: "OOM"},
 		"the breaker is open": {err: outage(store.Error{
 			Kind: store.ErrTimeout, Reason: "circuit breaker is open", BreakerOpen: true, OpenedBy: "no reply: 40 bytes sent, 0 bytes received", OpenedAt: time.Date(2026, 3, 2, 10, 15, 4, 120e6, time.FixedZone("", 3600)),
 		}), errorType: "store_timeout", open: "open", reason: "no reply: 40 bytes sent, 0 bytes received", opened: "2026-03-02T09:15:04.12Z"},

@@ -77,7 +77,7 @@ func newService(ctx context.Context, c config, with seams, logs io.Writer) (_ *s
 		return nil, err
 	}
 	s.health = server.NewHealth(server.HealthConfig{
-		Backend: s.store.name, Ping: s.store.Ping, Starved: s.store.starved, Shards: s.store.shards, Version: version(), Now: with.clock,
+		Backend: s.store.name, Ping: s.store.Ping, Starved: s.store.starved, Shards: s.store.shards, Version: version(), Now: with.clock, Log: s.log,
 		Warnings: func() []string { return slices.Concat(s.auth.warnings, s.store.warnings()) },
 	})
 	if s.api, err = s.newAPI(with); err != nil {

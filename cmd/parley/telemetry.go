@@ -91,7 +91,9 @@ func redisTrace(tel *telemetry.Telemetry, log *slog.Logger) redis.Trace {
 			tel.StoreRoundTrip(ctx, telemetry.RoundTrip{Command: r.Command, Script: r.Script, Peer: r.Peer, Took: r.Took, Err: r.Err})
 		}
 	}
+	moves := &moveLog{log: log}
 	return redis.Trace{
+		Moved:     moves.note,
 		RoundTrip: roundTrip,
 		Dialed:    tel.StoreDialed,
 		Breaker: func(e redis.BreakerEvent) {

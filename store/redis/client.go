@@ -61,6 +61,7 @@ type clients struct {
 	create  func(*state) *goredis.Client // connects nothing yet
 	timeout time.Duration                // of one call
 	told    func(BreakerEvent)
+	moved   func(reason string) // see Trace.Moved
 	current atomic.Pointer[client]
 
 	reads      *fair.Places
@@ -76,7 +77,7 @@ type clients struct {
 }
 
 func newClients(timeout time.Duration, p *process, told func(BreakerEvent), create func(*state) *goredis.Client) *clients {
-	c := &clients{create: create, timeout: timeout, told: told, reads: fair.New(max(largeReads, runtime.GOMAXPROCS(0))), process: p}
+	c := &clients{create: create, timeout: timeout, told: told, moved: func(string) {}, reads: fair.New(max(largeReads, runtime.GOMAXPROCS(0))), process: p}
 	if told == nil {
 		c.told = func(BreakerEvent) {}
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -230,11 +231,30 @@ func (c *cluster) makeMap() {
 	}
 	if b != nil {
 		c.adopt(b)
+		c.tell(now, c.current.Load())
 	} else {
 		c.failure = err
 	}
 	if c.turn++; c.turn == 1 {
 		close(c.tried)
+	}
+}
+
+// tell says what is different about a map, but for slots that were moved from one primary
+// to another: somebody does so on purpose, one after the other.
+func (c *cluster) tell(before, now *slotMap) {
+	if c.maker.trace.Moved == nil || before == nil {
+		return
+	}
+	others := func(n *node) bool { return !slices.Contains(before.primaries, n) }
+	if len(now.primaries) != len(before.primaries) || slices.ContainsFunc(now.primaries, others) {
+		c.maker.trace.Moved(movedPrimaries)
+	}
+	switch was, is := slices.Contains(before.owner[:], 0), slices.Contains(now.owner[:], 0); {
+	case is && !was:
+		c.maker.trace.Moved(movedUncovered)
+	case was && !is:
+		c.maker.trace.Moved(movedCovered)
 	}
 }
 

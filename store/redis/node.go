@@ -49,6 +49,9 @@ func (m *maker) node(addr string, dial dialFunc, hook func(*node) goredis.Hook) 
 		}
 		return rdb
 	})}
+	if m.trace.Moved != nil {
+		n.moved = m.trace.Moved
+	}
 	return n
 }
 

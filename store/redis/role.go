@@ -81,7 +81,9 @@ func (c *clients) leaveReplica(ctx context.Context, old *client) {
 	next := c.create(old.state)
 	if askRole(ctx, next) != rolePrimary || !c.swap(old, next, c.timeout) {
 		_ = next.Close()
+		return
 	}
+	c.moved(movedFromReplica)
 }
 
 // what is what a server says of itself.

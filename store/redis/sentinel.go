@@ -47,6 +47,7 @@ type sentinels struct {
 	master string
 	all    []*sentinel
 	moved  func() // is called when the primary is another
+	told   func() // is called when it is another than one that was known
 
 	current atomic.Pointer[report] // nil before the first
 
@@ -89,6 +90,7 @@ func newWatched(m *maker, o Options, addr string, dial func(addr string) dialFun
 		return dial(at)(ctx, network, at)
 	}, nil)
 	n.doubt, s.moved = s.doubt, n.move
+	s.told = func() { n.moved(movedSentinels) }
 	s.start()
 	return watched{newFixed(n, interval), s}
 }
@@ -100,7 +102,7 @@ func (w watched) close() error {
 
 func newSentinels(master string, addrs []string, create func(addr string) *goredis.Client) *sentinels {
 	s := &sentinels{
-		master: master, moved: func() {}, reports: make([]report, len(addrs)), causes: make([]error, len(addrs)),
+		master: master, moved: func() {}, told: func() {}, reports: make([]report, len(addrs)), causes: make([]error, len(addrs)),
 		waiting: len(addrs), tried: make(chan struct{}),
 	}
 	for _, addr := range addrs {
@@ -192,10 +194,14 @@ func (s *sentinels) hear(i int, r report, err error) {
 		close(s.tried)
 	}
 	// The library may have given up to dial while nobody knew the primary.
-	moved := now != nil && (known == nil && late || known != nil && now.addr != known.addr)
+	other := now != nil && known != nil && now.addr != known.addr
+	moved := other || now != nil && known == nil && late
 	s.mu.Unlock()
 	if moved {
 		s.moved()
+	}
+	if other {
+		s.told()
 	}
 }
 

@@ -24,7 +24,19 @@ type Trace struct {
 	// Breaker is called when the circuit breaker has found out what failures in a
 	// row mean, and when Redis is back.
 	Breaker func(e BreakerEvent)
+	// Moved is called when the primaries turn out to be others than before, for a reason
+	// in fixed words. It may be called some ten times a second while a cluster changes.
+	Moved func(reason string)
 }
+
+// Why Trace.Moved is called.
+const (
+	movedFromReplica = "connections led to a replica, and are replaced by such as lead to a primary: after a failover, the former primary kept them open"
+	movedSentinels   = "the sentinels name another primary: a failover, or somebody has set them up anew"
+	movedPrimaries   = "the primaries of the cluster are others: a failover, or one was added or removed"
+	movedUncovered   = "slots of the cluster have no primary"
+	movedCovered     = "all slots of the cluster have a primary again"
+)
 
 // BreakerEvent is something that the circuit breaker found out.
 type BreakerEvent struct {
