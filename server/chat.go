@@ -197,7 +197,7 @@ func newRequest(r *http.Request, kind turn.Kind) (*turn.Request, error) {
 	x := of(r)
 	key, err := idempotencyKey(r.Header)
 	return &turn.Request{
-		Kind: kind, Owner: x.owner, Key: key, RequestID: x.requestID, TraceID: x.traceID(),
+		Kind: kind, Owner: x.owner, Key: key, RequestID: x.requestID, TraceID: x.traceID(), Traceparent: x.traceparent,
 		Identity: copilot.Identity{Tenant: x.owner.Tenant, User: x.owner.User, Assertion: x.who.Token},
 	}, err
 }

@@ -31,6 +31,7 @@ type Done struct {
 	Replayed   bool   // answered with the stored answer of an earlier request
 	Streamed   bool   // answered as server-sent events; Status is 200 even when Class says that it failed
 	Joined     bool   // streamed the turn that an earlier request with the same key ran
+	JoinedSpan string // the traceparent of that request; "" if another instance has it
 	Restarted  bool   // the agent had forgotten the conversation
 	AgentError string // the platform's code of class agent_error
 }

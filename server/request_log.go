@@ -16,7 +16,7 @@ func (a *adapter) done(w *responseWriter, r *http.Request, err error) {
 	d := Done{
 		Method: r.Method, Route: x.route, API: !x.aside, Turn: x.isTurn, Status: w.status, Duration: a.cfg.Now().Sub(x.began),
 		Conversation: x.Conversation, TraceID: x.traceID(), RequestID: x.requestID,
-		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.Joined, Restarted: x.Restarted, AgentError: x.AgentError,
+		Replayed: x.Replayed, Streamed: x.streamed, Joined: x.Joined, JoinedSpan: x.JoinedSpan, Restarted: x.Restarted, AgentError: x.AgentError,
 	}
 	if x.owner != (store.Owner{}) {
 		d.OwnerHash = a.cfg.OwnerHash(x.owner)

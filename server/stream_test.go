@@ -301,7 +301,7 @@ func TestStreamJoins(t *testing.T) {
 	if w.agent.asked() != 2 {
 		t.Errorf("the agent was asked %d times", w.agent.asked())
 	}
-	if !slices.ContainsFunc(w.allDone(), func(d Done) bool { return d.Joined && d.Class == "" }) {
+	if !slices.ContainsFunc(w.allDone(), func(d Done) bool { return d.Joined && d.JoinedSpan == harnessTraceparent && d.Class == "" }) {
 		t.Errorf("done %+v", w.allDone())
 	}
 }

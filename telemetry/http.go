@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -24,6 +25,7 @@ type Outcome struct {
 	RequestID    string // at most 128 bytes of visible ASCII
 	OwnerHash    string // as OwnerHash gives it, or ""
 	Replayed     bool
+	JoinedSpan   string // the traceparent of the request whose turn this one joined, or ""
 	Restarted    bool
 	AgentError   string // the platform's code, at most 64 letters, digits and underscores
 }
@@ -188,8 +190,20 @@ func (t *Telemetry) describe(span trace.Span, hr *http.Request, s requestStart, 
 		list = append(list, keyRestarted.Bool(true))
 	}
 	span.SetAttributes(list...)
+	if o.JoinedSpan != "" {
+		t.link(span, o.JoinedSpan)
+	}
 	if o.Class != classCanceled {
 		t.mark(span, o.Class)
+	}
+}
+
+// link links the span of a request to that of another of this service. What asked the
+// store and the agent for both is in the trace of the other.
+func (t *Telemetry) link(span trace.Span, traceparent string) {
+	ctx := t.propagator.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent})
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		span.AddLink(trace.Link{SpanContext: sc})
 	}
 }
 

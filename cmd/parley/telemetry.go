@@ -66,7 +66,7 @@ func observeAPI(cfg *server.Config, tel *telemetry.Telemetry) {
 		tel.Done(ctx, telemetry.Outcome{
 			Route: d.Route, Status: d.Status, Class: d.Class, Reason: string(d.Reason), Stage: string(d.Stage), API: d.API, Turn: d.Turn,
 			Conversation: d.Conversation, RequestID: d.RequestID, OwnerHash: d.OwnerHash,
-			Replayed: d.Replayed, Restarted: d.Restarted, AgentError: d.AgentError,
+			Replayed: d.Replayed, JoinedSpan: d.JoinedSpan, Restarted: d.Restarted, AgentError: d.AgentError,
 		})
 	}
 }

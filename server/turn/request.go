@@ -46,6 +46,7 @@ type Request struct {
 	Value        json.RawMessage  // what the card submits, as the agent is given it; for KindCard
 	Workflow     *WorkflowContext // nil for none
 	TraceID      string           // of the request; messages that are an error of the agent carry it
+	Traceparent  string           // of the request's span, for requests that join the turn; "" for none
 }
 
 // Fingerprint identifies the input of a request: its kind and the values of its known

@@ -26,6 +26,7 @@ type runningTurn struct {
 	key   requestKey
 	begun time.Time
 	feed  *Feed
+	span  string // Request.Traceparent
 
 	publishing publishing
 
@@ -58,7 +59,7 @@ func (t *runningTurn) join() *joinedTurn {
 	if !t.feed.join() {
 		return nil
 	}
-	return &joinedTurn{feed: t.feed, leave: func() { t.feed.leave() }}
+	return &joinedTurn{feed: t.feed, span: t.span, leave: func() { t.feed.leave() }}
 }
 
 // requestKey is equal for a request and its repeats.
@@ -121,6 +122,7 @@ func (r *Runner) holdRunning(ctx context.Context, key conversationKey) error {
 // this one repeats, or one that it was asked to follow.
 type joinedTurn struct {
 	feed  *Feed
+	span  string // Request.Traceparent of the request that runs it; "" on another instance
 	leave func() // must be called
 }
 

@@ -143,6 +143,7 @@ type Progress struct {
 	Restarted    bool   // the agent had forgotten the conversation
 	Replayed     bool   // the answer is the stored one of an earlier request
 	Joined       bool   // the turn is that of an earlier request that still ran
+	JoinedSpan   string // Request.Traceparent of that request; "" if another instance has it
 	AgentError   string // the platform's code, if the answer is a platform error message
 }
 
@@ -193,7 +194,7 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch
 		case joined != nil:
 			a, err := r.follow(ctx, p, req.Conversation, joined, watch)
 			if errors.Is(err, ErrAbandoned) && (watch == nil || joined.feed.silent()) {
-				p.Stage, p.Joined = StageBegin, false
+				p.Stage, p.Joined, p.JoinedSpan = StageBegin, false, ""
 				continue // its reader has got nothing of it: this request takes the turn over
 			}
 			return a, err
@@ -208,7 +209,7 @@ func (r *Runner) Run(ctx context.Context, p *Progress, req *Request, watch Watch
 // follow waits for a turn that another request runs.
 func (r *Runner) follow(ctx context.Context, p *Progress, conversation string, j *joinedTurn, watch Watch) (Answer, error) {
 	defer j.leave()
-	p.Joined = true
+	p.Joined, p.JoinedSpan = true, j.span
 	if watch != nil {
 		defer watch(j.feed)()
 	}
@@ -227,7 +228,7 @@ func (r *Runner) carry(ctx context.Context, p *Progress, req *Request, user []st
 		defer watch(f)()
 	}
 	key := req.conversationKey()
-	t := &runningTurn{held: held, key: req.requestKey(), begun: r.cfg.Now(), feed: f}
+	t := &runningTurn{held: held, key: req.requestKey(), begun: r.cfg.Now(), feed: f, span: req.Traceparent}
 	remove := r.running.add(key, t)
 	r.queue.notify(key)
 	defer func() {
