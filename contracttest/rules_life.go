@@ -14,6 +14,7 @@ func lifeRules() []Rule {
 	return []Rule{
 		{ID: "S15.expires", Sentence: "a conversation is gone when its time to live has passed since the last write", check: expires},
 		{ID: "S15.renewed", Sentence: "every write renews the time to live of the whole conversation", check: writesRenew},
+		{ID: "S15.nine-tenths", Sentence: "a conversation is kept for nine tenths of its time to live after each write, however soon that followed another", check: eachWriteRenews},
 		{ID: "S15.every-key", Sentence: "nothing is kept without a time to live, whatever was done", Needs: Keys, check: everyKeyExpires},
 		{ID: "S15.by-itself", Sentence: "the place drops an expired conversation by its own clock", Needs: OwnClock, check: expiresByItself},
 		{ID: "S16.status", Sentence: "a change of status changes status and updatedAt and nothing else", check: statusChanges},
@@ -59,6 +60,25 @@ func writesRenew(e *env) {
 	if again := e.begin(b); again.Replay == nil {
 		e.broken("the idempotency key did not live as long as its conversation: %+v", again)
 	}
+}
+
+// eachWriteRenews has writes follow each other so closely that a store may take some of
+// them together.
+func eachWriteRenews(e *env) {
+	id, left := e.start(), e.start()
+	for range 12 {
+		e.Advance(e, e.TTL*2/25)
+		for _, id := range []string{id, left} {
+			_, err := e.Store.SetStatus(e.Context(), e.owner, id, store.StatusActive)
+			e.must(err, "SetStatus")
+		}
+	}
+	e.Advance(e, e.TTL*9/10-time.Second)
+	e.complete(e.begin(e.input(id, "question")), reply("answer"))
+	e.Advance(e, e.TTL/10+2*time.Second)
+	e.same("texts", texts(e.get(id).Messages), []string{"hello", "question", "answer"})
+	e.gone(left)
+	e.same("listed", ids(e.list(store.Page{}).Conversations), []string{id})
 }
 
 // everything leaves a conversation in each state that there is.

@@ -273,7 +273,9 @@ const HearingTime = time.Minute
 //	     that does not decode is counted, and neither it nor one that is deleted
 //	     meanwhile ends the paging: a cursor is a place in the index.
 //	S15  Every write but RenewLease, Publish, Follow and Stop renews the
-//	     conversation's time to live. Nothing is ever kept without one.
+//	     conversation's time to live, all of it or, to spare the place work, not
+//	     the last tenth: a conversation is kept for nine tenths of it after its last
+//	     write, and for no more than the whole. Nothing is ever kept without one.
 //	S16  SetStatus changes status and updatedAt and nothing else; a turn that is
 //	     held may still complete.
 //	S17  After Delete nothing of the conversation is left, its idempotency keys

@@ -64,7 +64,7 @@ func settings() []setting {
 		{name: "ADMIN_HOST", group: "Operation", expects: "a host name or address, without a port", about: "Address of ADMIN_PORT; empty for that of HOST.", read: adminHost},
 
 		{name: "REDIS_URL", group: "Store", expects: "redis://[user:password@]host:port[/db], or rediss:// for TLS", about: "Redis that keeps the conversations; empty keeps them in memory.", secret: true, read: redisURL},
-		{name: "REDIS_TTL", group: "Store", def: "86400", expects: "seconds, 60 to 31536000", about: "Seconds that a conversation outlives its last write, in either store.", read: duration(func(c *config) *time.Duration { return &c.ttl }, time.Second, 60, 31_536_000)},
+		{name: "REDIS_TTL", group: "Store", def: "86400", expects: "seconds, 60 to 31536000", about: "Seconds that a conversation outlives its last write, in either store; in Redis at least nine tenths of them.", read: duration(func(c *config) *time.Duration { return &c.ttl }, time.Second, 60, 31_536_000)},
 		{name: "REDIS_TIMEOUT", group: "Store", def: "5000", expects: "milliseconds, 100 to 60000", about: "Milliseconds that one call of Redis may take as a whole.", read: duration(func(c *config) *time.Duration { return &c.redisTimeout }, time.Millisecond, 100, 60_000)},
 		{name: "REDIS_PREFIX", group: "Store", def: "parley:", expects: "1 to 64 visible characters without { and }", about: "What every key that is written begins with.", read: prefix},
 		{name: "REDIS_LEGACY", group: "Store", def: "false", expects: "true or false", about: "Whether another REDIS_PREFIX than the default reads legacy records (conv:<id>), too; the default always does.", read: boolean(func(c *config) *bool { return &c.redisLegacy })},

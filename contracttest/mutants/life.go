@@ -18,8 +18,13 @@ func life() []Mutant {
 		},
 		{
 			Name: "does-not-renew-the-ttl", Wrong: "It ends a conversation one time to live after its start, whatever was written since.",
-			Rules: []string{"S15.renewed"},
+			Rules: []string{"S15.renewed", "S15.nine-tenths"},
 			Break: breaking(lastsOneTTL),
+		},
+		{
+			Name: "renews-the-ttl-at-half", Wrong: "It renews the time to live of a conversation once half of it is gone.",
+			Rules: []string{"S15.nine-tenths"},
+			Break: breaking(renewsAtHalf),
 		},
 		{
 			Name: "keeps-keys-forever", Wrong: "It takes the time to live from the keys of a conversation when a turn begins.",
@@ -141,6 +146,36 @@ func lastsOneTTL(m *broken, o Options) {
 			return store.Turn{}, store.ErrNotFound
 		}
 		return m.Store.BeginTurn(ctx, b)
+	}
+}
+
+func renewsAtHalf(m *broken, o Options) {
+	var renewed table[time.Time]
+	writes := func(id string) (ended bool) {
+		at, ok := renewed.get(id)
+		age := o.now().Sub(at)
+		if !ok || age > o.ttl()/2 && age <= o.ttl() {
+			renewed.set(id, o.now())
+		}
+		return ok && age > o.ttl()
+	}
+	m.begin = func(ctx context.Context, b store.Begin) (store.Turn, error) {
+		if writes(b.Conversation) {
+			return store.Turn{}, store.ErrNotFound
+		}
+		return m.Store.BeginTurn(ctx, b)
+	}
+	m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
+		writes(t.Conversation)
+		return m.Store.CompleteTurn(ctx, t, c)
+	}
+	m.fail = func(ctx context.Context, t store.Turn, class string) error {
+		writes(t.Conversation)
+		return m.Store.FailTurn(ctx, t, class)
+	}
+	m.status = func(ctx context.Context, owner store.Owner, id string, s store.Status) (store.Conversation, error) {
+		writes(id)
+		return m.Store.SetStatus(ctx, owner, id, s)
 	}
 }
 

@@ -62,12 +62,11 @@ func (s *Store) convert(ctx context.Context, c *client, o store.Owner, old legac
 		size += len(elements[len(elements)-1])
 	}
 	now, ttl := s.times()
-	args := []any{now, ttl, old.name, old.data}
+	args := []any{now, ttl, old.name, old.data, wire.MarksOf(elements)}
 	args = appendList(args, elements)
 	fields := wire.ImportFields(conv)
 	fields[wire.FieldBytes] = strconv.Itoa(size)
 	args = appendFields(args, fields)
-	args = append(args, wire.MarksOf(elements))
 	r, err := s.eval(ctx, c, s.scripts.imp, s.withLegacy(o, old), args...)
 	if err != nil {
 		return err

@@ -2,13 +2,9 @@ package redis
 
 import (
 	"context"
-	_ "embed"
 
 	"parley/store"
 )
-
-//go:embed scripts/prune.lua
-var pruneText string
 
 // maxPruned is how many entries of an index one script looks at, and maxProbed how
 // many are looked at before an owner is told of the quota.

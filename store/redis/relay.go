@@ -21,7 +21,7 @@ func (at spot) relayed() spot {
 // answer was lost, does no harm: entries say what they continue.
 func (s *Store) Publish(ctx context.Context, t store.Turn, e store.Entry) (kept bool, sig store.Signals, err error) {
 	now, ttl := s.times()
-	r, err := s.write(ctx, "Publish", s.scripts.publish, t, t.Token, now, ttl, store.RelayTime.Milliseconds(), bit(e.Snapshot), string(e.Data))
+	r, err := s.write(ctx, "Publish", s.scripts.publish, t, now, ttl, t.Token, store.RelayTime.Milliseconds(), bit(e.Snapshot), string(e.Data))
 	if err != nil {
 		return false, sig, err
 	}

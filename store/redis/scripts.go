@@ -3,9 +3,10 @@ package redis
 import (
 	"context"
 	"crypto/sha1" //nolint:gosec // Redis names scripts by SHA-1
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"errors"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -13,56 +14,28 @@ import (
 	"parley/store/internal/wire"
 )
 
-//go:embed scripts/prelude.lua
-var preludeText string
-
-//go:embed scripts/clock.lua
-var clockText string
-
-//go:embed scripts/index.lua
-var indexText string
-
-//go:embed scripts/bounds.lua
-var boundsText string
+//go:embed scripts/*.lua
+var scriptFiles embed.FS
 
 // script is a Lua script and the name Redis knows it by.
 type script struct{ text, sha string }
 
-func newScript(text string) script {
-	text = preludeText + "\n" + clockText + "\n" + indexText + "\n" + boundsText + "\n" + text
-	sum := sha1.Sum([]byte(text)) //nolint:gosec // not a security use
-	return script{text: text, sha: hex.EncodeToString(sum[:])}
+// newScript puts a script together from files of scripts/, which say what they need
+// before them. A function that a script does not call is left out, because Redis makes
+// all of them anew for each call.
+func newScript(parts string) script {
+	var text strings.Builder
+	for part := range strings.FieldsSeq(parts) {
+		lines, err := scriptFiles.ReadFile("scripts/" + part + ".lua")
+		if err != nil {
+			panic(err) // a file of this program is missing
+		}
+		text.Write(lines)
+		text.WriteByte('\n')
+	}
+	sum := sha1.Sum([]byte(text.String())) //nolint:gosec // not a security use
+	return script{text: text.String(), sha: hex.EncodeToString(sum[:])}
 }
-
-//go:embed scripts/begin.lua
-var beginText string
-
-//go:embed scripts/complete.lua
-var completeText string
-
-//go:embed scripts/fail.lua
-var failText string
-
-//go:embed scripts/renew.lua
-var renewText string
-
-//go:embed scripts/status.lua
-var statusText string
-
-//go:embed scripts/delete.lua
-var deleteText string
-
-//go:embed scripts/import.lua
-var importText string
-
-//go:embed scripts/publish.lua
-var publishText string
-
-//go:embed scripts/follow.lua
-var followText string
-
-//go:embed scripts/stop.lua
-var stopText string
 
 // scripts are the writes of the store, one script each.
 type scripts struct {
@@ -72,10 +45,17 @@ type scripts struct {
 
 func newScripts() scripts {
 	return scripts{
-		begin: newScript(beginText), complete: newScript(completeText), fail: newScript(failText),
-		renew: newScript(renewText), status: newScript(statusText), del: newScript(deleteText),
-		imp: newScript(importText), publish: newScript(publishText), follow: newScript(followText), stop: newScript(stopText),
-		prune: newScript(pruneText),
+		begin:    newScript("prelude clock record write owner bounds keys forget begin"),
+		complete: newScript("prelude clock record write bounds keys complete"),
+		fail:     newScript("prelude clock record write fail"),
+		renew:    newScript("prelude clock record owner signals renew"),
+		status:   newScript("prelude clock record write status"),
+		del:      newScript("prelude delete"),
+		imp:      newScript("prelude clock record write bounds import"),
+		publish:  newScript("prelude clock record signals publish"),
+		follow:   newScript("prelude clock record follow"),
+		stop:     newScript("prelude record stop"),
+		prune:    newScript("prelude owner prune"),
 	}
 }
 

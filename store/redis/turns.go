@@ -48,7 +48,7 @@ func (s *Store) begin(ctx context.Context, c *client, b store.Begin, input []str
 		created = wire.NewFields(b)
 	}
 	args := []any{
-		token, b.Fingerprint, wire.KeyTag(b), now, ttl,
+		now, ttl, token, b.Fingerprint, wire.KeyTag(b),
 		store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), store.JoinTime.Milliseconds(), yesNo(b.New),
 		b.Limits.Turns, b.Limits.Bytes, b.Limits.Conversations, store.MaxKeys, store.KeptKeys,
 	}
@@ -157,7 +157,7 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 		return err
 	}
 	now, ttl := s.times()
-	args := []any{t.Token, now, ttl, store.RelayTime.Milliseconds(), string(c.Extra), yesNo(c.Unheard), yesNo(c.Ended)}
+	args := []any{now, ttl, t.Token, store.RelayTime.Milliseconds(), string(c.Extra), yesNo(c.Unheard), yesNo(c.Ended)}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.CompletionFields(t, c))
 	_, err = s.write(ctx, "CompleteTurn", s.scripts.complete, t, args...)
@@ -167,7 +167,7 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 // FailTurn implements store.Store.
 func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error {
 	now, ttl := s.times()
-	_, err := s.write(ctx, "FailTurn", s.scripts.fail, t, t.Token, now, ttl, class)
+	_, err := s.write(ctx, "FailTurn", s.scripts.fail, t, now, ttl, t.Token, class)
 	if t.New && errors.Is(err, store.ErrLost) {
 		return nil // it was removed, which is what was asked for
 	}
@@ -177,7 +177,7 @@ func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error 
 // RenewLease implements store.Store.
 func (s *Store) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
 	now, ttl := s.times()
-	r, err := s.write(ctx, "RenewLease", s.scripts.renew, t, t.Token, now, ttl, store.LeaseTime.Milliseconds())
+	r, err := s.write(ctx, "RenewLease", s.scripts.renew, t, now, ttl, t.Token, store.LeaseTime.Milliseconds())
 	if err != nil {
 		return store.Signals{}, err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // A record is judged as a whole before anything in it is believed or changed.
-// The scripts of the Redis backend judge in the same way (prelude.lua); a test
+// The scripts of the Redis backend judge in the same way (record.lua); a test
 // damages every field and holds the two against each other.
 //
 // Records were written before some fields existed, so a field that is missing

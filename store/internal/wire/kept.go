@@ -12,7 +12,7 @@ import (
 // Beside the messages, a conversation keeps a Record for each idempotency key, under
 // its KeyTag, and step data that was replaced since, for answers that were given
 // before: once for all of them, under the name =<turn that set it>-<turn that
-// replaced it>. The functions here do for the memory backend what bounds.lua does.
+// replaced it>. The functions here do for the memory backend what keys.lua and forget.lua do.
 
 // Replace keeps step data that a turn replaces, for the turns with a key before it.
 func Replace(f, kept map[string]string, turn int) {

@@ -1,7 +1,16 @@
--- Put after prelude.lua. Redis's clock is the only one that all instances share,
--- so it alone says when something was written and when it ends. (Scripts are
--- replicated by what they did, the default since Redis 5, and so may ask for the
--- time before they write.)
+-- What time it is. Redis's clock is the only one that all instances share, so it
+-- alone says when something was written and when it ends. (Scripts are replicated by
+-- what they did, the default since Redis 5, and so may ask for the time before they
+-- write.)
+-- ARGV: behind the id, '' (or the time that a test has it be) and the time to live in
+--       milliseconds.
+
+-- now is in milliseconds since 1970.
+local now, ttl = tonumber(ARGV[5]), tonumber(ARGV[6])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
 
 -- iso gives milliseconds since 1970 as the text that is stored. The year begins
 -- in March here, so that the leap day is its last.
@@ -18,16 +27,4 @@ local function iso(ms)
   return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ',
     yoe + era * 400 + (month <= 2 and 1 or 0), month, doy - math.floor((153 * march + 2) / 5) + 1,
     math.floor(left / 3600000), math.floor(left / 60000) % 60, math.floor(left / 1000) % 60, left % 1000)
-end
-
--- times reads two arguments, '' (or the time that a test has it be) and the time
--- to live in milliseconds. It gives the time as text and in milliseconds, and the
--- time to live.
-local function times()
-  local given, ttl = tonumber(shift()), tonumber(shift())
-  if not given then
-    local t = redis.call('TIME')
-    given = t[1] * 1000 + math.floor(t[2] / 1000)
-  end
-  return iso(given), given, ttl
 end

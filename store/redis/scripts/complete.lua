@@ -1,74 +1,70 @@
 -- Commits the agent's answer.
--- ARGV: token, times, ms that a relay is kept, extra, '1' when nobody heard of it,
+-- ARGV: times, token, ms that a relay is kept, extra, '1' when nobody heard of it,
 --       '1' when the agent ended the conversation, messages, fields.
 -- KEYS: also the relay.
-local own = shift()
-local now, score, ttl = times()
-local relayMs, relay = shift(), KEYS[#KEYS]
-local extra, unheard, ended = shift(), shift() == '1', shift() == '1'
-local answer, fields = list(), list()
+local own, relayMs, extra, unheard, ended = unpack(ARGV, 7, 11)
+unheard, ended = unheard == '1', ended == '1'
+local answer, at = list(12)
+local set, relay = map(at), KEYS[#KEYS]
 
-local h, damaged = record()
 if damaged then return say('CORRUPT') end
 if not h then return say('NOTFOUND') end
 unheard = unheard and h.token == own and (h.key or '') == ''
-local function untold(first) return h.fp .. ' ' .. h.turns .. ' 1 ' .. first .. ' ' .. #answer .. ' ' .. extra end
 if h.done == own then -- the answer to this commit was lost
+  local done = unchanged('OK')
   if unheard and (h.unheard or '') == '' and #answer <= tonumber(h.n) then
-    redis.call('HSET', conv, 'unheard', untold(h.n - #answer))
+    redis.call('HSET', conv, 'unheard', h.fp .. ' ' .. h.turns .. ' 1 ' .. h.n - #answer .. ' ' .. #answer .. ' ' .. extra)
   end
-  return say('OK')
+  return done
 end
-if h.token ~= own or h.state == 'failed' then return say('STALE') end
-unheard = unheard or h.lease ~= own and (h.key or '') == '' -- so late that its caller may have given up
-
-if h.state == 'starting' then redis.call('ZSCORE', starts, id) end -- which fails when it is of another type
-local count, rec = tonumber(h.n), nil
-if (h.key or '') ~= '' then
-  local fp, turn = outcome(h, redis.call('HGET', recs, h.key))
-  rec = fp .. ' ' .. turn .. ' 1 ' .. count .. ' ' .. #answer .. ' ' .. extra
-end
-if unheard then
-  fields[#fields + 1] = 'unheard'
-  fields[#fields + 1] = untold(count)
-end
-if ended and (h.status or 'active') == 'active' then -- what its owner closed meanwhile stays so
-  for _, v in ipairs({'status', 'completed', 'ended', '1'}) do fields[#fields + 1] = v end
-end
-local turn, bytes, said, replaces = tonumber(h.turns), size(h), 0, false
+if h.token ~= own or h.state == 'failed' then return unchanged('STALE') end
+unheard = unheard or holder ~= own and (h.key or '') == '' -- so late that its caller may have given up
+local turn, count, new = tonumber(h.turns), tonumber(h.n), h.state == 'starting'
+local said = 0
 for i = 1, #answer do said = said + #answer[i] end
-for i = 1, #fields, 2 do replaces = replaces or fields[i] == 'stepData' end
-for _, v in ipairs({'n', count + #answer, 'bytes', bytes + said}) do fields[#fields + 1] = v end
-local last = said > 0 and #answer[#answer]
-if last and last > large then
-  for _, v in ipairs({'last', last}) do fields[#fields + 1] = v end
+local last = #answer > 0 and #answer[#answer]
+if new then redis.call('ZSCORE', starts, id) end -- which fails when it is of another type
+
+-- From here on it is written.
+set.updatedAt = touch()
+set.n, set.bytes = count + #answer, bytes + said
+if last and last > large then set.last = last end
+if ended and (h.status or 'active') == 'active' then set.status, set.ended = 'completed', '1' end -- what its owner closed stays so
+local told = ' 1 ' .. count .. ' ' .. #answer .. ' ' .. extra
+if unheard then set.unheard = h.fp .. ' ' .. h.turns .. told end
+if set.stepData then
+  replace(turn, h.stepData)
+  set.sd = turn
 end
-if replaces then
-  for _, v in ipairs({'sd', turn}) do fields[#fields + 1] = v end
-  if rec then -- the repeat does not have what the agent added
-    for _, v in ipairs({'kt', turn}) do fields[#fields + 1] = v end
-  end
+if record then
+  local fp, of = outcome(h, record)
+  remember(h.key, fp .. ' ' .. of .. told, #record)
+  if set.stepData then set.kt = turn end -- the repeat does not have what the agent added
 end
-commit(id, now, score, ttl, fields)
-if last and last <= large and h.last then redis.call('HDEL', conv, 'last') end
-if h.state == 'starting' then -- which may bring its first turn along
+if counted then set.keys, set.kept = records, h.kept end
+if new then -- it may bring its first turn along
   for i = 1, #answer do
     local t = tonumber(string.match(answer[i], '^%d+'))
-    for later = turn + 1, t do mark(h, later, count + i - 1, bytes) end
+    for later = turn + 1, t do mark(set, later, count + i - 1, bytes) end
     turn, bytes = math.max(turn, t), bytes + #answer[i]
   end
 end
+if last and last <= large and h.last then redis.call('HDEL', conv, 'last') end
+commit(set)
 append(answer)
-if replaces then replaced(h, tonumber(h.turns), h.stepData) end
-if rec then remember(h, h.key, rec) end
-if h.counted then redis.call('HSET', conv, 'keys', h.records, 'kept', h.kept) end
 redis.call('DEL', lease)
-if h.state == 'starting' then
+local longest = keep()
+if new then
   redis.call('ZREM', starts, id)
-  sweep(score, ttl)
+  if longest then -- a few entries that have ended for certain, so that the index is bounded without ever being read as a whole
+    local stale = redis.call('ZRANGEBYSCORE', index, '-inf', now - longest, 'LIMIT', 0, 100)
+    if #stale > 0 then
+      redis.call('ZREM', index, unpack(stale))
+      redis.call('HDEL', sums, unpack(stale))
+    end
+  end
 end
-keep(ttl)
-if signals(h, score) == '1' then -- readers elsewhere need what is not in the messages
+if tonumber(h.listen or 0) > now then -- readers elsewhere need what is not in the messages
   if string.match(redis.call('LINDEX', relay, 0) or '', '^%S+') ~= own then
     redis.call('DEL', relay)
     redis.call('RPUSH', relay, own .. ' 0')

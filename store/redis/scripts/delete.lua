@@ -2,7 +2,7 @@
 -- that is: an eviction, or somebody by hand, may have taken or changed any key.
 -- ARGV: the name of the user's legacy record of it, '' for none.
 -- KEYS: with a name, also that record, and the index it is in; last, the relay.
-local legacy = shift()
+local legacy = ARGV[5]
 
 local state, listed = redis.pcall('HGET', conv, 'state'), redis.pcall('ZSCORE', index, id)
 if state == 'starting' and not listed then return say('NOTFOUND') end

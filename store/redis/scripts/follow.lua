@@ -3,19 +3,18 @@
 -- ARGV: times, ms for which it publishes then, ms that the relay is kept, '1' when a
 --       conversation that is being started counts, position of the first entry.
 -- KEYS: also the relay.
-local _, now = times()
-local interest, relayMs, new, from = tonumber(shift()), shift(), shift() == '1', tonumber(shift())
+local interest, relayMs, new, from = tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1', tonumber(ARGV[10])
 local relay = KEYS[#KEYS]
 
-local h, damaged = record()
 if damaged then return say('CORRUPT') end
 if not h or h.state == 'starting' and not new then return say('NOTFOUND') end
+redis.call('ZSCORE', index, id) -- which fails when it is of another type
 local runs = h.state == 'running' or h.state == 'starting'
 if runs and tonumber(h.listen or 0) <= now + interest / 2 then -- not at each call
   redis.call('HSET', conv, 'listen', string.format('%.0f', now + interest))
   redis.call('PEXPIRE', relay, relayMs)
 end
-local held = runs and h.lease == h.token and redis.call('PTTL', lease) > 0
+local held = runs and holder == h.token and redis.call('PTTL', lease) > 0
 local class = h.state == 'failed' and redis.call('HGET', conv, 'f' .. h.turns) or ''
 
 local owner, base = string.match(redis.call('LINDEX', relay, 0) or '', '^(%S+) (%d+)$')

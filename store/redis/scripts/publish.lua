@@ -1,15 +1,13 @@
 -- Adds to what readers on other instances can follow of a turn. The relay is a list:
 -- the turn's token and the position of the first entry, then the entries.
--- ARGV: token, times, ms that it is kept, '1' for a snapshot, entry.
+-- ARGV: times, token, ms that it is kept, '1' for a snapshot, entry.
 -- KEYS: also the relay.
-local own = shift()
-local _, now = times()
-local relayMs, snapshot, entry = shift(), shift() == '1', 'D' .. shift()
+local own, relayMs, snapshot, entry = ARGV[7], ARGV[8], ARGV[9] == '1', 'D' .. ARGV[10]
 local relay = KEYS[#KEYS]
 
-local h, damaged = record()
 if damaged then return say('CORRUPT') end
 if not h then return say('NOTFOUND') end
+redis.call('ZSCORE', index, id) -- which fails when it is of another type
 if h.token ~= own or (h.state ~= 'running' and h.state ~= 'starting') then return say('STALE') end
 local owner, base = string.match(redis.call('LINDEX', relay, 0) or '', '^(%S+) (%d+)$')
 local kept = snapshot or owner == own
@@ -21,4 +19,4 @@ if kept then
   end
   redis.call('PEXPIRE', relay, relayMs)
 end
-return say('OK', kept and '1' or '0', signals(h, now))
+return say('OK', kept and '1' or '0', signals())
