@@ -34,8 +34,8 @@ var (
 	bytesPerKey          = figure{290, 400}   // an idempotency key, with what a replay needs
 
 	// In times of what a PING takes, which is pingTime on the machine of the table.
-	timePerTurn  = figure{14, 22} // begin and complete
-	timePerStart = figure{14.5, 26}
+	timePerTurn  = figure{9.5, 18} // begin and complete
+	timePerStart = figure{10.5, 21}
 	timePerList  = figure{3, 6}   // of one conversation
 	timePerRead  = figure{3.5, 8} // of the last turn
 )
