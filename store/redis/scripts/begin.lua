@@ -168,6 +168,6 @@ if state ~= 'starting' then
   keep()
 else -- it is in no index yet
   redis.call('PEXPIRE', conv, ttl)
-  if adopted then redis.call('PEXPIRE', recs, ttl) end
+  if keyed or adopted then redis.call('PEXPIRE', recs, ttl) end -- again, not to end a millisecond before the hash
 end
 return about(say('BEGUN', set.turns, set.fence, adopted and '1' or '0'))
