@@ -194,7 +194,7 @@ func pricedRoutes(t *testing.T, caller *plainCaller) []priced {
 		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 587, 182800}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
 		{"conversation of 10", cost{9, 1261, 1962, 0, 2120, 1, 110, 17500}, read(10)},
 		{"conversation of 200", cost{9, 1262, 27929, 0, 27427, 2, 300, 117000}, read(200)},
-		{"close", cost{12, 731, 483, 0, 617, 1, 160, 12029}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
+		{"close", cost{12, 731, 483, 0, 617, 1, 160, 10797}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
 		{"stop of nothing", cost{9, 696, 47, 0, 401, 1, 65, 6233}, one(written("POST", "/api/chat/conversations/"+talk+"/stop", ""))},
 		{"delete", cost{13, 1093, 43, 0, 401, 1, 119, 7777}, func(int) []byte { return written("DELETE", "/api/chat/conversations/"+conversation(0), "") }},
 	}
