@@ -229,10 +229,10 @@ func TestReleaseWaitsForCI(t *testing.T) {
 	}
 	for name := range jobs {
 		at := name
-		for at != "" && at != "ci" && at != "notes" {
+		for at != "" && at != "ci" {
 			at = jobs[at].Needs
 		}
-		if at == "" {
+		if at == "" && name != "notes" { // which only reads
 			t.Errorf("the job %s does not wait for CI", name)
 		}
 	}
