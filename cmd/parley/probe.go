@@ -59,7 +59,9 @@ func probe(ctx context.Context, c config, with seams, stdout io.Writer) error {
 	trying.Wait()
 	failed, tried := 0, 0
 	for _, f := range found {
-		fmt.Fprintln(stdout, f.line(ctx))
+		if _, err := fmt.Fprintln(stdout, f.line(ctx)); err != nil {
+			return err
+		}
 		if f.try != nil {
 			tried++
 		}
