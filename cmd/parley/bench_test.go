@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -144,11 +143,11 @@ func spendingNow(b *testing.B) spending {
 	b.Helper()
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	var use syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+	processor, err := processorTime()
+	if err != nil {
 		b.Fatal(err)
 	}
-	return spending{time.Since(benchmarksBegan), time.Duration(use.Utime.Nano() + use.Stime.Nano()), memory.Mallocs, memory.TotalAlloc}
+	return spending{time.Since(benchmarksBegan), processor, memory.Mallocs, memory.TotalAlloc}
 }
 
 func (s spending) less(o spending) spending {
