@@ -47,6 +47,29 @@ func TestBlackHoleOfWarmConnections(t *testing.T) {
 	}
 }
 
+// A Redis that hangs and is then killed answers nothing in between.
+func TestBlackHoleIsRefused(t *testing.T) {
+	s, p := start(t)
+	for range 100 {
+		p.Set(faultproxy.Fault{})
+		var held []*client
+		for range 4 {
+			held = append(held, dial(t, p))
+		}
+		p.Set(faultproxy.BlackHole(faultproxy.Requests, faultproxy.AllConns))
+		for _, c := range held {
+			c.send("RAW", "+hello\r\n")
+		}
+		p.Set(faultproxy.Refuse())
+		for _, c := range held {
+			c.expectEnd("", faultproxy.RST)
+		}
+	}
+	if n := s.executed("RAW"); n != 0 {
+		t.Errorf("%d ran", n)
+	}
+}
+
 // A connection that Redis ends while a black hole has it stays open for the
 // client.
 func TestBlackHoleSwallowsTheEnd(t *testing.T) {

@@ -85,15 +85,24 @@ func (p *Proxy) Set(f Fault) {
 	if p.closed {
 		return
 	}
+	if f.door == shut { // first, or what the former fault holds back is answered in between
+		p.setDoor(f.door)
+		p.KillConns(RST)
+	}
 	p.mu.Lock()
 	former := p.fault.Swap(&active{Fault: f, boundary: p.opened, ended: make(chan struct{})})
 	p.mu.Unlock()
 	close(former.ended)
-	if err := p.entrance.set(f.door); err != nil {
-		p.tb.Errorf("change how the proxy listens: %v", err)
-	}
-	if f.door == shut {
+	if f.door != shut {
+		p.setDoor(f.door)
+	} else { // those that were being accepted when it was shut
 		p.KillConns(RST)
+	}
+}
+
+func (p *Proxy) setDoor(d door) {
+	if err := p.entrance.set(d); err != nil {
+		p.tb.Errorf("change how the proxy listens: %v", err)
 	}
 }
 
