@@ -23,7 +23,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "renews-the-ttl-at-half", Wrong: "It renews the time to live of a conversation once half of it is gone.",
-			Rules: []string{"S15.nine-tenths"},
+			Rules: []string{"S15.nine-tenths", "S25.lost"},
 			Break: breaking(renewsAtHalf),
 		},
 		{
@@ -33,7 +33,7 @@ func life() []Mutant {
 		},
 		{
 			Name: "does-not-store-the-status", Wrong: "It reports the new status and does not store it.",
-			Rules: []string{"S12.closed", "S12.owner", "S14.order", "S15.renewed", "S16.status", "S16.held", "S9.busy-closed"},
+			Rules: []string{"S12.closed", "S12.owner", "S14.order", "S15.renewed", "S16.status", "S16.held", "S9.busy-closed", "S15.nine-tenths"},
 			Break: breaking(func(m *broken, _ Options) {
 				m.status = func(ctx context.Context, o store.Owner, id string, s store.Status) (store.Conversation, error) {
 					c, err := m.Store.Conversation(ctx, o, id, store.Range{})

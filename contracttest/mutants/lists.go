@@ -38,7 +38,7 @@ func lists() []Mutant {
 		},
 		{
 			Name: "lists-what-has-expired", Wrong: "It adds the conversations that it has started, and that are gone, to the first page of a list.",
-			Rules: []string{"S2.owners", "S2.starting", "S8.failed-start", "S9.start", "S14.expired", "S14.vanishing", "S15.expires", "S17.delete", "S25.lost"},
+			Rules: []string{"S2.owners", "S2.starting", "S8.failed-start", "S9.start", "S14.expired", "S14.vanishing", "S15.expires", "S17.delete", "S25.lost", "S15.nine-tenths"},
 			Break: breaking(listsExpired),
 		},
 		{

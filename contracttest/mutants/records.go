@@ -27,7 +27,7 @@ func records() []Mutant {
 		},
 		{
 			Name: "hides-absence", Wrong: "It reports success for a conversation that does not exist.",
-			Rules: []string{"S2.absent", "S2.owners", "S2.starting", "S8.failed-start", "S9.start", "S15.expires", "S17.delete", "S25.lost"},
+			Rules: []string{"S2.absent", "S2.owners", "S2.starting", "S8.failed-start", "S9.start", "S15.expires", "S17.delete", "S25.lost", "S15.nine-tenths"},
 			Break: hiding(store.ErrNotFound),
 		},
 		{

@@ -49,7 +49,7 @@ func turns() []Mutant {
 				"S1.round-trip", "S1.no-alias", "S3.begin", "S5.complete", "S8.fail", "S6.complete-twice", "S7.stale",
 				"S7.lapsed", "S7.ended", "S11.repeat", "S11.repeat-lapsed", "S11.other", "S11.unheard", "S11.answered",
 				"S9.replay", "S9.replay-later", "S9.replay-closed", "S9.failed", "S9.lapsed", "S9.handed-on", "S10.mismatch",
-				"S15.renewed", "S16.held", "S10.start", "S13.pages", "S13.bytes", "S13.from", "S13.failures", "S9.kept", "S11.late",
+				"S15.renewed", "S16.held", "S10.start", "S13.pages", "S13.bytes", "S13.from", "S13.failures", "S9.kept", "S11.late", "S15.nine-tenths",
 			}, Cells: []Cell{{"slow", send}},
 			Break: breaking(func(m *broken, _ Options) {
 				m.complete = func(ctx context.Context, t store.Turn, c store.Completion) error {
