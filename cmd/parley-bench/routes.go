@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 const (
@@ -56,10 +57,14 @@ func (p plan) cells() []cell {
 			},
 		})
 	}
-	return append(all,
+	all = append(all,
 		cell{Route: "POST start", Connections: usual, Judged: true, holds: someMessage, request: always(http.MethodPost, "/api/chat/start", "{}")},
 		cell{Route: "POST orchestrate", Connections: usual, holds: someMessage, request: always(http.MethodPost, "/api/chat/orchestrate", `{"query":"hello there"}`)},
 	)
+	if p.JudgedOnly {
+		all = slices.DeleteFunc(all, func(c cell) bool { return !c.Judged })
+	}
+	return all
 }
 
 // always asks the same.
