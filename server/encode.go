@@ -103,7 +103,13 @@ func appendMessage(b []byte, m *store.Message) []byte {
 	if p := m.ExtractedPayload; p != nil {
 		b = appendText(append(b, `,"extractedPayload":{"source":`...), p.Source)
 		b = appendText(append(b, `,"confidence":`...), p.Confidence)
-		b = append(append(append(b, `,"data":`...), p.Data...), '}')
+		b = append(b, `,"data":`...)
+		if len(p.Data) > 0 {
+			b = append(b, p.Data...)
+		} else { // a legacy record may have none
+			b = append(b, "null"...)
+		}
+		b = append(b, '}')
 	}
 	b = appendSome(b, `,"agentError":`, m.AgentError)
 	b = appendSome(b, `,"traceId":`, m.TraceID)

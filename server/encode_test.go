@@ -99,6 +99,7 @@ func every(text, data string) store.Conversation {
 			{ID: "m0", Role: store.RoleUser, Kind: store.KindText, Text: text},
 			{ID: text, Turn: 1, Role: store.RoleAssistant, Kind: store.KindCard, CardJSON: json.RawMessage(data), CardID: text},
 			{ID: "m2", Turn: 12, Role: store.RoleAssistant, Kind: store.KindText, Text: text, AgentError: text, TraceID: text, Stopped: true, ExtractedPayload: &store.Payload{Source: text, Confidence: text, Data: json.RawMessage(data)}},
+			{ID: "m3", Turn: 12, Role: store.RoleUser, Kind: store.KindText, ExtractedPayload: &store.Payload{Source: text}},
 		},
 		Earlier: true, Later: true,
 	}

@@ -28,8 +28,8 @@ func partsOf(c config, with seams) (parts []part, closeAll func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, make := range []func(config, seams, *telemetry.Telemetry) ([]part, func(), error){keyParts, redisParts, agentParts} {
-		more, end, err := make(c, with, tel)
+	for _, open := range []func(config, seams, *telemetry.Telemetry) ([]part, func(), error){keyParts, redisParts, agentParts} {
+		more, end, err := open(c, with, tel)
 		if err != nil {
 			closeAll()
 			return nil, nil, err

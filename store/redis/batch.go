@@ -52,13 +52,7 @@ func (b *batch) send(ctx context.Context, c *client) error {
 	}
 	p := c.Pipeline()
 	_ = p.BatchProcess(ctx, cmds...) // only keeps them
-	_, err := p.Exec(ctx)
-	for _, cmd := range cmds {
-		if cmd.Err() != nil {
-			return nil
-		}
-	}
-	return err
+	return send(ctx, p)
 }
 
 // next is the reply to the next of the commands, or its error.
