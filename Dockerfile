@@ -11,7 +11,7 @@ ARG TARGETOS TARGETARCH
 # What parley_build_info says: --build-arg VERSION=v1.2.3 --build-arg COMMIT=$(git rev-parse HEAD).
 # The build's context has no repository to find it in.
 ARG VERSION="" COMMIT=""
-# The flags are those of .goreleaser.yaml, so that both make the same bytes.
+# The flags are those of .ci/goreleaser.yaml, so that both make the same bytes.
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
     -ldflags="-s -w -X main.builtVersion=$VERSION -X main.builtCommit=$COMMIT" -o /parley ./cmd/parley
 

@@ -122,7 +122,7 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) (s
 }
 
 // builtVersion is set by the linker when a release is made, in which the compiler has no
-// repository to ask (see .goreleaser.yaml).
+// repository to ask (see .ci/goreleaser.yaml).
 var builtVersion string
 
 // version is what the binary was built from.

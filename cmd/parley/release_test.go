@@ -31,7 +31,7 @@ type releaseBuild struct {
 func releaseBuilds(t *testing.T) []releaseBuild {
 	t.Helper()
 	var config struct{ Builds []releaseBuild }
-	if err := yaml.Unmarshal([]byte(repositoryFile(t, ".goreleaser.yaml")), &config); err != nil {
+	if err := yaml.Unmarshal([]byte(repositoryFile(t, ".ci/goreleaser.yaml")), &config); err != nil {
 		t.Fatal(err)
 	}
 	return config.Builds
