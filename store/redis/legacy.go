@@ -61,8 +61,7 @@ func (s *Store) convert(ctx context.Context, c *client, o store.Owner, old legac
 		elements = append(elements, wire.Element(m.Turn, e))
 		size += len(elements[len(elements)-1])
 	}
-	now, ttl := s.times()
-	args := []any{now, ttl, old.name, old.data, wire.MarksOf(elements)}
+	args := []any{s.time(), old.name, old.data, wire.MarksOf(elements)}
 	args = appendList(args, elements)
 	fields := wire.ImportFields(conv)
 	fields[wire.FieldBytes] = strconv.Itoa(size)

@@ -106,7 +106,7 @@ func TestDeleteBetweenReads(t *testing.T) {
 // The time that scripts write is formatted as wire.Time does.
 func TestScriptTimes(t *testing.T) {
 	s := newStore(t, redistest.Start(t).URL(), 5*time.Second)
-	text := newScript("clock").text + "return iso(tonumber(KEYS[1]))"
+	text := newScript("", "clock").text + "return iso(tonumber(KEYS[1]))"
 	days := []int64{0, 1, 58, 59, 60, 364, 365, 789, 11_016, 11_017, 20_512, 47_540, 47_541, 2_932_896}
 	for day := int64(19_700); day < 21_200; day++ {
 		days = append(days, day)

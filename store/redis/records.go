@@ -63,8 +63,7 @@ func (s *Store) SetStatus(ctx context.Context, o store.Owner, id string, status 
 	var c store.Conversation
 	err := s.do(ctx, o, "SetStatus", func(ctx context.Context, cl *client) error {
 		return s.converting(ctx, cl, o, id, func() error {
-			now, ttl := s.times()
-			r, err := s.eval(ctx, cl, s.scripts.status, s.at(o, id), now, ttl, string(status))
+			r, err := s.eval(ctx, cl, s.scripts.status, s.at(o, id), s.time(), string(status))
 			if err != nil {
 				return err
 			}

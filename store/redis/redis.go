@@ -89,7 +89,7 @@ func New(o Options) (*Store, error) {
 	if err := o.check(opt); err != nil {
 		return nil, err
 	}
-	s := &Store{scripts: newScripts(), prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes, replicas: o.WaitReplicas, large: o.Large}
+	s := &Store{prefix: o.Prefix, ttl: o.TTL, timeout: o.Timeout, maxWrite: o.MaxWriteBytes, replicas: o.WaitReplicas, large: o.Large}
 	s.addr, s.database = opt.Addr, strconv.Itoa(opt.DB)
 	if s.prefix == "" {
 		s.prefix = DefaultPrefix
@@ -99,6 +99,7 @@ func New(o Options) (*Store, error) {
 	if s.ttl <= 0 {
 		s.ttl = DefaultTTL
 	}
+	s.scripts = newScripts(s.ttl)
 	if s.timeout <= 0 {
 		s.timeout = DefaultTimeout
 	}
@@ -252,11 +253,10 @@ func keyNames() [keyRelay + 1]string {
 	}
 }
 
-// times is what scripts are told of time: nothing, so that they go by Redis's
-// clock, and the TTL in milliseconds.
-func (s *Store) times() (now string, ttl int64) {
-	if s.now != nil {
-		now = strconv.FormatInt(s.now().UnixMilli(), 10)
+// time is what scripts are told of time: nothing, so that they go by Redis's clock.
+func (s *Store) time() string {
+	if s.now == nil {
+		return ""
 	}
-	return now, s.ttl.Milliseconds()
+	return strconv.FormatInt(s.now().UnixMilli(), 10)
 }

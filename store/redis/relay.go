@@ -20,8 +20,7 @@ func (at spot) relayed() spot {
 // Publish implements store.Store. An entry that is published twice, because an
 // answer was lost, does no harm: entries say what they continue.
 func (s *Store) Publish(ctx context.Context, t store.Turn, e store.Entry) (kept bool, sig store.Signals, err error) {
-	now, ttl := s.times()
-	r, err := s.write(ctx, "Publish", s.scripts.publish, t, now, ttl, t.Token, store.RelayTime.Milliseconds(), bit(e.Snapshot), string(e.Data))
+	r, err := s.write(ctx, "Publish", s.scripts.publish, t, s.time(), t.Token, yesNo(e.Snapshot), string(e.Data))
 	if err != nil {
 		return false, sig, err
 	}
@@ -37,20 +36,11 @@ func signals(f []string) store.Signals {
 	return store.Signals{Listened: f[0] == "1", Stop: f[1] == "1"}
 }
 
-func bit(b bool) string {
-	if b {
-		return "1"
-	}
-	return "0"
-}
-
 // Follow implements store.Store.
 func (s *Store) Follow(ctx context.Context, f store.Follow) (out store.Relayed, err error) {
-	now, ttl := s.times()
 	at := s.at(f.Owner, f.Conversation).relayed()
 	err = s.do(ctx, f.Owner, "Follow", func(ctx context.Context, c *client) error {
-		r, err := s.eval(ctx, c, s.scripts.follow, at, now, ttl,
-			store.InterestTime.Milliseconds(), store.RelayTime.Milliseconds(), bit(f.New), f.From)
+		r, err := s.eval(ctx, c, s.scripts.follow, at, s.time(), yesNo(f.New), f.From)
 		if err == nil {
 			err = outcome(r)
 		}

@@ -6,7 +6,9 @@ import (
 	"embed"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -20,11 +22,20 @@ var scriptFiles embed.FS
 // script is a Lua script and the name Redis knows it by.
 type script struct{ text, sha string }
 
-// newScript puts a script together from files of scripts/, which say what they need
-// before them. A function that a script does not call is left out, because Redis makes
-// all of them anew for each call.
-func newScript(parts string) script {
+// constants are what every script of a store begins with: the TTL of conversations,
+// and what package store says. Those that only Redis reads are strings, as it takes them.
+func constants(ttl time.Duration) string {
+	return fmt.Sprintf("local ttl, leaseMs, relayMs, hearing, joining, interest, maxKeys, leftKeys = %d, '%d', '%d', %d, %d, %d, %d, %d\n",
+		ttl.Milliseconds(), store.LeaseTime.Milliseconds(), store.RelayTime.Milliseconds(), store.HearingTime.Milliseconds(),
+		store.JoinTime.Milliseconds(), store.InterestTime.Milliseconds(), store.MaxKeys, store.KeptKeys)
+}
+
+// newScript puts a script together from constants and files of scripts/, which say what
+// they need before them. A function that a script does not call is left out, because
+// Redis makes all of them anew for each call.
+func newScript(constants, parts string) script {
 	var text strings.Builder
+	text.WriteString(constants)
 	for part := range strings.FieldsSeq(parts) {
 		lines, err := scriptFiles.ReadFile("scripts/" + part + ".lua")
 		if err != nil {
@@ -43,19 +54,20 @@ type scripts struct {
 	publish, follow, stop, prune                   script
 }
 
-func newScripts() scripts {
+func newScripts(ttl time.Duration) scripts {
+	c := constants(ttl)
 	return scripts{
-		begin:    newScript("prelude clock record write owner bounds keys forget begin"),
-		complete: newScript("prelude clock record write bounds keys complete"),
-		fail:     newScript("prelude clock record write fail"),
-		renew:    newScript("prelude clock record owner signals renew"),
-		status:   newScript("prelude clock record write status"),
-		del:      newScript("prelude delete"),
-		imp:      newScript("prelude clock record write bounds import"),
-		publish:  newScript("prelude clock record signals publish"),
-		follow:   newScript("prelude clock record follow"),
-		stop:     newScript("prelude record stop"),
-		prune:    newScript("prelude owner prune"),
+		begin:    newScript(c, "prelude clock record write owner bounds keys forget begin"),
+		complete: newScript(c, "prelude clock record write bounds keys complete"),
+		fail:     newScript(c, "prelude clock record write fail"),
+		renew:    newScript(c, "prelude clock record owner signals renew"),
+		status:   newScript(c, "prelude clock record write status"),
+		del:      newScript(c, "prelude delete"),
+		imp:      newScript(c, "prelude clock record write bounds import"),
+		publish:  newScript(c, "prelude clock record signals publish"),
+		follow:   newScript(c, "prelude clock record follow"),
+		stop:     newScript(c, "prelude record stop"),
+		prune:    newScript(c, "prelude owner prune"),
 	}
 }
 

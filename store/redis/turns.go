@@ -42,15 +42,13 @@ func (s *Store) BeginTurn(ctx context.Context, b store.Begin) (store.Turn, error
 }
 
 func (s *Store) begin(ctx context.Context, c *client, b store.Begin, input []string, token string) (store.Turn, error) {
-	now, ttl := s.times()
 	var created map[string]string
 	if b.New {
 		created = wire.NewFields(b)
 	}
 	args := []any{
-		now, ttl, token, b.Fingerprint, wire.KeyTag(b),
-		store.LeaseTime.Milliseconds(), store.HearingTime.Milliseconds(), store.JoinTime.Milliseconds(), yesNo(b.New),
-		b.Limits.Turns, b.Limits.Bytes, b.Limits.Conversations, store.MaxKeys, store.KeptKeys,
+		s.time(), token, b.Fingerprint, wire.KeyTag(b), yesNo(b.New),
+		b.Limits.Turns, b.Limits.Bytes, b.Limits.Conversations,
 	}
 	args = appendList(args, input)
 	args = appendFields(args, created)
@@ -135,8 +133,8 @@ func about(t *store.Turn, f []string) error {
 	return nil
 }
 
-// yesNo is how a script is told yes or no.
-func yesNo(yes bool) string {
+// yesNo is how a script is told yes or no: as an argument, which costs no allocation.
+func yesNo(yes bool) any {
 	if yes {
 		return "1"
 	}
@@ -156,8 +154,7 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 	if err != nil {
 		return err
 	}
-	now, ttl := s.times()
-	args := []any{now, ttl, t.Token, store.RelayTime.Milliseconds(), string(c.Extra), yesNo(c.Unheard), yesNo(c.Ended)}
+	args := []any{s.time(), t.Token, string(c.Extra), yesNo(c.Unheard), yesNo(c.Ended)}
 	args = appendList(args, elements)
 	args = appendFields(args, wire.CompletionFields(t, c))
 	_, err = s.write(ctx, "CompleteTurn", s.scripts.complete, t, args...)
@@ -166,8 +163,7 @@ func (s *Store) CompleteTurn(ctx context.Context, t store.Turn, c store.Completi
 
 // FailTurn implements store.Store.
 func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error {
-	now, ttl := s.times()
-	_, err := s.write(ctx, "FailTurn", s.scripts.fail, t, now, ttl, t.Token, class)
+	_, err := s.write(ctx, "FailTurn", s.scripts.fail, t, s.time(), t.Token, class)
 	if t.New && errors.Is(err, store.ErrLost) {
 		return nil // it was removed, which is what was asked for
 	}
@@ -176,8 +172,7 @@ func (s *Store) FailTurn(ctx context.Context, t store.Turn, class string) error 
 
 // RenewLease implements store.Store.
 func (s *Store) RenewLease(ctx context.Context, t store.Turn) (store.Signals, error) {
-	now, ttl := s.times()
-	r, err := s.write(ctx, "RenewLease", s.scripts.renew, t, now, ttl, t.Token, store.LeaseTime.Milliseconds())
+	r, err := s.write(ctx, "RenewLease", s.scripts.renew, t, s.time(), t.Token)
 	if err != nil {
 		return store.Signals{}, err
 	}

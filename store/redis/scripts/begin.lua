@@ -1,13 +1,11 @@
 -- Begins, adopts or replays a turn.
--- ARGV: times, token, fingerprint, key tag or '', lease ms, ms for which an answer
---       that nobody heard is replayed, ms for which a repeat without a key joins, '1'
---       when the conversation is new, limits (turns, bytes, conversations; 0 for none),
---       how many keys there may be and how many are left when there are more,
---       messages, fields of a new conversation, fields of the workflow.
-local own, fp, key, leaseMs, hearing, joining, new, maxTurns, maxBytes, maxConvs, maxKeys, leftKeys = unpack(ARGV, 7, 18)
+-- ARGV: time, token, fingerprint, key tag or '', '1' when the conversation is new,
+--       limits (turns, bytes, conversations; 0 for none), messages, fields of a new
+--       conversation, fields of the workflow.
+local own, fp, key, new, maxTurns, maxBytes, maxConvs = unpack(ARGV, 6, 12)
 new, maxTurns, maxBytes, maxConvs = new == '1', tonumber(maxTurns), tonumber(maxBytes), tonumber(maxConvs)
 local keyed, input, created, workflow, at = key ~= '', nil, nil, nil, nil
-input, at = list(19)
+input, at = list(13)
 created, at = map(at)
 workflow = map(at)
 
@@ -76,7 +74,7 @@ else
   local repeated = recTurn == turn or not keyed and h.fp == fp
   if not keyed and repeated and h.unheard and h.unheard ~= '' then
     local heard = h.heardAt and h.heardAt ~= '' and h.heardAt
-    if not heard or now - heard < tonumber(hearing) then
+    if not heard or now - heard < hearing then
       local _, t, _, first, messages, extra = outcome(h, h.unheard)
       local answer = replay(t, extra, first, messages)
       if not heard then redis.call('HSET', conv, 'heardAt', string.format('%.0f', now)) end
@@ -121,7 +119,7 @@ end
 
 -- From here on it is written.
 if state == 'starting' then
-  starting(leaseMs)
+  starting()
   if remains then leave(id) end -- of one of that id, which has ended
   if not exists then redis.call('DEL', msgs, recs, marks) end -- what an eviction may have left
 end
@@ -142,7 +140,7 @@ elseif keyed then
   set.kt = turn
 end
 if keyed then
-  if not rec then forget(tonumber(maxKeys), leftKeys - 1) end
+  if not rec then forget() end
   remember(key, fp .. ' ' .. turn .. ' 0 0 0 ', rec and #rec or 0)
   set.key = key
 elseif h.key and h.key ~= '' and not adopted then -- a turn taken over keeps the key it was begun with

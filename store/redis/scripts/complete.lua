@@ -1,10 +1,10 @@
 -- Commits the agent's answer.
--- ARGV: times, token, ms that a relay is kept, extra, '1' when nobody heard of it,
---       '1' when the agent ended the conversation, messages, fields.
+-- ARGV: time, token, extra, '1' when nobody heard of it, '1' when the agent ended the
+--       conversation, messages, fields.
 -- KEYS: also the relay.
-local own, relayMs, extra, unheard, ended = unpack(ARGV, 7, 11)
+local own, extra, unheard, ended = unpack(ARGV, 6, 9)
 unheard, ended = unheard == '1', ended == '1'
-local answer, at = list(12)
+local answer, at = list(10)
 local set, relay = map(at), KEYS[#KEYS]
 
 if damaged then return say('CORRUPT') end

@@ -1,7 +1,7 @@
 -- Records that the agent gave no answer.
--- ARGV: times, token, class.
+-- ARGV: time, token, class.
 -- KEYS: also the relay.
-local own, class = ARGV[7], ARGV[8]
+local own, class = ARGV[6], ARGV[7]
 
 if damaged then return say('CORRUPT') end
 if not h then return say('NOTFOUND') end

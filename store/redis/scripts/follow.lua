@@ -1,9 +1,9 @@
 -- Tells of the last turn of a conversation what it has published, and lets its
 -- holder know that somebody follows it.
--- ARGV: times, ms for which it publishes then, ms that the relay is kept, '1' when a
---       conversation that is being started counts, position of the first entry.
+-- ARGV: time, '1' when a conversation that is being started counts, position of the
+--       first entry.
 -- KEYS: also the relay.
-local interest, relayMs, new, from = tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1', tonumber(ARGV[10])
+local new, from = ARGV[6] == '1', tonumber(ARGV[7])
 local relay = KEYS[#KEYS]
 
 if damaged then return say('CORRUPT') end

@@ -1,10 +1,10 @@
 -- Moves a legacy conversation to today's form, in one step, so that a delete
 -- comes either before or after: it must not be brought back.
--- ARGV: times, the name of the legacy record, the record as it was read, marks of turns,
+-- ARGV: time, the name of the legacy record, the record as it was read, marks of turns,
 --       messages, fields.
 -- KEYS: also the legacy record, and the index it is in.
-local name, legacy, where = unpack(ARGV, 7, 9)
-local history, at = list(10)
+local name, legacy, where = unpack(ARGV, 6, 8)
+local history, at = list(9)
 local set = map(at)
 
 if h then return say('OK') end

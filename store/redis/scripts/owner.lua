@@ -2,7 +2,7 @@
 
 -- starting notes for how long a conversation counts that is being started: as long
 -- as its lease. What has lapsed is dropped, and with the last lease all of it.
-local function starting(leaseMs)
+local function starting()
   redis.call('ZADD', starts, string.format('%.0f', now + leaseMs), id)
   redis.call('ZREMRANGEBYSCORE', starts, '-inf', string.format('%.0f', now))
   redis.call('PEXPIRE', starts, leaseMs)

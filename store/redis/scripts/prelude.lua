@@ -9,6 +9,9 @@
 -- script is put before by those parts alone that it uses (scripts.go), and asks for
 -- nothing twice.
 --
+-- Before it stands what is the same in each call (scripts.go): an argument is read from
+-- the wire, and made a string of Lua, each time.
+--
 -- KEYS: conversation hash, message list, idempotency records, lease,
 --       the owner's index, the owner's summaries, marks of turns, the owner's starts.
 -- ARGV: the call's own token, tenant, user, id of the conversation, and then

@@ -1,8 +1,8 @@
 -- Adds to what readers on other instances can follow of a turn. The relay is a list:
 -- the turn's token and the position of the first entry, then the entries.
--- ARGV: times, token, ms that it is kept, '1' for a snapshot, entry.
+-- ARGV: time, token, '1' for a snapshot, entry.
 -- KEYS: also the relay.
-local own, relayMs, snapshot, entry = ARGV[7], ARGV[8], ARGV[9] == '1', 'D' .. ARGV[10]
+local own, snapshot, entry = ARGV[6], ARGV[7] == '1', 'D' .. ARGV[8]
 local relay = KEYS[#KEYS]
 
 if damaged then return say('CORRUPT') end

@@ -56,12 +56,9 @@ if fields > 64 then -- a field for each turn that failed: they may be many
   h = {}
   for i = 1, #names do h[names[i]] = values[i] or nil end
 elseif fields > 0 then
-  local all = redis.call('HGETALL', conv)
-  h = { -- with room for what most have: a table that grows is copied at each step
-    v = nil, tenantId = nil, userId = nil, createdAt = nil, updatedAt = nil, status = nil, turns = nil, n = nil, state = nil,
-    fence = nil, token = nil, done = nil, fp = nil, key = nil, bytes = nil, at = nil, upstreamId = nil,
-  }
-  for i = 1, #all, 2 do h[all[i]] = all[i + 1] end
+  redis.setresp(3) -- in which Redis makes the table of names and values by itself
+  h = redis.call('HGETALL', conv).map
+  redis.setresp(2)
 end
 
 -- First each of its fields, and whether all are there that a record of its kind cannot

@@ -23,7 +23,9 @@ end
 
 -- commit writes fields, all by one command, and what a list shows of them.
 local function commit(set)
-  local flat, n = {}, 0
+  local flat, n = { -- with room for what most write: a table that grows is copied at each step
+    nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+  }, 0
   for name, value in pairs(set) do
     flat[n + 1], flat[n + 2], n = name, value, n + 2
     h[name] = value
