@@ -5,32 +5,7 @@ import (
 
 	"parley/server/copilot"
 	"parley/server/turn"
-	"parley/store"
 )
-
-// chatAnswer is the body of start, send and card-action.
-type chatAnswer struct {
-	Conversation string             `json:"conversationId"`
-	Messages     []store.Message    `json:"messages"`
-	Data         *store.Payload     `json:"extractedPayload,omitempty"` // that came without a message
-	State        turn.WorkflowState `json:"workflowState"`
-	Restarted    bool               `json:"conversationRestarted,omitempty"`
-	Stopped      bool               `json:"stopped,omitempty"` // by the user, before the agent had ended
-}
-
-func chatAnswerOf(a turn.Answer) chatAnswer {
-	return chatAnswer{Conversation: a.Conversation, Messages: a.Messages, Data: a.Data, State: a.State, Restarted: a.Restarted, Stopped: a.Stopped}
-}
-
-// orchestrateAnswer is the body of orchestrate.
-type orchestrateAnswer struct {
-	Conversation string             `json:"conversationId"`
-	Messages     []store.Message    `json:"messages"`
-	Payload      *store.Payload     `json:"extractedPayload"`
-	LatencyMs    int64              `json:"latencyMs"`
-	State        turn.WorkflowState `json:"workflowState"`
-	Restarted    bool               `json:"conversationRestarted,omitempty"`
-}
 
 // chatRoutes are the routes that ask for a turn.
 type chatRoutes struct {
@@ -139,10 +114,8 @@ func (c *chatRoutes) orchestrate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, r, a, orchestrateAnswer{
-		Conversation: a.Conversation, Messages: a.Messages, Payload: a.Payload(),
-		LatencyMs: a.LatencyMs, State: a.State, Restarted: a.Restarted,
-	})
+	body, err := encodeOrchestration(a)
+	return answer(w, r, a.Replayed, body, err)
 }
 
 // chat runs a turn and answers in the common form, as JSON or as a stream.
@@ -155,14 +128,19 @@ func (c *chatRoutes) chat(w http.ResponseWriter, r *http.Request, req *turn.Requ
 	if err != nil {
 		return err
 	}
-	return answer(w, r, a, chatAnswerOf(a))
+	body, err := encodeAnswer(a)
+	return answer(w, r, a.Replayed, body, err)
 }
 
-func answer(w http.ResponseWriter, r *http.Request, a turn.Answer, body any) error {
-	if a.Replayed {
+// answer writes the encoded answer of a turn, or returns the error of encoding it.
+func answer(w http.ResponseWriter, r *http.Request, replayed bool, body []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	if replayed {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
-	return respond(w, r, http.StatusOK, body)
+	return respondEncoded(w, r, http.StatusOK, body)
 }
 
 // newConversation makes the request of a route that starts a conversation.

@@ -100,21 +100,26 @@ func appendMessage(b []byte, m *store.Message) []byte {
 	b = appendSome(b, `,"text":`, m.Text)
 	b = appendRaw(b, `,"cardJson":`, m.CardJSON)
 	b = appendSome(b, `,"cardId":`, m.CardID)
-	if p := m.ExtractedPayload; p != nil {
-		b = appendText(append(b, `,"extractedPayload":{"source":`...), p.Source)
-		b = appendText(append(b, `,"confidence":`...), p.Confidence)
-		b = append(b, `,"data":`...)
-		if len(p.Data) > 0 {
-			b = append(b, p.Data...)
-		} else { // a legacy record may have none
-			b = append(b, "null"...)
-		}
-		b = append(b, '}')
+	if m.ExtractedPayload != nil {
+		b = appendPayload(append(b, `,"extractedPayload":`...), m.ExtractedPayload)
 	}
 	b = appendSome(b, `,"agentError":`, m.AgentError)
 	b = appendSome(b, `,"traceId":`, m.TraceID)
 	if m.Stopped {
 		b = append(b, `,"stopped":true`...)
+	}
+	return append(b, '}')
+}
+
+// appendPayload appends data that was found in an answer, by the names of store.Payload.
+func appendPayload(b []byte, p *store.Payload) []byte {
+	b = appendText(append(b, `{"source":`...), p.Source)
+	b = appendText(append(b, `,"confidence":`...), p.Confidence)
+	b = append(b, `,"data":`...)
+	if len(p.Data) > 0 {
+		b = append(b, p.Data...)
+	} else { // a legacy record may have none
+		b = append(b, "null"...)
 	}
 	return append(b, '}')
 }

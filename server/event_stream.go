@@ -96,12 +96,18 @@ func (e *eventStream) rest(messages []store.Message) {
 	}
 }
 
-// event writes one event. Encoded JSON has only the line break at its end.
+// event encodes and writes one event.
 func (e *eventStream) event(name string, data any) {
+	body, err := turn.EncodeJSON(data)
+	e.encoded(name, body, err)
+}
+
+// encoded writes one event, or keeps the error of encoding it. Encoded JSON has only the
+// line break at its end.
+func (e *eventStream) encoded(name string, body []byte, err error) {
 	if e.err != nil {
 		return
 	}
-	body, err := turn.EncodeJSON(data)
 	if err != nil {
 		e.err = fmt.Errorf("encode event: %w", err)
 		return

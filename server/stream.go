@@ -46,7 +46,8 @@ func lastEvent(out *eventStream, r *http.Request, a turn.Answer, err error) erro
 		}
 		out.rest(a.Messages[min(out.at.Messages, len(a.Messages)):]) // for a replay, all of them
 		out.remark = "server-timing " + serverTiming(x)
-		out.event(eventDone, chatAnswerOf(a))
+		body, encErr := encodeAnswer(a)
+		out.encoded(eventDone, body, encErr)
 	}
 	timing(w, x) // as a trailer
 	out.end()
