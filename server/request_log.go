@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"parley/server/turn"
 	"parley/store"
@@ -68,8 +70,20 @@ func (a *adapter) done(w *responseWriter, r *http.Request, err error) {
 		attrs = append(attrs, slog.String("error", safeText(err, d.Class)))
 	}
 	attrs = append(attrs, turn.Exception(err)...)
-	a.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
+	a.line(r.Context(), level, attrs)
 	a.cfg.OnDone(r.Context(), d)
+}
+
+// line writes the line of a request. Unlike slog.Logger, it does not look up what called
+// it: that takes a fifth of the time, and no line says it.
+func (a *adapter) line(ctx context.Context, level slog.Level, attrs []slog.Attr) {
+	h := a.cfg.Log.Handler()
+	if !h.Enabled(ctx, level) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), level, "request", 0)
+	line.AddAttrs(attrs...)
+	_ = h.Handle(ctx, line) // as slog.Logger: nobody could be told
 }
 
 // safeText is the part of an error that may be logged. Errors that have a row

@@ -84,9 +84,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		return nil, err
 	}
 	queue := NewLineQueue(o.Log)
-	lines := slog.NewJSONHandler(queue, &slog.HandlerOptions{Level: o.Level})
+	lines := newLineHandler(queue, o.Level)
 	p := &Provider{
-		lines: queue, Logs: traceHandler{lines}, Propagates: os.Getenv("OTEL_PROPAGATORS") != propagatesNothing,
+		lines: queue, Logs: lines, Propagates: os.Getenv("OTEL_PROPAGATORS") != propagatesNothing,
 		own: slog.New(&throttle{next: discreet{lines, secrets(os.Getenv)}, every: time.Minute, now: time.Now}),
 	}
 	want := wanted()
@@ -205,7 +205,7 @@ func (p *Provider) openLogs(ctx context.Context, want bool, res *resource.Resour
 		return fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
 	}
 	logs := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
-	p.Logs = teeHandler{traceHandler{lines}, otelslog.NewHandler(ServiceName, otelslog.WithLoggerProvider(logs))}
+	p.Logs = teeHandler{lines, otelslog.NewHandler(ServiceName, otelslog.WithLoggerProvider(logs))}
 	p.ends = append(p.ends, logs.Shutdown)
 	return nil
 }
