@@ -59,6 +59,9 @@ func FuzzParseBody(f *testing.F) {
 			if Class(err) != classInvalid || strings.Contains(err.Error(), "%!") {
 				t.Errorf("%q: %v", body, err)
 			}
+			if whole := len(body) == 0 || !utf8.Valid(body) || tooDeep(body) || json.Valid(body); whole == (reasonOf(err) == reasonBodyNotJSON) {
+				t.Errorf("%q: %s", body, reasonOf(err))
+			}
 			return
 		}
 		if !json.Valid(body) || !utf8.Valid(body) || bytes.TrimSpace(body)[0] != '{' {

@@ -13,10 +13,11 @@ const maxStep = 1 << 10 // characters
 // parseWorkflow reads the workflowContext of a body, nil when it has none.
 func parseWorkflow(body object) (*turn.WorkflowContext, error) {
 	const name = "workflowContext"
-	if !body.has(name) {
+	raw, ok := body.raw(name)
+	if !ok {
 		return nil, nil
 	}
-	o, err := parseObject(body.at(name), body.fields[name], "step", "constraints", "collectedData")
+	o, err := parseObject(body.at(name), raw, "step", "constraints", "collectedData")
 	if err != nil {
 		return nil, err
 	}
