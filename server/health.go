@@ -46,7 +46,8 @@ type Health struct {
 	class    string // failure class of the last probe, "" when connected
 	open     bool   // the last probe was refused by a circuit breaker
 	draining bool
-	upstream upstreamHealth
+	upstream string    // outcome of the last call of the agent
+	askedAt  time.Time // of that call's end; zero before the first
 	changes  stateLog
 }
 
@@ -76,7 +77,7 @@ func NewHealth(cfg HealthConfig) *Health {
 	}
 	now := cfg.Now()
 	return &Health{
-		cfg: cfg, began: now, state: disconnected, since: now, upstream: upstreamHealth{Outcome: "unknown"}, changes: stateLog{log: cfg.Log},
+		cfg: cfg, began: now, state: disconnected, since: now, upstream: "unknown", changes: stateLog{log: cfg.Log},
 	}
 }
 
@@ -175,7 +176,7 @@ func (h *Health) sawUpstream(class string) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.upstream = upstreamHealth{Outcome: class, At: isoTime(h.cfg.Now())}
+	h.upstream, h.askedAt = class, h.cfg.Now()
 }
 
 // storeHealth is the state of the store.
@@ -225,11 +226,14 @@ func (h *Health) report() healthReport {
 	r := healthReport{
 		Status: "ok", Redis: state,
 		Store:    storeHealth{Backend: h.cfg.Backend, Since: isoTime(h.since)},
-		Upstream: h.upstream, Version: h.cfg.Version, UptimeSeconds: int64(now.Sub(h.began).Seconds()),
+		Upstream: upstreamHealth{Outcome: h.upstream}, Version: h.cfg.Version, UptimeSeconds: int64(now.Sub(h.began).Seconds()),
 		Warnings: warnings,
 	}
 	if class != "" {
 		r.Store.LastError = &class
+	}
+	if !h.askedAt.IsZero() {
+		r.Upstream.At = isoTime(h.askedAt)
 	}
 	if state == connected {
 		took := millis(h.latency)

@@ -72,7 +72,7 @@ func TestHealthOfRedis(t *testing.T) {
 	health.Probe(t.Context())
 
 	w.must(502, send(w.start(), "x"))
-	if u := field[upstreamHealth](t, w.do(get("/health")), "upstream"); u.Outcome != "upstream_throttled" {
+	if u := field[upstreamHealth](t, w.do(get("/health")), "upstream"); u.Outcome != "upstream_throttled" || u.At == "" {
 		t.Errorf("upstream %+v", u)
 	}
 	asked := pings
