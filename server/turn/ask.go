@@ -35,9 +35,12 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 	work, refuse, release := r.renewLease(work, t)
 	defer release()
 
-	class := r.cfg.Class(ErrPanic) // the failure class; of a panic unless the code below sets another
+	class, panicked := "", true // the failure class, or ""
 	defer func() {
 		release()
+		if panicked {
+			class = r.cfg.Class(ErrPanic)
+		}
 		if class != "" {
 			r.fail(ctx, p, held, class)
 		}
@@ -52,21 +55,21 @@ func (r *Runner) ask(ctx context.Context, p *Progress, req *Request, user []stor
 	case err == nil:
 		r.cfg.OnAgent("")
 		done, ex = said.completion(req, user, held)
-		class = ""
 	case errors.Is(cause, stoppedError{}):
 		said.stop()
 		done, ex = said.completion(req, user, held)
-		class, err = "", nil
+		err = nil
 	case isVoid(cause):
 		// Another turn took over, or the conversation was deleted or lost: this turn
 		// can no longer be recorded as failed.
-		class, err = "", cause
+		err = cause
 	case errors.Is(cause, ErrShuttingDown):
 		class, err = r.cfg.Class(cause), cause
 	default:
 		class = r.cfg.Class(err)
 		r.cfg.OnAgent(class)
 	}
+	panicked = false
 	return done, ex, err
 }
 
