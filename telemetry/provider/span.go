@@ -210,16 +210,12 @@ func (s *span) EndTime() time.Time {
 	return s.end
 }
 
-// Attributes implements sdktrace.ReadOnlySpan. See recorded.
+// Attributes implements sdktrace.ReadOnlySpan.
 func (s *span) Attributes() []attribute.KeyValue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Concat(s.attributes, s.later)
 }
-
-// recorded gives the attributes of a span that has ended in the two parts in which they
-// are kept, which saves a copy.
-func (s *span) recorded() (first, later []attribute.KeyValue) { return s.attributes, s.later }
 
 // Links implements sdktrace.ReadOnlySpan.
 func (s *span) Links() []sdktrace.Link {

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// sent is a client that keeps a copy of what it is to send.
+// sent is a client that keeps what a collector would read of what it is to send.
 type sent struct {
 	batches []*tracepb.ResourceSpans
 	starts  int
@@ -31,7 +31,12 @@ func (c *sent) Start(context.Context) error { c.starts++; return nil }
 func (c *sent) Stop(context.Context) error  { c.stops++; return nil }
 func (c *sent) UploadTraces(_ context.Context, list []*tracepb.ResourceSpans) error {
 	for _, r := range list {
-		c.batches = append(c.batches, proto.Clone(r).(*tracepb.ResourceSpans))
+		var read tracepb.ResourceSpans
+		bytes, err := proto.Marshal(r)
+		if err = errors.Join(err, proto.Unmarshal(bytes, &read)); err != nil {
+			return err
+		}
+		c.batches = append(c.batches, &read)
 	}
 	return c.err
 }
@@ -66,12 +71,11 @@ func batchOf(n int) []sdktrace.ReadOnlySpan {
 	alone.End()
 	_, other := p.Tracer("another scope").Start(remote(trace.FlagsSampled), "of another scope")
 	other.End()
-	all := out.Ended()
-	return append(all, tracetest.SpanStubFromReadOnlySpan(all[len(all)-1]).Snapshot()) // one that is not of tracers
+	return out.Ended()
 }
 
 // What is sent is the same as the SDK's own exporter sends, batch after batch, although
-// the messages are used again.
+// the bytes are written by hand and their memory is used again.
 func TestSpansAreSentAsBySDK(t *testing.T) {
 	var own, sdk sent
 	ours, theirs := &spanExporter{client: &own}, otlptrace.NewUnstarted(&sdk)
@@ -105,28 +109,47 @@ func TestSpanExporterEnds(t *testing.T) {
 	}
 }
 
-// A large batch does not keep its messages for good, and the usual one does.
-func TestMessagesAreBounded(t *testing.T) {
-	var s slab[int]
-	for _, n := range []int{1, slabChunk, slabChunk + 1, maxIdleMessages, maxIdleMessages + 1} {
-		seen := map[*int]bool{}
-		for range n {
-			seen[s.next()] = true
-		}
-		if len(seen) != n {
-			t.Errorf("%d values for %d", len(seen), n)
-		}
-		s.reset()
-		if kept := len(s.chunks) * slabChunk; kept > maxIdleMessages || n <= maxIdleMessages && kept < n {
-			t.Errorf("%d are kept after %d", kept, n)
-		}
-	}
+// No message is made for a span, and a large batch does not keep its memory for good.
+func TestBatchIsWrittenInPlace(t *testing.T) {
 	e := &spanExporter{client: nowhere{}}
 	tracer, _, out := behind(sdktrace.AlwaysSample(), 1)
 	request(tracer, 2)
 	batch := slices.Repeat(out.Ended(), 100)
-	if allocs := testing.AllocsPerRun(20, func() { _ = e.ExportSpans(context.Background(), batch) }); allocs > float64(len(batch))/10 {
+	if allocs := testing.AllocsPerRun(20, func() { _ = e.ExportSpans(context.Background(), batch) }); allocs > 10 {
 		t.Errorf("%v allocations for %d spans", allocs, len(batch))
+	}
+	if cap(e.bytes) == 0 {
+		t.Error("the usual batch keeps no memory")
+	}
+	large := slices.Repeat(batch, maxIdleBatch/cap(e.bytes)+2)
+	if err := e.ExportSpans(t.Context(), large); err != nil || cap(e.bytes) > maxIdleBatch {
+		t.Errorf("%v, %d bytes are kept after a large batch", err, cap(e.bytes))
+	}
+}
+
+// One text that is no UTF-8 does not cost the spans beside it: a collector cannot read
+// what has one.
+func TestSpansAreTexts(t *testing.T) {
+	var client sent
+	out := tracetest.NewSpanRecorder()
+	p := &tracers{sampler: sdktrace.AlwaysSample(), tail: newTailSampler(out.OnEnd, maxTraces), limits: limits{sdktrace.NewSpanLimits()}}
+	_, s := p.Tracer("x").Start(t.Context(), "a\xff", trace.WithAttributes(attribute.String("b\xff", "c\xff")))
+	s.End()
+	if err := (&spanExporter{client: &client}).ExportSpans(t.Context(), out.Ended()); err != nil {
+		t.Fatal(err)
+	}
+	read := client.batches[0].ScopeSpans[0].Spans[0]
+	if a := read.Attributes[0]; read.Name != "a\uFFFD" || a.Key != "b\uFFFD" || a.Value.GetStringValue() != "c\uFFFD" {
+		t.Errorf("%v", read)
+	}
+}
+
+// Only what tracers made can be written.
+func TestForeignSpansAreAnError(t *testing.T) {
+	var client sent
+	foreign := tracetest.SpanStubFromReadOnlySpan(batchOf(0)[0]).Snapshot()
+	if err := (&spanExporter{client: &client}).ExportSpans(t.Context(), []sdktrace.ReadOnlySpan{foreign}); !errors.Is(err, errForeignSpan) || len(client.batches) != 0 {
+		t.Errorf("%v, %d batches", err, len(client.batches))
 	}
 }
 
