@@ -19,7 +19,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/contrib/bridges/otelslog"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/contrib/instrumentation/runtime"
 	"go.opentelemetry.io/otel"
@@ -204,9 +203,8 @@ func (p *Provider) openLogs(ctx context.Context, want bool, res *resource.Resour
 	if err != nil {
 		return fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
 	}
-	logs := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
-	p.Logs = teeHandler{lines, otelslog.NewHandler(ServiceName, otelslog.WithLoggerProvider(logs))}
-	p.ends = append(p.ends, logs.Shutdown)
+	export, end := newExportHandler(sdklog.NewBatchProcessor(exporter), res)
+	p.Logs, p.ends = teeHandler{lines, export}, append(p.ends, end)
 	return nil
 }
 
