@@ -24,7 +24,7 @@ func (t *Telemetry) Agent(a copilot.Agent, address string) copilot.Agent {
 	attrs := append([]attribute.KeyValue{
 		keyGenOperation.String(genInvokeAgent), keyGenProvider.String(genProvider),
 	}, serverOf(address)...)
-	return &observedAgent{t: t, next: a, start: []trace.SpanStartOption{clientKind[0], trace.WithAttributes(attrs...)}}
+	return &observedAgent{t: t, next: a, start: newSpanStart(genInvokeAgent, trace.SpanKindClient, attrs)}
 }
 
 // The calls of an agent.
@@ -36,7 +36,7 @@ const (
 type observedAgent struct {
 	t     *Telemetry
 	next  copilot.Agent
-	start []trace.SpanStartOption // of every span
+	start *spanStart // of every span
 }
 
 var _ copilot.Agent = (*observedAgent)(nil)
@@ -85,7 +85,7 @@ func (c *agentCall) Value(key any) any {
 func (d *observedAgent) observe(ctx context.Context, op string, call func(context.Context) iter.Seq2[copilot.Event, error]) iter.Seq2[copilot.Event, error] {
 	return func(yield func(copilot.Event, error) bool) {
 		c := &agentCall{t: d.t, op: op, began: time.Now()}
-		ctx, span := d.t.tracer.Start(ctx, genInvokeAgent, d.start...)
+		ctx, span := d.t.start(ctx, d.start)
 		c.Context, c.span = ctx, span
 		d.t.asking.of(struct{}{}).Add(1)
 		defer c.end(ctx)

@@ -67,9 +67,8 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 		s := t.startOf(hr)
 		active := t.active.of(activeSet{s.method, s.scheme})
 		active.Add(1)
-		start := t.starts.of(s, t.address)
-		ctx, options := t.caller(hr, start.options)
-		ctx, span := t.tracer.Start(ctx, start.name, options...)
+		ctx, links := t.caller(hr)
+		ctx, span := t.start(ctx, t.starts.of(s, t.address), links...)
 		r := &request{Context: ctx, outcome: Outcome{Class: classPanic, Route: s.route, API: true}}
 		inner := hr.WithContext(r)
 		defer func() {
@@ -95,24 +94,24 @@ func (t *Telemetry) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// caller returns the context and the options with which the span of a request starts:
-// in the caller's trace, or in one of our own.
-func (t *Telemetry) caller(hr *http.Request, options []trace.SpanStartOption) (context.Context, []trace.SpanStartOption) {
+// caller returns the context in which the span of a request starts, in the caller's trace
+// or in one of our own, and the link to the caller's then.
+func (t *Telemetry) caller(hr *http.Request) (context.Context, []trace.SpanStartOption) {
 	ctx := hr.Context()
 	if t.trust == TrustNone {
-		return ctx, options
+		return ctx, nil
 	}
 	theirs := t.propagator.Extract(ctx, carrier(hr.Header))
 	if t.trust == TrustParent {
-		return theirs, options
+		return theirs, nil
 	}
 	sc := trace.SpanContextFromContext(theirs)
 	if !sc.IsRemote() {
-		return ctx, options
+		return ctx, nil
 	}
 	// Only the ids: a stranger's flags and tracestate must not reach an exporter.
 	link := trace.NewSpanContext(trace.SpanContextConfig{TraceID: sc.TraceID(), SpanID: sc.SpanID(), Remote: true})
-	return ctx, append(options, trace.WithLinks(trace.Link{SpanContext: link}))
+	return ctx, []trace.SpanStartOption{trace.WithLinks(trace.Link{SpanContext: link})}
 }
 
 // propagate only reads the trace context of a caller that is trusted, so that it

@@ -65,27 +65,21 @@ func (s requestStart) attributes(address string) []attribute.KeyValue {
 // starts caches how the spans of requests start, as sets does for measurements.
 type starts struct {
 	mu    sync.RWMutex
-	known map[requestStart]spanStart
+	known map[requestStart]*spanStart
 }
 
-type spanStart struct {
-	name    string
-	options []trace.SpanStartOption
-}
-
-func (c *starts) of(s requestStart, address string) spanStart {
+func (c *starts) of(s requestStart, address string) *spanStart {
 	c.mu.RLock()
-	known, ok := c.known[s]
+	known := c.known[s]
 	c.mu.RUnlock()
-	if ok {
+	if known != nil {
 		return known
 	}
-	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(s.attributes(address)...)}
-	known = spanStart{s.name(s.route), options[:len(options):len(options)]} // whoever appends gets a copy
+	known = newSpanStart(s.name(s.route), trace.SpanKindServer, s.attributes(address))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil {
-		c.known = map[requestStart]spanStart{}
+		c.known = map[requestStart]*spanStart{}
 	}
 	c.known[s] = known
 	return known

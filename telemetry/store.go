@@ -68,26 +68,26 @@ var storeMethods = [...]string{
 
 // storeMethod is what is known about a call before it is made.
 type storeMethod struct {
-	name  string                  // of the span
-	start []trace.SpanStartOption // with all attributes, because samplers see no later ones
+	start *spanStart // with all attributes, because samplers see no later ones
 	key   storeSet
 	done  set                  // of a call without an error
 	attrs []attribute.KeyValue // of the spans of its attempts
 }
 
 func (t *Telemetry) storeMethod(method string, o StoreOptions) storeMethod {
-	m := storeMethod{name: method, key: storeSet{system: o.System, operation: method, method: method, address: o.Address, port: o.Port}}
+	name := method
+	m := storeMethod{key: storeSet{system: o.System, operation: method, method: method, address: o.Address, port: o.Port}}
 	kind := trace.SpanKindInternal
 	if o.Operation != nil {
 		kind = trace.SpanKindClient
 		m.key.operation, m.key.script = o.Operation(method)
-		m.name = m.key.operation
+		name = m.key.operation
 		if m.key.script != "" {
-			m.name += " " + m.key.script
+			name += " " + m.key.script
 		}
 	}
 	attrs := text(m.key.attributes(), keyNamespace, o.Namespace)
-	m.start = []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attrs...)}
+	m.start = newSpanStart(name, kind, attrs)
 	for _, a := range attrs {
 		if a.Key != keyOperation && a.Key != keyProcedure { // an attempt may be of another command
 			m.attrs = append(m.attrs, a)
@@ -168,13 +168,13 @@ func (d *observedStore) begin(ctx context.Context, method int) (context.Context,
 	unasked := method == callPing || method == callShards || method == callPublish || method == callFollow
 	if !unasked || trace.SpanContextFromContext(ctx).IsValid() {
 		var span trace.Span
-		ctx, span = d.t.tracer.Start(ctx, c.method.name, c.method.start...)
+		ctx, span = d.t.start(ctx, c.method.start)
 		c.span = span
 	}
 	if method == callComplete || method == callFail { // only these are ever made late
 		if by := store.AwaitedBy(ctx); by != nil {
 			link := trace.WithLinks(trace.Link{SpanContext: c.span.SpanContext()})
-			_, span := d.t.tracer.Start(by, c.method.name, append(slices.Clone(c.method.start), link)...)
+			_, span := d.t.start(by, c.method.start, link)
 			c.also = span
 		}
 	}

@@ -79,6 +79,7 @@ const (
 // Telemetry is safe for use from many goroutines.
 type Telemetry struct {
 	tracer     trace.Tracer
+	configured ConfiguredTracer // the tracer, if it is one; else nil
 	meter      metric.Meter
 	propagator propagation.TraceContext
 	class      func(error) string
@@ -123,6 +124,7 @@ func New(o Options) (*Telemetry, error) {
 		silent:   o.NoPropagation,
 		off:      off,
 	}
+	t.configured, _ = t.tracer.(ConfiguredTracer)
 	for _, c := range o.Classes {
 		t.failed[c.Name] = c.SpanError
 	}

@@ -33,7 +33,7 @@ type span struct {
 	end        time.Time // zero until it ends; nothing changes afterwards
 	name       string
 	status     sdktrace.Status
-	attributes []attribute.KeyValue // that it started with
+	attributes []attribute.KeyValue // that it started with, as others did: they are not changed in place
 	later      []attribute.KeyValue // that it got since; no key is in both, or twice
 	events     []sdktrace.Event
 	links      []sdktrace.Link
@@ -95,8 +95,11 @@ func (s *span) SetAttributes(list ...attribute.KeyValue) {
 			continue
 		}
 		a = shortened(a, limits.AttributeValueLengthLimit)
-		if known := s.attribute(a.Key); known != nil {
-			*known = a
+		if i := indexOf(s.later, a.Key); i >= 0 {
+			s.later[i] = a
+		} else if i := indexOf(s.attributes, a.Key); i >= 0 {
+			s.attributes = slices.Clone(s.attributes)
+			s.attributes[i] = a
 		} else if limits.AttributeCountLimit >= 0 && len(s.attributes)+len(s.later) >= limits.AttributeCountLimit {
 			s.dropped.attributes++
 		} else {
@@ -105,16 +108,14 @@ func (s *span) SetAttributes(list ...attribute.KeyValue) {
 	}
 }
 
-// attribute finds an attribute; nil if there is none.
-func (s *span) attribute(key attribute.Key) *attribute.KeyValue {
-	for _, list := range [...][]attribute.KeyValue{s.attributes, s.later} {
-		for i := range list {
-			if list[i].Key == key {
-				return &list[i]
-			}
+// indexOf is where an attribute is in a list; -1 if it is not.
+func indexOf(list []attribute.KeyValue, key attribute.Key) int {
+	for i := range list {
+		if list[i].Key == key {
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
 // spanEvents is how many events a span has that has any.
@@ -182,7 +183,7 @@ func (s *span) addChild() {
 
 // failed reports whether a span that has ended has an error.type or the status Error.
 func (s *span) failed() bool {
-	return s.status.Code == codes.Error || s.attribute(semconv.ErrorTypeKey) != nil
+	return s.status.Code == codes.Error || indexOf(s.later, semconv.ErrorTypeKey) >= 0 || indexOf(s.attributes, semconv.ErrorTypeKey) >= 0
 }
 
 // The rest is sdktrace.ReadOnlySpan.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -245,5 +246,30 @@ func TestSpansAreSafe(t *testing.T) {
 			})
 		}
 		all.Wait()
+	}
+}
+
+// Spans that start with one configuration share its attributes, until one of them gets
+// another value.
+func TestSpansShareWhatTheyStartWith(t *testing.T) {
+	tracer, _, out := behind(sdktrace.AlwaysSample(), 1)
+	configured := tracer.(interface {
+		StartConfigured(context.Context, string, *trace.SpanConfig) (context.Context, trace.Span)
+	})
+	config := trace.NewSpanStartConfig(trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attribute.String("a", "1"), attribute.String("b", "2")))
+	for _, v := range []string{"3", ""} {
+		_, s := configured.StartConfigured(t.Context(), "x", &config)
+		if v != "" {
+			s.SetAttributes(attribute.String("b", v), attribute.String("c", v))
+		}
+		s.End()
+	}
+	for i, want := range [][]attribute.KeyValue{
+		{attribute.String("a", "1"), attribute.String("b", "3"), attribute.String("c", "3")},
+		{attribute.String("a", "1"), attribute.String("b", "2")},
+	} {
+		if s := out.Ended()[i]; !slices.Equal(s.Attributes(), want) || s.SpanKind() != trace.SpanKindClient || s.Name() != "x" {
+			t.Errorf("span %d is %q of kind %v with %v", i, s.Name(), s.SpanKind(), s.Attributes())
+		}
 	}
 }

@@ -48,6 +48,12 @@ type tracer struct {
 // Start implements trace.Tracer.
 func (t *tracer) Start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
 	config := trace.NewSpanStartConfig(options...)
+	return t.StartConfigured(ctx, name, &config)
+}
+
+// StartConfigured implements telemetry.ConfiguredTracer: the configuration is shared by
+// any number of spans.
+func (t *tracer) StartConfigured(ctx context.Context, name string, config *trace.SpanConfig) (context.Context, trace.Span) {
 	above := trace.SpanFromContext(ctx)
 	local, _ := above.(*span)
 	if local != nil {
@@ -76,7 +82,7 @@ func (t *tracer) Start(ctx context.Context, name string, options ...trace.SpanSt
 	})
 	s.SetAttributes(decided.Attributes...)
 	if s.attributes == nil && t.provider.limits.allow(config.Attributes()) {
-		s.attributes = config.Attributes() // the config's own copy
+		s.attributes = config.Attributes()
 	} else {
 		s.SetAttributes(config.Attributes()...)
 	}
