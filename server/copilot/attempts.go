@@ -81,7 +81,7 @@ func (a *attempts) once() (*http.Response, *sending, error) {
 	ctx := httptrace.WithClientTrace(a.ctx, s.trace())
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(c.method, http.MethodPost), c.url, http.NoBody)
 	if err != nil {
-		s.state.Store(bodyRead) // to try again would be in vain
+		s.begun.Store(true) // to try again would be in vain
 		return nil, s, err
 	}
 	if len(c.body) > 0 {

@@ -17,38 +17,21 @@ import (
 // So it gets a body that it can read once.
 type sending struct {
 	body      bytes.Reader
-	state     atomic.Int32
 	asked     atomic.Bool // the transport has looked for a connection
 	connected atomic.Bool // and found one
-	http2     atomic.Bool // of which the last was HTTP/2
+	begun     atomic.Bool // the body came next, or may have been sent
+	http2     atomic.Bool // the last connection was HTTP/2
 	again     atomic.Bool // the transport wanted the body a second time
 }
-
-// States of a body.
-const (
-	bodyUnread int32 = iota
-	bodyRead         // some of it was taken, to be sent
-	bodyBarred       // nothing was, and nothing will be
-)
 
 // errBodyAgain stops a transport that wants to send a request again.
 var errBodyAgain = errors.New("request was not taken")
 
-// Read implements io.Reader.
-func (s *sending) Read(p []byte) (int, error) {
-	s.state.CompareAndSwap(bodyUnread, bodyRead)
-	if s.state.Load() == bodyBarred {
-		return 0, errBodyAgain
-	}
-	return s.body.Read(p)
-}
-
-// Close implements io.Closer.
-func (s *sending) Close() error { return nil }
-
-// into makes s the body of a request.
+// into makes what is sent the body of a request. net/http writes headers and body at
+// once if it knows that the body is in memory, which it does of few types. For any other
+// it writes twice, and both sides pay for two packets.
 func (s *sending) into(req *http.Request) {
-	req.Body, req.ContentLength = s, s.body.Size()
+	req.Body, req.ContentLength = io.NopCloser(&s.body), s.body.Size()
 	req.GetBody = func() (io.ReadCloser, error) {
 		s.again.Store(true)
 		return nil, errBodyAgain
@@ -67,6 +50,7 @@ func (s *sending) trace() *httptrace.ClientTrace {
 				s.http2.Store(true)
 			}
 		},
+		WroteHeaders: func() { s.begun.Store(true) },
 	}
 }
 
@@ -75,14 +59,11 @@ func (s *sending) unconnected(err error) bool {
 	return !s.connected.Load() && (s.asked.Load() || isDialError(err))
 }
 
-// untaken reports whether the agent certainly has nothing of a request that
-// failed on a connection, of which a transport must have told: no byte of its body was taken, or net/http wanted to
-// send it again over HTTP/1, which it does with a POST only when it had written
-// nothing to a connection that was kept from an earlier request.
+// untaken reports whether the agent certainly has nothing of a request that failed on a
+// connection, of which a transport must have told: it never came to the body, or
+// net/http wanted to send it again over HTTP/1, which it does with a POST only when it
+// had written nothing to a connection that was kept from an earlier request. When
+// net/http gives an error back, it is at work on the request no more.
 func (s *sending) untaken() bool {
-	if !s.connected.Load() {
-		return false
-	}
-	s.state.CompareAndSwap(bodyUnread, bodyBarred) // a transport may still be at work on it
-	return s.state.Load() == bodyBarred || s.again.Load() && !s.http2.Load()
+	return s.connected.Load() && (!s.begun.Load() || s.again.Load() && !s.http2.Load())
 }

@@ -153,7 +153,7 @@ func TestStaleConnection(t *testing.T) {
 		{"none", 0, 0, nil, 1},
 		{"one", 1, 0, nil, 1},
 		{"two", 2, 0, nil, 1},
-		{"header taken", 1, 1, copilot.ErrInterrupted, 0},
+		{"some taken", 1, 1, copilot.ErrInterrupted, 0},
 		{"too many", 3, 0, copilot.ErrUnreachable, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -186,7 +186,11 @@ func TestStaleConnection(t *testing.T) {
 			running.Wait()
 			left, after = tt.stale, tt.after
 			before := sent(emu, emulator.KindTurn)
-			o := collect(t, c.Turn(t.Context(), turn(ids[0], "hello")))
+			text := "hello"
+			if tt.after > 0 {
+				text = strings.Repeat("hello ", 1<<10) // more than the transport writes at once
+			}
+			o := collect(t, c.Turn(t.Context(), turn(ids[0], text)))
 			if (o.err == nil) != (tt.want == nil) || o.err != nil && !errors.Is(o.err, tt.want) {
 				t.Errorf("error = %+v", o.err)
 			}
@@ -207,4 +211,25 @@ func (c *staleConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// TestRequestIsOneWrite: each write costs a system call and a packet, on both sides.
+// HTTP/2 has two frames for a request, and writes each by itself.
+func TestRequestIsOneWrite(t *testing.T) {
+	var writes atomic.Int64
+	c := to(t, emulator.New(emulator.Options{}), func(o *copilot.Options) {
+		tr := copilot.NewTransport()
+		dial := tr.DialContext
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			return &staleConn{Conn: conn, fail: func() error { writes.Add(1); return nil }}, err
+		}
+		o.Transport = tr
+	})
+	id := open(t, c)
+	before := writes.Load()
+	collect(t, c.Turn(t.Context(), turn(id, "hello")))
+	if n := writes.Load() - before; n != 1 {
+		t.Errorf("%d writes for a turn", n)
+	}
 }

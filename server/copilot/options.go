@@ -12,8 +12,9 @@ import (
 type Options struct {
 	Endpoint Endpoint
 	// Transport carries the requests; nil means NewTransport(). It must not
-	// repeat requests that the agent may have seen. Redirects are never
-	// followed: a second request could run the turn twice, and would carry the
+	// repeat requests that the agent may have seen. One that reports its connections to
+	// an httptrace.ClientTrace must report that it wrote the headers as well, before it
+	// reads the body. Redirects are never followed: a second request could run the turn twice, and would carry the
 	// token elsewhere.
 	Transport http.RoundTripper
 	UserAgent string // empty for "parley"
