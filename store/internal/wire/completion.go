@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strconv"
 
 	"parley/store"
@@ -11,16 +12,20 @@ import (
 // with its first turn name their own.
 func Elements(t store.Turn, c store.Completion) ([]string, error) {
 	out := make([]string, 0, len(c.Messages))
-	for _, m := range c.Messages {
+	var b []byte
+	for i := range c.Messages {
+		m := &c.Messages[i]
 		turn := t.Number
 		if c.Turns > 0 {
 			turn = m.Turn
 		}
-		encoded, err := EncodeMessage(m)
-		if err != nil {
+		b = slices.Grow(b[:0], messageSize+len(m.Text))
+		b = append(strconv.AppendInt(b, int64(turn), 10), ' ')
+		var err error
+		if b, err = appendMessage(b, m); err != nil {
 			return nil, err
 		}
-		out = append(out, Element(turn, encoded))
+		out = append(out, string(b))
 	}
 	return out, nil
 }

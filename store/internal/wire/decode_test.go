@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"parley/store"
 )
 
 // FuzzDecodeElement holds the decoding of messages to the standard library's: what it
@@ -40,6 +42,43 @@ func FuzzDecodeElement(f *testing.F) {
 			t.Errorf("%q: %+v, the standard library reads %+v", encoded, got, want.Message)
 		}
 	})
+}
+
+// FuzzEncodeMessage holds what is written to what the standard library writes: both read
+// the same, and a text that is as it was said is not longer.
+func FuzzEncodeMessage(f *testing.F) {
+	f.Add("1", "user", "a\nb \u00e9 \U0001F600 \"quoted\" <b>&\u2028\x7f\x00", "", "", false)
+	f.Add("1", "assistant", "", "", "", false)
+	f.Add("1", "assistant", "Error code: X", "", "X", false)
+	f.Add("1", "assistant", "a", `{"a": [1]}`, "", false)
+	f.Add("1", "assistant", "a", "", "", true)
+	f.Add("\xff", "user", "a\xffb", "", "", false)
+	f.Fuzz(func(t *testing.T, id, role, text, card, code string, stopped bool) {
+		m := store.Message{ID: id, Role: store.Role(role), Kind: store.KindText, Text: text, AgentError: code, Stopped: stopped}
+		if card != "" {
+			m.CardJSON = json.RawMessage(card)
+		}
+		want, err := json.Marshal(message{Message: m})
+		got, gotErr := EncodeMessage(m)
+		if (err == nil) != (gotErr == nil) || len(got) > len(want) {
+			t.Fatalf("%+v: %q, %v, the standard library writes %q, %v", m, got, gotErr, want, err)
+		}
+		var a, b message
+		if err == nil && (json.Unmarshal([]byte(got), &a) != nil || json.Unmarshal(want, &b) != nil || !reflect.DeepEqual(a, b)) {
+			t.Errorf("%+v: %q reads as %+v, the standard library's as %+v", m, got, a, b)
+		}
+	})
+}
+
+// BenchmarkEncodeMessage writes a message as most are.
+func BenchmarkEncodeMessage(b *testing.B) {
+	m := store.Message{ID: "0199d0b0-0000-7000-8000-000000000000", Role: store.RoleAssistant, Kind: store.KindText, Text: "You said \"hello there\",\nand this is what there is to say about it."}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := EncodeMessage(m); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkDecodePage decodes a page of the largest messages.

@@ -9,6 +9,27 @@ import (
 	"parley/store"
 )
 
+// appendPlain appends a message of text alone, as most are, in the form that plain reads.
+// It gives up (false) on every other. Package json looks up what a message consists of
+// at each, which takes three times as long.
+func appendPlain(b []byte, m *store.Message) (_ []byte, ok bool) {
+	if m.CardJSON != nil || m.CardID != "" || m.ExtractedPayload != nil || m.AgentError != "" || m.TraceID != "" || m.Stopped {
+		return b, false
+	}
+	for _, member := range [...]struct{ name, value string }{
+		{`{"id":`, m.ID}, {`,"role":`, string(m.Role)}, {`,"kind":`, string(m.Kind)}, {`,"text":`, m.Text},
+	} {
+		if member.value == "" && member.name == `,"text":` {
+			continue
+		}
+		var err error
+		if b, err = jsontext.AppendQuote(append(b, member.name...), member.value); err != nil {
+			return b, false // no UTF-8
+		}
+	}
+	return append(b, '}'), true
+}
+
 // plain reads a message in the form in which EncodeMessage writes one of text alone, which
 // most are: to decode them is most of what a page of a conversation costs. Its texts are
 // parts of what was read, not copies. It gives up (false) on everything else, damage

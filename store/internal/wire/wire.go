@@ -211,11 +211,22 @@ type message struct {
 
 // EncodeMessage gives a message's JSON without its turn; see Element.
 func EncodeMessage(m store.Message) (string, error) {
-	b, err := json.Marshal(message{Message: m})
-	if err != nil {
-		return "", errMessage
+	b, err := appendMessage(make([]byte, 0, messageSize+len(m.Text)), &m)
+	return string(b), err
+}
+
+// messageSize is about how many bytes a message of text takes, without the text.
+const messageSize = 128
+
+func appendMessage(b []byte, m *store.Message) ([]byte, error) {
+	if all, ok := appendPlain(b, m); ok {
+		return all, nil
 	}
-	return string(b), nil
+	encoded, err := json.Marshal(message{Message: *m})
+	if err != nil {
+		return nil, errMessage
+	}
+	return append(b, encoded...), nil
 }
 
 // Element is an element of the message list.
