@@ -33,10 +33,8 @@ func (c *Client) CloseIdleConnections() {
 
 // Start implements Agent.
 func (c *Client) Start(ctx context.Context, s Start) iter.Seq2[Event, error] {
-	cl := call{client: c, op: "start", identity: s.Identity, requestID: s.RequestID, url: c.base.url("")}
-	var err error
-	cl.body, err = startBody(s)
-	return cl.events(ctx, err)
+	cl := call{client: c, op: "start", identity: s.Identity, requestID: s.RequestID, url: c.base.url(""), body: startBody(s)}
+	return cl.events(ctx, nil)
 }
 
 // Turn implements Agent. A conversation id that cannot be one, and a value that

@@ -4,65 +4,50 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The request bodies. Only what the public SDKs send, too, is sent.
-type (
-	wireStart struct {
-		EmitStart bool `json:"emitStartConversationEvent"`
-	}
-	wireTurn struct {
-		Activity wireInput `json:"activity"`
-	}
-	wireInput struct {
-		Type         string          `json:"type"`
-		Text         string          `json:"text,omitempty"`
-		TextFormat   string          `json:"textFormat,omitempty"`
-		From         wireUser        `json:"from"`
-		Conversation wireID          `json:"conversation"`
-		ChannelData  *wirePostBack   `json:"channelData,omitempty"`
-		Value        json.RawMessage `json:"value,omitempty"`
-	}
-	wireUser struct {
-		ID   string `json:"id,omitempty"`
-		Role string `json:"role"`
-	}
-	wireID struct {
-		ID string `json:"id"`
-	}
-	// wirePostBack marks what a card sent, in contrast to what somebody typed.
-	wirePostBack struct {
-		PostBack bool `json:"postBack"`
-	}
-)
+// The request bodies have only what the public SDKs send, too. They are written member by
+// member, because a package for JSON takes three times as long.
 
-func startBody(s Start) ([]byte, error) {
-	return encode(wireStart{EmitStart: !s.Silent})
+func startBody(s Start) []byte {
+	if s.Silent {
+		return []byte(`{"emitStartConversationEvent":false}`)
+	}
+	return []byte(`{"emitStartConversationEvent":true}`)
 }
 
+// turnOverhead is about how many bytes the body of a turn takes beside its texts.
+const turnOverhead = 256
+
+// turnBody marks what a card sent as a post-back, in contrast to what somebody typed.
 func turnBody(t Turn) ([]byte, error) {
-	in := wireInput{
-		Type: kindMessage, Text: t.Text,
-		From: wireUser{ID: t.Identity.User, Role: "user"}, Conversation: wireID{ID: t.ConversationID},
-	}
+	b := make([]byte, 0, turnOverhead+len(t.Text)+len(t.Value)+len(t.Identity.User))
+	b = append(b, `{"activity":{"type":"`+kindMessage+`"`...)
 	if t.Text != "" {
-		in.TextFormat = "plain"
+		b = appendText(append(b, `,"text":`...), t.Text)
+		b = append(b, `,"textFormat":"plain"`...)
 	}
+	b = append(b, `,"from":{`...)
+	if t.Identity.User != "" {
+		b = append(appendText(append(b, `"id":`...), t.Identity.User), ',')
+	}
+	b = append(b, `"role":"user"},"conversation":{"id":`...)
+	b = append(appendText(b, t.ConversationID), '}')
 	if len(t.Value) > 0 {
-		if !isObject(t.Value) || !json.Valid(t.Value) {
+		var value bytes.Buffer
+		if !isObject(t.Value) || json.Compact(&value, t.Value) != nil {
 			return nil, errors.New("value is not a JSON object")
 		}
-		in.Value, in.ChannelData = t.Value, &wirePostBack{PostBack: true}
+		b = append(b, `,"channelData":{"postBack":true},"value":`...)
+		b = append(b, value.Bytes()...)
 	}
-	return encode(wireTurn{Activity: in})
+	return append(b, "}}"...), nil
 }
 
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, errors.New("input cannot be encoded")
-	}
-	return bytes.TrimSpace(b.Bytes()), nil
+// appendText appends a text as JSON. What is no UTF-8 in it is replaced.
+func appendText(b []byte, text string) []byte {
+	b, _ = jsontext.AppendQuote(b, text)
+	return b
 }
