@@ -309,7 +309,7 @@ const maxErrorText = 1000
 // errorCodeIn gives the code in a text that reports an error, else "". A regular
 // expression for it takes twenty times as long, for most answers with a colon in them.
 func errorCodeIn(text string) string {
-	if len(text) >= maxErrorText*utf8.UTFMax || !strings.ContainsAny(text, ":：") ||
+	if len(text) >= maxErrorText*utf8.UTFMax || strings.IndexByte(text, ':') < 0 && !strings.Contains(text, "：") ||
 		utf8.RuneCountInString(text) >= maxErrorText {
 		return ""
 	}
