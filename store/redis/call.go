@@ -20,7 +20,7 @@ func (s *Store) do(ctx context.Context, o store.Owner, op string, call callFunc)
 	if err := ctx.Err(); err != nil {
 		return s.notBegun(op, err)
 	}
-	budget, cancel := context.WithTimeout(ctx, s.timeout)
+	budget, cancel := s.budget(ctx)
 	defer cancel()
 	n, err := s.topology.at(budget, o)
 	if err != nil {
@@ -29,12 +29,21 @@ func (s *Store) do(ctx context.Context, o store.Owner, op string, call callFunc)
 	return n.do(ctx, budget, op, call)
 }
 
+// budget is the context of one call. That of a caller who has no more time than one may
+// take is as good: another around it would never end by itself.
+func (s *Store) budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= s.timeout {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.timeout)
+}
+
 // on is do for a call that is about a node.
 func (s *Store) on(ctx context.Context, n *node, op string, call callFunc) error {
 	if err := ctx.Err(); err != nil {
 		return s.notBegun(op, err)
 	}
-	budget, cancel := context.WithTimeout(ctx, s.timeout)
+	budget, cancel := s.budget(ctx)
 	defer cancel()
 	return n.do(ctx, budget, op, call)
 }
@@ -44,7 +53,7 @@ func (s *Store) every(ctx context.Context, op string) ([]part, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.notBegun(op, err)
 	}
-	budget, cancel := context.WithTimeout(ctx, s.timeout)
+	budget, cancel := s.budget(ctx)
 	defer cancel()
 	parts, err := s.topology.all(budget)
 	return parts, classify(ctx, budget, op, err)
