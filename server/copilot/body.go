@@ -2,11 +2,12 @@ package copilot
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"sync/atomic"
 )
 
@@ -44,14 +45,17 @@ func (s *sending) trace() *httptrace.ClientTrace {
 		// A transport gives up a connection on which nothing was written and
 		// looks for another; only the last one counts.
 		GetConn: func(string) { s.asked.Store(true); s.connected.Store(false); s.http2.Store(false) },
-		GotConn: func(httptrace.GotConnInfo) { s.connected.Store(true) },
-		WroteHeaderField: func(name string, _ []string) {
-			if strings.HasPrefix(name, ":") { // RFC 9113, section 8.3
-				s.http2.Store(true)
-			}
-		},
+		GotConn: func(got httptrace.GotConnInfo) { s.connected.Store(true); s.http2.Store(isHTTP2(got.Conn)) },
+		// Of each header, which WroteHeaderField tells, net/http would make a list.
 		WroteHeaders: func() { s.begun.Store(true) },
 	}
+}
+
+// isHTTP2 reports whether HTTP/2 was negotiated for a connection, as it only is over TLS
+// (RFC 9113, section 3.2).
+func isHTTP2(conn net.Conn) bool {
+	secured, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && secured.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 // unconnected reports whether a failed request never had a connection.
