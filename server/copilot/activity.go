@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -328,15 +329,19 @@ func errorCodeIn(text string) string {
 
 // endsAsError reports whether a text ends with one of errorPhrases.
 func endsAsError(text string) bool {
-	for _, phrase := range errorPhrases {
-		begin := len(text)
-		for range utf8.RuneCountInString(phrase) { // in another case it may have another length
-			_, n := utf8.DecodeLastRuneInString(text[:begin])
-			begin -= n
+	return slices.ContainsFunc(errorPhrases, func(phrase string) bool { return endsWith(text, phrase) })
+}
+
+// endsWith reports whether a text ends with a phrase, in any case. It compares from the
+// end: nearly all differ in the last character.
+func endsWith(text, phrase string) bool {
+	for phrase != "" {
+		_, n := utf8.DecodeLastRuneInString(text)
+		_, m := utf8.DecodeLastRuneInString(phrase)
+		if !strings.EqualFold(text[len(text)-n:], phrase[len(phrase)-m:]) {
+			return false
 		}
-		if strings.EqualFold(text[begin:], phrase) {
-			return true
-		}
+		text, phrase = text[:len(text)-n], phrase[:len(phrase)-m]
 	}
-	return false
+	return true
 }
