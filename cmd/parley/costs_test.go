@@ -185,16 +185,16 @@ func pricedRoutes(t *testing.T, caller *plainCaller) []priced {
 	card := fmt.Sprintf(`{"conversationId":%q,"cardId":"order","userSummary":"two desks","submitData":{"action":"Action.Submit","quantity":2}}`, talk)
 	one := func(request []byte) func(int) []byte { return func(int) []byte { return request } }
 	return []priced{
-		{"start", cost{29, 2169, 148, 335, 765, 1, 283, 26850}, one(start)},
-		{"send", cost{28, 2149, 186, 512, 766, 1, 298, 27000}, one(send())},
-		{"send with a key", cost{36, 2174, 189, 512, 769, 1, 302, 27110}, func(n int) []byte { return send("Idempotency-Key", fmt.Sprintf("%08d", n)) }},
-		{"send as a stream", cost{32, 2151, 189, 512, 1119, 3, 332, 29450}, one(send("Accept", "text/event-stream"))},
-		{"card-action", cost{32, 2167, 189, 607, 769, 1, 352, 30700}, one(written("POST", "/api/chat/card-action", card))},
-		{"orchestrate", cost{29, 2452, 148, 847, 803, 1, 397, 37600}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
+		{"start", cost{29, 2081, 148, 335, 765, 1, 271, 25500}, one(start)},
+		{"send", cost{28, 2061, 186, 512, 766, 1, 283, 25900}, one(send())},
+		{"send with a key", cost{36, 2086, 189, 512, 769, 1, 287, 26000}, func(n int) []byte { return send("Idempotency-Key", fmt.Sprintf("%08d", n)) }},
+		{"send as a stream", cost{32, 2063, 189, 512, 1119, 3, 316, 28400}, one(send("Accept", "text/event-stream"))},
+		{"card-action", cost{32, 2079, 189, 607, 769, 1, 333, 29250}, one(written("POST", "/api/chat/card-action", card))},
+		{"orchestrate", cost{29, 2364, 148, 847, 803, 1, 382, 35900}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
 		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 587, 182800}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
 		{"conversation of 10", cost{9, 1261, 1962, 0, 2120, 1, 110, 17500}, read(10)},
 		{"conversation of 200", cost{9, 1262, 27929, 0, 27427, 2, 300, 117000}, read(200)},
-		{"close", cost{12, 731, 483, 0, 617, 1, 160, 10797}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
+		{"close", cost{12, 717, 483, 0, 617, 1, 158, 10450}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},
 		{"stop of nothing", cost{9, 696, 47, 0, 401, 1, 65, 6233}, one(written("POST", "/api/chat/conversations/"+talk+"/stop", ""))},
 		{"delete", cost{13, 1093, 43, 0, 401, 1, 119, 7777}, func(int) []byte { return written("DELETE", "/api/chat/conversations/"+conversation(0), "") }},
 	}
