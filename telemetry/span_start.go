@@ -31,8 +31,11 @@ func newSpanStart(name string, kind trace.SpanKind, attrs []attribute.KeyValue) 
 
 // start starts a span of a kind, with other options if it has any.
 func (t *Telemetry) start(ctx context.Context, s *spanStart, also ...trace.SpanStartOption) (context.Context, trace.Span) {
-	if t.configured != nil && len(also) == 0 {
+	if len(also) > 0 {
+		return t.tracer.Start(ctx, s.name, slices.Concat(s.options, also)...) //nolint:spancheck // the caller ends it
+	}
+	if t.configured != nil {
 		return t.configured.StartConfigured(ctx, s.name, &s.config)
 	}
-	return t.tracer.Start(ctx, s.name, slices.Concat(s.options, also)...) //nolint:spancheck // the caller ends it
+	return t.tracer.Start(ctx, s.name, s.options...) //nolint:spancheck // the caller ends it
 }
