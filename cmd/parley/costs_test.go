@@ -191,7 +191,7 @@ func pricedRoutes(t *testing.T, caller *plainCaller) []priced {
 		{"send as a stream", cost{32, 2063, 189, 512, 1119, 3, 316, 28400}, one(send("Accept", "text/event-stream"))},
 		{"card-action", cost{32, 2079, 189, 607, 769, 1, 333, 29250}, one(written("POST", "/api/chat/card-action", card))},
 		{"orchestrate", cost{29, 2364, 148, 847, 803, 1, 382, 35900}, one(written("POST", "/api/chat/orchestrate", `{"query":"hello there"}`))},
-		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 587, 182800}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
+		{"list of 50", cost{156, 17207, 31328, 0, 8950, 2, 585, 177500}, one(written("GET", "/api/chat/conversations?limit=50", ""))},
 		{"conversation of 10", cost{9, 1261, 1962, 0, 2120, 1, 110, 17500}, read(10)},
 		{"conversation of 200", cost{9, 1262, 27929, 0, 27427, 2, 300, 117000}, read(200)},
 		{"close", cost{12, 717, 483, 0, 617, 1, 158, 10450}, one(written("PATCH", "/api/chat/conversations/"+conversation(0), `{"status":"completed"}`))},

@@ -11,11 +11,11 @@ import (
 // Options are the settings of a Client. Only Endpoint must be given.
 type Options struct {
 	Endpoint Endpoint
-	// Transport carries the requests; nil means NewTransport(). It must not
-	// repeat requests that the agent may have seen. One that reports its connections to
-	// an httptrace.ClientTrace must report that it wrote the headers as well, before it
-	// reads the body. Redirects are never followed: a second request could run the turn twice, and would carry the
-	// token elsewhere.
+	// Transport carries the requests; nil means NewTransport(). It must not repeat
+	// requests that the agent may have seen. One that reports its connections to an
+	// httptrace.ClientTrace must report that it wrote the headers as well, before it
+	// reads the body. Redirects are never followed: a second request could run the turn
+	// twice, and would carry the token elsewhere.
 	Transport http.RoundTripper
 	UserAgent string // empty for "parley"
 	Limits    Limits

@@ -23,12 +23,13 @@ func newLineHandler(queue *LineQueue, level slog.Level) lineHandler {
 	return lineHandler{traceHandler{slog.NewJSONHandler(queue, &slog.HandlerOptions{Level: level})}, queue}
 }
 
-// lineSize is about how many bytes a line takes, so that it seldom has to grow.
+// lineSize is how many bytes a line has room for before it has to grow: twice the usual.
 const lineSize = 1 << 10
 
 // Handle implements slog.Handler.
 func (h lineHandler) Handle(ctx context.Context, r slog.Record) error {
-	line, ok := appendLine(make([]byte, 0, lineSize), r, trace.SpanContextFromContext(ctx))
+	var room [lineSize]byte // on the stack: the queue copies what it takes
+	line, ok := appendLine(room[:0], r, trace.SpanContextFromContext(ctx))
 	if !ok {
 		return h.Handler.Handle(ctx, r)
 	}

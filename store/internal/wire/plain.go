@@ -16,12 +16,14 @@ func appendPlain(b []byte, m *store.Message) (_ []byte, ok bool) {
 	if m.CardJSON != nil || m.CardID != "" || m.ExtractedPayload != nil || m.AgentError != "" || m.TraceID != "" || m.Stopped {
 		return b, false
 	}
-	for _, member := range [...]struct{ name, value string }{
+	members := [...]struct{ name, value string }{
 		{`{"id":`, m.ID}, {`,"role":`, string(m.Role)}, {`,"kind":`, string(m.Kind)}, {`,"text":`, m.Text},
-	} {
-		if member.value == "" && member.name == `,"text":` {
-			continue
-		}
+	}
+	list := members[:]
+	if m.Text == "" {
+		list = list[:len(list)-1]
+	}
+	for _, member := range list {
 		var err error
 		if b, err = jsontext.AppendQuote(append(b, member.name...), member.value); err != nil {
 			return b, false // no UTF-8
