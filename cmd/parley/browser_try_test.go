@@ -72,11 +72,14 @@ func tokenIsPasted(t *testing.T, b *browser) {
 	}
 }
 
-// ask says something, and waits for what comes of it.
+// ask says something, and waits for what comes of it. That the page is busy is nothing to
+// wait for: it may be over before anybody looks.
 func (p *tryPageOf) ask(text string) {
 	p.t.Helper()
+	const asked = `document.querySelectorAll("#log li[data-role=user]").length`
+	before := value[int](p.page, asked)
 	p.say(text)
-	p.wait(`document.body.dataset.busy !== "0"`)
+	p.wait(fmt.Sprintf("%s > %d", asked, before)) // busy from then on
 	p.settle()
 }
 
