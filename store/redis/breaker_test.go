@@ -205,15 +205,7 @@ func TestDeadConnections(t *testing.T) {
 		if errors.As(err, new(*store.Error)) { // any other error says that it is there
 			t.Fatal(err)
 		}
-		// Several connections, all of them idle in the end.
-		gate := p.Hold(faultproxy.Names("PING"))
-		var pinging sync.WaitGroup
-		for range 4 {
-			pinging.Go(func() { _ = s.Ping(t.Context()) })
-		}
-		<-gate.Held()
-		gate.Release()
-		pinging.Wait()
+		atOnce(p, faultproxy.Names("HGET"), 4, func() { _ = s.Ping(t.Context()) })
 		p.KillConns(faultproxy.FIN)
 		if err := calls(s)[op](t.Context()); errors.As(err, new(*store.Error)) {
 			t.Errorf("%s: %v (%v)", op, err, errors.Unwrap(err))

@@ -53,19 +53,33 @@ func eventually(t *testing.T, what string, holds func() bool) time.Duration {
 	}
 }
 
+// atOnce makes a call n times at the same time. Each sends a command that m selects, and
+// all are held until the last has come, so that none has the connection of another: in
+// the end, n connections are idle.
+func atOnce(p *faultproxy.Proxy, m faultproxy.Match, n int, call func()) {
+	var calls sync.WaitGroup
+	gates := make([]*faultproxy.Gate, n)
+	for i := range gates {
+		gates[i] = p.Hold(m)
+		calls.Go(call)
+	}
+	for _, gate := range gates {
+		<-gate.Held()
+	}
+	for _, gate := range gates {
+		gate.Release()
+	}
+	calls.Wait()
+}
+
 // connect opens n connections of a store, idle in the end. Those that are idle
 // already are among them.
 func connect(t *testing.T, s *Store, p *faultproxy.Proxy, n int) {
 	t.Helper()
-	gate := p.Hold(faultproxy.Names("EXISTS"))
-	var calls sync.WaitGroup
-	for range n {
-		calls.Go(func() { _ = s.rdb().Exists(t.Context(), "none").Err() })
+	atOnce(p, faultproxy.Names("EXISTS"), n, func() { _ = s.rdb().Exists(t.Context(), "none").Err() })
+	if open := int(s.rdb().PoolStats().TotalConns); open < n {
+		t.Fatalf("%d connections are open", open)
 	}
-	<-gate.Held()
-	eventually(t, "connections are open", func() bool { return int(s.rdb().PoolStats().TotalConns) >= n })
-	gate.Release()
-	calls.Wait()
 }
 
 func start(t *testing.T, s *Store, id string) {
