@@ -178,7 +178,11 @@ func (c *client) lossy(in input, out *output, call func(context.Context) output)
 	case 1: // the reply is lost
 		_ = call(c.tb.Context())
 	case 2: // the request is delayed
-		c.late.Go(func() { _ = call(c.tb.Context()) })
+		c.late.Go(func() {
+			_ = call(c.tb.Context())
+			c.add(c.number, in, began, output{kind: unknown})
+		})
+		return
 	default:
 		*out = call(c.tb.Context())
 	}
