@@ -40,11 +40,12 @@ var arrows = map[string][]string{
 	"contracttest/faultproxy": {},
 	"contracttest/latency":    {},
 	"contracttest/otlptest":   {},
+	"contracttest/ports":      {},
 	"contracttest/profiles":   {"contracttest/claims"},
-	"contracttest/redistest":  {"contracttest/faultproxy"},
+	"contracttest/redistest":  {"contracttest/faultproxy", "contracttest/ports"},
 	"contracttest/report":     {},
 	"contracttest/runner":     {},
-	"contracttest/agenttest":  {"server/copilot/emulator"},
+	"contracttest/agenttest":  {"contracttest/ports", "server/copilot/emulator"},
 	"contracttest/claims":     {},
 	"contracttest/matrix": {
 		"store", "contracttest/agenttest", "contracttest/claims", "contracttest/faultproxy", "contracttest/latency", "contracttest/redistest", "contracttest/report",
@@ -56,11 +57,11 @@ var arrows = map[string][]string{
 		"contracttest/otlptest", "server/auth/authtest",
 	},
 	"cmd/parley-contract": {
-		"server", "server/auth/authtest", "contracttest/agenttest", "contracttest/apirules", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/matrix", "contracttest/profiles",
+		"server", "server/auth/authtest", "contracttest/agenttest", "contracttest/apirules", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/matrix", "contracttest/ports", "contracttest/profiles",
 		"contracttest/redistest", "contracttest/report", "contracttest/runner",
 	},
 	"cmd/copilot-emulator":  {"server/copilot/emulator", "testdata"},
-	"cmd/parley-bench":      {"contracttest/redistest", "contracttest/runner"},
+	"cmd/parley-bench":      {"contracttest/ports", "contracttest/redistest", "contracttest/runner"},
 	"cmd/parley-bench/bare": {}, // it shares nothing with what it is compared with
 	"cmd/parley": {
 		"server", "server/turn", "server/auth", "server/copilot", "server/copilot/emulator", "server/copilot/entra",
@@ -71,7 +72,7 @@ var arrows = map[string][]string{
 // forTests is what test files may import beside their package's own arrows.
 var forTests = []string{
 	"contracttest", "contracttest/apispec", "contracttest/claims", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/mutants",
-	"contracttest/otlptest", "contracttest/redistest", "contracttest/apirules", "contracttest/report", "contracttest/runner", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
+	"contracttest/otlptest", "contracttest/ports", "contracttest/redistest", "contracttest/apirules", "contracttest/report", "contracttest/runner", "testdata", "server/auth/authtest", "server/copilot/emulator", "store/memory", "telemetry",
 }
 
 // only says which package of others' is kept to which rooms, and why.
@@ -93,7 +94,7 @@ var only = map[string]struct {
 	"go.yaml.in/":                    {[]string{"contracttest/profiles"}, "settings are environment variables"},
 	"github.com/getkin/":             {[]string{"contracttest/apispec"}, "it is for tests"},
 	"github.com/tmaxmax/":            {[]string{"contracttest/apispec"}, "it is for tests, which must not read streams with the reader they test"},
-	"testing":                        {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "cmd/parley-contract", "cmd/parley-bench", "server/auth/authtest"}, "it registers flags in the binary"},
+	"testing":                        {[]string{"contracttest", "contracttest/agenttest", "contracttest/faultproxy", "contracttest/history", "contracttest/latency", "contracttest/matrix", "contracttest/otlptest", "contracttest/ports", "contracttest/redistest", "contracttest/runner", "contracttest/apirules", "cmd/parley-contract", "cmd/parley-bench", "server/auth/authtest"}, "it registers flags in the binary"},
 }
 
 // never says which packages of others' a room must do without, and why.

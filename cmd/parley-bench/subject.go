@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"parley/contracttest/redistest"
+	"parley/contracttest/ports"
 )
 
 // subject is a service that is measured.
@@ -32,6 +32,7 @@ type bench struct {
 	sink     *process
 	subjects []*subject // the first is the bare service
 	parts    []*process // all of the above
+	admins   []*ports.Port
 }
 
 // bareName is the subject that the others are compared with.
@@ -59,15 +60,15 @@ func (b *bench) startAll(ctx context.Context) error {
 	if b.agent, err = b.start(ctx, "agent", b.program("copilot-emulator"), nil, "-listen", "127.0.0.1:0"); err != nil {
 		return err
 	}
-	addr, _, err := redistest.FreeAddr(ctx)
+	admin, err := b.claim(ctx)
 	if err != nil {
 		return err
 	}
-	bare, err := b.start(ctx, bareName, b.program("bare"), nil, "-redis", b.redis.url(0), "-agent", b.agent.address, "-admin", addr)
+	bare, err := b.start(ctx, bareName, b.program("bare"), nil, "-redis", b.redis.url(0), "-agent", b.agent.address, "-admin", admin.Addr)
 	if err != nil {
 		return err
 	}
-	b.subjects = append(b.subjects, &subject{process: bare, admin: addr, about: "net/http and go-redis, no more"})
+	b.subjects = append(b.subjects, &subject{process: bare, admin: admin.Addr, about: "net/http and go-redis, no more"})
 	exported := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + b.sink.address, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"}
 	for i, s := range []struct {
 		name, about string
@@ -86,12 +87,12 @@ func (b *bench) startAll(ctx context.Context) error {
 
 // parley starts a Parley on a database of its own.
 func (b *bench) parley(ctx context.Context, database int, name, about string, env []string) error {
-	addr, port, err := redistest.FreeAddr(ctx)
+	admin, err := b.claim(ctx)
 	if err != nil {
 		return err
 	}
 	p, err := b.start(ctx, name, b.program("parley"), append([]string{
-		"HOST=127.0.0.1", "PORT=0", "ADMIN_PORT=" + port, "AUTH_REQUIRED=false", "REDIS_URL=" + b.redis.url(database),
+		"HOST=127.0.0.1", "PORT=0", "ADMIN_PORT=" + admin.Number, "AUTH_REQUIRED=false", "REDIS_URL=" + b.redis.url(database),
 		"COPILOT_DIRECT_CONNECT_URL=" + b.agent.address, "COPILOT_STUB_TOKEN=stub",
 		// Room for the streams: who follows a turn counts as one.
 		"MAX_TURNS=" + strconv.Itoa(b.options.plan.Streams+spare), "MAX_CONNECTIONS=" + strconv.Itoa(b.options.plan.Streams+spare),
@@ -100,7 +101,7 @@ func (b *bench) parley(ctx context.Context, database int, name, about string, en
 	if err != nil {
 		return err
 	}
-	b.subjects = append(b.subjects, &subject{process: p, admin: addr, about: about})
+	b.subjects = append(b.subjects, &subject{process: p, admin: admin.Addr, about: about})
 	return nil
 }
 
@@ -120,4 +121,16 @@ func (b *bench) stopAll() {
 	for i := len(b.parts) - 1; i >= 0; i-- {
 		b.parts[i].end()
 	}
+	for _, admin := range b.admins {
+		admin.Release()
+	}
+}
+
+// claim gives a port for what operators ask a subject. It is the bench's until stopAll.
+func (b *bench) claim(ctx context.Context) (*ports.Port, error) {
+	admin, err := ports.Claim(ctx)
+	if err == nil {
+		b.admins = append(b.admins, admin)
+	}
+	return admin, err
 }

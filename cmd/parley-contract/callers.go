@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"testing"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"parley/contracttest/apirules"
 	"parley/contracttest/claims"
 	"parley/contracttest/matrix"
+	"parley/contracttest/ports"
 	"parley/contracttest/report"
 	"parley/server/auth/authtest"
 )
@@ -54,10 +54,7 @@ func (t *attempt) attack(a matrix.Attack) map[string]report.Finding {
 
 // site starts a server with sign-in, an agent and a port for operators.
 func (t *attempt) site(a matrix.Attack) matrix.Site {
-	admin, err := freePort(t.Context())
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
-	}
+	admin := ports.Of(t)
 	shared := t.rig.redis
 	s, issuer, static := matrix.NewSite(t, shared, attackConnections)
 	w := wiring{
@@ -66,12 +63,12 @@ func (t *attempt) site(a matrix.Attack) matrix.Site {
 			Issuer:   issuer.URL(), IssuerKeys: issuer.KeysURL(), IssuerCAFile: issuer.CAFile(t), Audience: authtest.ClientID,
 			Tenants: matrix.AttackingTenant + "," + matrix.OtherTenant, TurnWait: turnWait,
 		},
-		admin: admin, static: static, settings: a.Settings, deaf: a.Deaf,
+		admin: admin.Number, static: static, settings: a.Settings, deaf: a.Deaf,
 	}
 	r := t.launch(t, w)
 	s.Base, s.Admin, s.PID = r.base, r.base, r.cmd.Process.Pid
-	if w.setting("ADMIN_PORT", admin) != "" {
-		s.Admin = "http://" + net.JoinHostPort(host, admin)
+	if w.setting("ADMIN_PORT", admin.Number) != "" {
+		s.Admin = "http://" + admin.Addr
 	}
 	return s
 }

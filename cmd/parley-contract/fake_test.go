@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"parley/contracttest/ports"
 )
 
 // asFake makes the test binary be a server of that kind.
@@ -42,7 +44,7 @@ func fakeMain(kind string) error {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd.Run()
 	}
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort(host, os.Getenv("PORT")))
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort(ports.Host, os.Getenv("PORT")))
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"parley/contracttest/apirules"
+	"parley/contracttest/ports"
 	"parley/contracttest/profiles"
 )
 
@@ -29,8 +29,6 @@ const (
 	maxShown = 4 << 10
 	// attempts are how often a server is started whose port another program took.
 	attempts = 3
-	// host is where servers listen, and where they find everything.
-	host = "127.0.0.1"
 	// token is what servers show the agent, which takes any.
 	token = "stub"
 )
@@ -46,7 +44,7 @@ type program struct {
 // values are what the templates of a start can name.
 func values(w wiring, port string) profiles.Values {
 	v := profiles.Values{
-		Host: host, Port: port, RedisURL: w.RedisURL, RedisCAFile: w.CAFile, RedisTimeout: milliseconds(w.Timeout), RedisTTL: seconds(w.TTL),
+		Host: ports.Host, Port: port, RedisURL: w.RedisURL, RedisCAFile: w.CAFile, RedisTimeout: milliseconds(w.Timeout), RedisTTL: seconds(w.TTL),
 		KeyPrefix: w.Prefix, AgentURL: w.AgentURL, AgentToken: token, AgentTimeout: milliseconds(w.AgentTimeout), TurnWait: seconds(w.TurnWait),
 		Issuer: w.Issuer, IssuerKeys: w.IssuerKeys, IssuerCAFile: w.IssuerCAFile, Audience: w.Audience, Tenants: w.Tenants, OTLPEndpoint: w.OTLP,
 		AdminPort: w.admin, StaticDir: w.static,
@@ -135,17 +133,22 @@ var errEnded = errors.New("the server ended before it answered")
 
 // launch starts the server once. What it prints is kept, or goes to a pipe that nobody
 // reads.
-func (p *program) launch(ctx context.Context, w wiring, deaf *os.File) (*running, error) {
-	port, err := freePort(ctx)
+func (p *program) launch(ctx context.Context, w wiring, deaf *os.File) (_ *running, failed error) {
+	port, err := ports.Claim(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("find a free port: %w", err)
+		return nil, err
 	}
-	v := values(w, port)
+	defer func() {
+		if failed != nil {
+			port.Release()
+		}
+	}()
+	v := values(w, port.Number)
 	words := make([]string, len(p.command))
 	for i, t := range p.command {
 		words[i] = t.Fill(v)
 	}
-	r := &running{base: "http://" + net.JoinHostPort(host, port), ended: make(chan struct{})}
+	r := &running{port: port, base: "http://" + port.Addr, ended: make(chan struct{})}
 	r.cmd = exec.CommandContext(context.WithoutCancel(ctx), words[0], words[1:]...)
 	r.cmd.Env = p.environment(w, v)
 	r.cmd.Stdout, r.cmd.Stderr = &r.printed, &r.printed
@@ -172,17 +175,9 @@ func (p *program) launch(ctx context.Context, w wiring, deaf *os.File) (*running
 	return r, nil
 }
 
-func freePort(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
-}
-
 // running is a server that was started.
 type running struct {
+	port    *ports.Port // until end; nobody else may be taken for a server that was killed
 	base    string
 	cmd     *exec.Cmd
 	group   group // the server and all that it started
@@ -228,6 +223,7 @@ func (r *running) end(limit time.Duration) {
 	case <-timer.C:
 	}
 	r.kill() // also what is left of its group
+	r.port.Release()
 }
 
 // kill ends the server as a crash does.

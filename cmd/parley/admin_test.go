@@ -10,19 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// freePort is one that nobody listens on now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
+	"parley/contracttest/ports"
+)
 
 // lookup gives the status and the body of an answer, 0 when there is none.
 func lookup(t *testing.T, url string) (int, string) {
@@ -45,9 +35,9 @@ func lookup(t *testing.T, url string) (int, string) {
 func TestAdminPort(t *testing.T) {
 	const room = 5
 	var logs sharedBuffer
-	port := freePort(t)
-	base := startService(t, &logs, "COPILOT_EMULATOR", "true", "METRICS_PROMETHEUS", "true", "ADMIN_PORT", port, "MAX_CONNECTIONS", "5")
-	admin := "http://127.0.0.1:" + port
+	port := ports.Of(t)
+	base := startService(t, &logs, "COPILOT_EMULATOR", "true", "METRICS_PROMETHEUS", "true", "ADMIN_PORT", port.Number, "MAX_CONNECTIONS", "5")
+	admin := "http://" + port.Addr
 	for path, want := range map[string]struct{ public, admin int }{
 		"/livez": {200, 200}, "/readyz": {200, 200}, "/health": {200, 200}, "/%68ealth": {200, 200},
 		"/metrics": {404, 200}, "/%6detrics": {404, 200}, "/debug/pprof/": {404, 200}, "/debug/pprof/heap": {404, 200}, "/debug/%70prof/": {404, 200},
@@ -139,7 +129,7 @@ func TestDrain(t *testing.T) {
 // callers are told what is.
 func TestReadyWithoutStore(t *testing.T) {
 	for setting, want := range map[string]int{"false": 503, "true": 200} {
-		base := startService(t, &bytes.Buffer{}, "COPILOT_EMULATOR", "true", "REDIS_URL", "redis://127.0.0.1:"+freePort(t), "READY_WITHOUT_STORE", setting)
+		base := startService(t, &bytes.Buffer{}, "COPILOT_EMULATOR", "true", "REDIS_URL", "redis://"+ports.Of(t).Addr, "READY_WITHOUT_STORE", setting)
 		waitFor(t, func() bool {
 			status, body := lookup(t, base+"/readyz")
 			return status == want && strings.Contains(body, "disconnected")

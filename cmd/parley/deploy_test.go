@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"parley/contracttest/ports"
 )
 
 // deployed is a container as one of the files of telemetry/deploy has it, and what is
@@ -203,8 +204,8 @@ func TestDeployFiles(t *testing.T) {
 	for _, s := range settings() {
 		known[s.name] = true
 	}
-	admin := freePort(t)
-	startService(t, &sharedBuffer{}, "COPILOT_EMULATOR", "true", "ADMIN_PORT", admin)
+	admin := ports.Of(t)
+	startService(t, &sharedBuffer{}, "COPILOT_EMULATOR", "true", "ADMIN_PORT", admin.Number)
 	for name, d := range deployments(t) {
 		for variable := range d.env {
 			if !known[variable] && !strings.HasPrefix(variable, "OTEL_") {
@@ -233,7 +234,7 @@ func TestDeployFiles(t *testing.T) {
 		}
 		for kind, path := range map[string]string{"Startup": "/livez", "Liveness": "/livez", "Readiness": "/readyz"} {
 			ask := d.probes[kind].HTTPGet
-			if ask.Path != path || port(ask.Port) != c.adminPort || !answersOK(t, "http://"+net.JoinHostPort("127.0.0.1", admin)+ask.Path) {
+			if ask.Path != path || port(ask.Port) != c.adminPort || !answersOK(t, "http://"+admin.Addr+ask.Path) {
 				t.Errorf("%s: %s asks for %s at %s", name, kind, ask.Path, ask.Port)
 			}
 		}
@@ -267,12 +268,12 @@ func TestDeployKubernetes(t *testing.T) {
 
 // The metric that the autoscaler goes by is one that instances report.
 func TestDeployScalesByAMetric(t *testing.T) {
-	port := freePort(t)
-	base := startService(t, &sharedBuffer{}, "COPILOT_EMULATOR", "true", "METRICS_PROMETHEUS", "true", "ADMIN_PORT", port)
+	port := ports.Of(t)
+	base := startService(t, &sharedBuffer{}, "COPILOT_EMULATOR", "true", "METRICS_PROMETHEUS", "true", "ADMIN_PORT", port.Number)
 	if got := call(t, base+"/api/chat/start", struct{}{}); got.Status != http.StatusOK {
 		t.Fatalf("start: %+v", got)
 	}
-	_, metrics := lookup(t, "http://"+net.JoinHostPort("127.0.0.1", port)+"/metrics")
+	_, metrics := lookup(t, "http://"+port.Addr+"/metrics")
 	var asked []string
 	for _, m := range kubernetes(t)["HorizontalPodAutoscaler"].Spec.Metrics {
 		if m.Pods.Metric.Name != "" {

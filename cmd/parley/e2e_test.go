@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/contracttest/faultproxy"
+	"parley/contracttest/ports"
 	"parley/contracttest/redistest"
 )
 
@@ -87,14 +88,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 // RESIL-01, RESIL-02: with Redis away the service starts, says so, answers 503,
 // asks no agent, and never serves from memory.
 func TestRedisAway(t *testing.T) {
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	away := "redis://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	away := "redis://" + ports.Of(t).Addr
 	e, settings := agent(t)
 	base := startService(t, io.Discard, append(settings, "REDIS_URL", away)...)
 	id := uuid.NewString()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/contracttest/ports"
 	"parley/server"
 )
 
@@ -50,25 +50,20 @@ func startJaeger(t *testing.T) jaeger {
 	if binary == "" {
 		t.Skip("needs " + jaegerBinary + "; make test-jaeger builds it")
 	}
-	ports := freeAddresses(t, 4)
-	config := writeFile(t, "jaeger.yaml", fmt.Sprintf(jaegerConfig, ports[0], ports[1], ports[2], ports[3]))
+	addrs := claimedAddresses(t, 4)
+	config := writeFile(t, "jaeger.yaml", fmt.Sprintf(jaegerConfig, addrs[0], addrs[1], addrs[2], addrs[3]))
 	runProgram(t, []string{"OTEL_TRACES_SAMPLER=always_off"}, binary, "--config", "file:"+config) // else it traces itself
-	j := jaeger{query: "http://" + ports[0], otlp: "http://" + ports[2], grpc: ports[3]}
+	j := jaeger{query: "http://" + addrs[0], otlp: "http://" + addrs[2], grpc: addrs[3]}
 	awaitAnswers(t, "Jaeger", j.query+"/api/services", j.otlp)
 	return j
 }
 
-// freeAddresses are addresses on which nothing listens.
-func freeAddresses(t *testing.T, n int) []string {
+// claimedAddresses are addresses for programs to listen at.
+func claimedAddresses(t *testing.T, n int) []string {
 	t.Helper()
 	all := make([]string, n)
 	for i := range all {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		all[i] = l.Addr().String()
+		all[i] = ports.Of(t).Addr
 	}
 	return all
 }

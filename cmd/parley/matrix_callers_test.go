@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parley/contracttest/matrix"
+	"parley/contracttest/ports"
 	"parley/contracttest/redistest"
 	"parley/server/copilot/emulator"
 )
@@ -35,7 +36,7 @@ func attackedSite(t *testing.T, redis *redistest.Server, deaf bool, connections 
 	settings := append(signIn(t, issuer,
 		"COPILOT_DIRECT_CONNECT_URL", web.URL+"/agent", "COPILOT_STUB_TOKEN", "stub", "COPILOT_TIMEOUT", "5000",
 		"ALLOWED_TENANT_IDS", matrix.AttackingTenant+","+matrix.OtherTenant,
-		"METRICS_PROMETHEUS", "true", "STATIC_DIR", static, "ADMIN_PORT", freePort(t), "REDIS_PREFIX", s.Prefix, "SHUTDOWN_TIMEOUT", "1",
+		"METRICS_PROMETHEUS", "true", "STATIC_DIR", static, "ADMIN_PORT", ports.Of(t).Number, "REDIS_PREFIX", s.Prefix, "SHUTDOWN_TIMEOUT", "1",
 	), more...)
 	if redis != nil {
 		settings = append(settings, "REDIS_URL", s.ThroughProxy(redis))
@@ -48,7 +49,7 @@ func attackedSite(t *testing.T, redis *redistest.Server, deaf bool, connections 
 	s.Base, s.Admin, s.PID = base, base, cmd.Process.Pid
 	// The last one of a name counts.
 	if last := lastOf(settings, "ADMIN_PORT"); last != "" {
-		s.Admin = "http://" + net.JoinHostPort("127.0.0.1", last)
+		s.Admin = "http://" + net.JoinHostPort(ports.Host, last)
 	}
 	return s
 }

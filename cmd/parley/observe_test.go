@@ -163,16 +163,16 @@ func startStand(t *testing.T, other ...string) stand {
 	if programs == "" {
 		t.Skip("needs " + standPrograms + "; make stand-observe builds it")
 	}
-	ports := freeAddresses(t, 4)
-	s := stand{jaeger: startJaeger(t), azure: startAzureSink(t), otlp: "http://" + ports[1], prometheus: prometheus("http://" + ports[3])}
+	addrs := claimedAddresses(t, 4)
+	s := stand{jaeger: startJaeger(t), azure: startAzureSink(t), otlp: "http://" + addrs[1], prometheus: prometheus("http://" + addrs[3])}
 	config := writeFile(t, "collector.yaml", replaced(t, "collector.yaml", append([]string{
-		"0.0.0.0:4317", ports[0], "0.0.0.0:4318", ports[1], "0.0.0.0:8889", ports[2], "jaeger:4317", s.grpc, "decision_wait: 70s", "decision_wait: 1s",
+		"0.0.0.0:4317", addrs[0], "0.0.0.0:4318", addrs[1], "0.0.0.0:8889", addrs[2], "jaeger:4317", s.grpc, "decision_wait: 70s", "decision_wait: 1s",
 	}, other...)...))
 	runProgram(t, []string{"APPLICATIONINSIGHTS_CONNECTION_STRING=InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=" + s.azure.url + "/"},
 		filepath.Join(programs, "collector"), "--config", "file:"+config, "--config", "yaml:service::telemetry::metrics::level: none")
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"prometheus.yaml": replaced(t, "prometheus.yaml", "collector:8889", ports[2], "scrape_interval: 15s", "scrape_interval: 500ms", "evaluation_interval: 30s", "evaluation_interval: 500ms"),
+		"prometheus.yaml": replaced(t, "prometheus.yaml", "collector:8889", addrs[2], "scrape_interval: 15s", "scrape_interval: 500ms", "evaluation_interval: 30s", "evaluation_interval: 500ms"),
 		"alerts.yaml":     replaced(t, "alerts.yaml", "interval: 30s", "interval: 500ms"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -180,8 +180,8 @@ func startStand(t *testing.T, other ...string) stand {
 		}
 	}
 	runProgram(t, nil, filepath.Join(programs, "prometheus"), "--config.file="+filepath.Join(dir, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+ports[3], "--enable-feature=exemplar-storage", "--log.level=error")
-	awaitAnswers(t, "the Collector", s.otlp, "http://"+ports[2]+"/metrics")
+		"--web.listen-address="+addrs[3], "--enable-feature=exemplar-storage", "--log.level=error")
+	awaitAnswers(t, "the Collector", s.otlp, "http://"+addrs[2]+"/metrics")
 	eventually(t, "Prometheus is ready", func() bool {
 		status, _ := s.get(t, "/-/ready")
 		return status == http.StatusOK

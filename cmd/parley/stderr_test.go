@@ -8,7 +8,6 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"parley/contracttest/latency"
+	"parley/contracttest/ports"
 )
 
 // standardError is what a process's standard error can be.
@@ -78,16 +78,12 @@ func TestNothingWaitsForStandardError(t *testing.T) {
 // TEL-06: not even standard output may keep the service from its work, and at the end its
 // last words wait for nobody either.
 func TestNothingWaitsForFullPipes(t *testing.T) {
-	address := unusedAddress(t)
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := ports.Of(t)
 	for name, c := range map[string]struct {
 		settings []string
 		code     int
 	}{
-		"service":           {[]string{"COPILOT_EMULATOR", "true", "PORT", port, "SHUTDOWN_TIMEOUT", "1"}, 0},
+		"service":           {[]string{"COPILOT_EMULATOR", "true", "PORT", port.Number, "SHUTDOWN_TIMEOUT", "1"}, 0},
 		"bad configuration": {[]string{"PORT", "none"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +100,7 @@ func TestNothingWaitsForFullPipes(t *testing.T) {
 				return
 			}
 			waitFor(t, func() bool {
-				resp, err := http.Get("http://" + address + "/livez") //nolint:noctx // waitFor is bounded
+				resp, err := http.Get("http://" + port.Addr + "/livez") //nolint:noctx // waitFor is bounded
 				if err != nil {
 					return false
 				}
@@ -129,17 +125,6 @@ func fill(t *testing.T, w *os.File) {
 			return
 		}
 	}
-}
-
-// unusedAddress is an address of loopback on which nothing listens.
-func unusedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // askUntilLinesAreDropped puts load on a process until its metrics say that lines

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/contracttest/ports"
 	"parley/server/copilot/emulator"
 )
 
@@ -43,7 +44,7 @@ type barrier struct {
 // Start starts one. It ends with the test.
 func Start(tb testing.TB) *Agent {
 	tb.Helper()
-	a := &Agent{tb: tb, addr: "127.0.0.1:0"}
+	a := &Agent{tb: tb, addr: ports.Of(tb).Addr} // its own also while nobody listens there
 	a.Emulator = emulator.New(emulator.Options{Script: func(emulator.Request) string {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -63,7 +64,6 @@ func (a *Agent) Restart() {
 	if err != nil {
 		a.tb.Fatalf("the agent cannot listen: %v", err)
 	}
-	a.addr = l.Addr().String()
 	web := &http.Server{Handler: a, ReadHeaderTimeout: readTimeout}
 	a.web = web
 	go func() { _ = web.Serve(l) }() // ends with Stop

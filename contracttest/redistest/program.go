@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"parley/contracttest/ports"
 )
 
 // maxOutput bounds what is kept of what a redis-server prints, in bytes.
@@ -20,9 +22,10 @@ const maxOutput = 32 << 10
 // Program is a running redis-server that is a child of this process, on a machine
 // without Docker. It is safe for concurrent use, except while it restarts.
 type Program struct {
-	path, dir, addr, port string
-	flags                 []string
-	printed               output
+	path, dir string
+	port      *ports.Port
+	flags     []string
+	printed   output
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -41,9 +44,7 @@ func StartProgram(tb testing.TB, path string, flags ...string) *Program {
 	const attempts = 5
 	var err error
 	for range attempts {
-		if p.addr, p.port, err = FreeAddr(ctx); err != nil {
-			tb.Fatalf("find a free port: %v", err)
-		}
+		p.port = ports.Of(tb)
 		if err = p.start(ctx); err == nil || ctx.Err() != nil {
 			break
 		}
@@ -54,21 +55,9 @@ func StartProgram(tb testing.TB, path string, flags ...string) *Program {
 	return p
 }
 
-// FreeAddr is an address on loopback where nobody listens, and its port. It is not kept:
-// another program may listen there next.
-func FreeAddr(ctx context.Context) (addr, port string, err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	addr = l.Addr().String()
-	_, port, err = net.SplitHostPort(addr)
-	return addr, port, errors.Join(err, l.Close())
-}
-
 // start starts it and returns when it accepts connections, or has ended.
 func (p *Program) start(ctx context.Context) error {
-	flags := append([]string{"--port", p.port, "--bind", "127.0.0.1", "--dir", p.dir}, commandLine(p.flags)...)
+	flags := append([]string{"--port", p.port.Number, "--bind", ports.Host, "--dir", p.dir}, commandLine(p.flags)...)
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, flags...)
 	cmd.Stdout, cmd.Stderr = &p.printed, &p.printed
 	if err := cmd.Start(); err != nil {
@@ -83,7 +72,7 @@ func (p *Program) start(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		dialer := net.Dialer{Timeout: time.Second}
-		if conn, err := dialer.DialContext(ctx, "tcp", p.addr); err == nil {
+		if conn, err := dialer.DialContext(ctx, "tcp", p.port.Addr); err == nil {
 			_ = conn.Close()
 			return nil
 		}
@@ -111,11 +100,11 @@ func (p *Program) end() {
 }
 
 // Addr is where the server listens, as host:port.
-func (p *Program) Addr() string { return p.addr }
+func (p *Program) Addr() string { return p.port.Addr }
 
 // URL is the server's address as a Redis URL, with the password.
 func (p *Program) URL() string {
-	u := url.URL{Scheme: "redis", Host: p.addr}
+	u := url.URL{Scheme: "redis", Host: p.port.Addr}
 	if secret := password(p.flags); secret != "" {
 		u.User = url.UserPassword("", secret)
 	}
@@ -145,7 +134,7 @@ func (p *Program) Restart(tb testing.TB) {
 }
 
 // ContainerAddr is where other programs find the server.
-func (p *Program) ContainerAddr(testing.TB) (host, number string) { return "127.0.0.1", p.port }
+func (p *Program) ContainerAddr(testing.TB) (host, number string) { return ports.Host, p.port.Number }
 
 func (p *Program) signal(tb testing.TB, s syscall.Signal) {
 	tb.Helper()
