@@ -14,6 +14,7 @@ import (
 	"net"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // Host is the address whose ports are claimed.
@@ -25,6 +26,11 @@ const (
 	first = 20000
 	count = 10000
 )
+
+// answerTime is how long who listens on loopback may take to answer a dial.
+const answerTime = 250 * time.Millisecond
+
+var errTaken = errors.New("somebody listens there")
 
 // Port is a claimed one. Until it is released, nobody else who claims one gets it, in this
 // process or in another. Whoever claimed it may listen on it, as often as they like.
@@ -70,18 +76,17 @@ func (p *Port) Release() { _ = p.guard.Close() }
 
 func claim(ctx context.Context, number int) (*Port, error) {
 	p := &Port{Number: strconv.Itoa(number), Addr: net.JoinHostPort(Host, strconv.Itoa(number))}
-	var c net.ListenConfig
-	guard, err := c.ListenPacket(ctx, "udp4", p.Addr)
+	guard, err := new(net.ListenConfig).ListenPacket(ctx, "udp4", p.Addr)
 	if err != nil {
 		return nil, err
 	}
 	p.guard = guard
-	l, err := c.Listen(ctx, "tcp4", p.Addr) // a program that claims nothing may be there
+	// A program that claims nothing may be there. To listen, in order to find out, could keep
+	// the owner from it: a process that is just being started has a copy of the listener.
+	dialer := net.Dialer{Timeout: answerTime}
+	conn, err := dialer.DialContext(ctx, "tcp4", p.Addr)
 	if err == nil {
-		err = l.Close()
-	}
-	if err != nil {
-		return nil, errors.Join(err, guard.Close())
+		return nil, errors.Join(errTaken, conn.Close(), guard.Close())
 	}
 	return p, nil
 }
