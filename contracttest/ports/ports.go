@@ -27,7 +27,7 @@ const (
 	count = 10000
 )
 
-// answerTime is how long who listens on loopback may take to answer a dial.
+// answerTime is how long a listener on loopback may take to answer a dial.
 const answerTime = 250 * time.Millisecond
 
 var errTaken = errors.New("somebody listens there")
@@ -46,7 +46,7 @@ type Port struct {
 // Claim claims a port on which nobody listens. It fails when there is none, or ctx is done.
 func Claim(ctx context.Context) (*Port, error) {
 	begin := rand.IntN(count)
-	var faults error
+	var last error
 	for i := range count {
 		p, err := claim(ctx, first+(begin+i)%count)
 		if err == nil {
@@ -55,9 +55,9 @@ func Claim(ctx context.Context) (*Port, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		faults = err // the others are like it
+		last = err // the others are like it
 	}
-	return nil, fmt.Errorf("ports: none from %d to %d is free: %w", first, first+count-1, faults)
+	return nil, fmt.Errorf("ports: none from %d to %d is free: %w", first, first+count-1, last)
 }
 
 // Of claims a port until the end of a test.
