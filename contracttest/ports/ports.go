@@ -4,6 +4,7 @@
 //
 // A port that the kernel gave to a listener that was closed again is no such port. The
 // kernel may give it to anybody else at once, and a test then talks to a server of another.
+// The fault proxy does without: it listens itself, and so can keep its port from everybody.
 package ports
 
 import (

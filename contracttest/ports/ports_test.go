@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Whoever claims a port has it alone, whether or not somebody listens there.
+// Whoever claims a port has it alone.
 func TestClaim(t *testing.T) {
 	const claimed = 300
 	var mu sync.Mutex
